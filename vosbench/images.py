@@ -1,0 +1,61 @@
+"""Reading frames and reading and writing label maps: the only place that opens image files. Numpy and Pillow only."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image as Pillow
+
+VOID = 255
+
+
+def _voc_palette() -> list[int]:
+    """The PASCAL VOC colour map that DAVIS uses: bit k of an id's three interleaved bit planes sets bit 7-k of R, G, B."""
+    ids = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for k in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (((ids >> (3 * k + channel)) & 1) << (7 - k)).astype(np.uint8)
+    return [int(value) for value in colours.flatten()]
+
+
+PALETTE = _voc_palette()
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """An image file as RGB in 0..255. Raises ValueError naming the file when it is missing, truncated or no image."""
+    try:
+        with Pillow.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"cannot read image {path}: {error}; restore or remove this file") from error
+
+
+def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h w"]:
+    """An indexed (mode P) or 8-bit grey PNG as object ids: 0 background, 255 void. `binary`: any nonzero pixel is object 1.
+
+    Raises ValueError naming the file for RGB(A) masks, 16-bit masks, and unreadable files; nothing is ever converted silently.
+    """
+    try:
+        with Pillow.open(path) as image:
+            mode, labels = image.mode, np.asarray(image)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"cannot read mask {path}: {error}; restore this file") from error
+    if mode not in ("P", "L", "1"):
+        raise ValueError(f"mask {path} has mode {mode}, not an indexed PNG (mode P or L): save object ids, not colours")
+    if binary or mode == "1":
+        return (labels > 0).astype(np.uint8)
+    return labels.astype(np.uint8, copy=False)
+
+
+def write_label_map(path: Path, labels: UInt8[np.ndarray, "h w"]) -> None:
+    """Writes object ids as an indexed PNG with the VOC palette: written aside and renamed, so never half there."""
+    image = Pillow.fromarray(labels, mode=None)
+    image.putpalette(PALETTE)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        image.save(aside, format="PNG", compress_level=1)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,44 @@
+"""The interface every method implements; see docs/methods.md for how to write one."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Generic, Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vosbench.types import Clip, Context, F, Padding, V
+
+Supervision = Literal["none", "self-supervised", "supervised"]
+
+
+class Method(nn.Module, ABC, Generic[F, V]):
+    """Turns frames and remembered masks into scores. It never sees object ids, paths, original sizes or configs.
+
+    F is a frame's features and V what memory keeps of a frame; both are frozen dataclasses of the method's own.
+    Channel 0 of every mask tensor is the background; h and w are multiples of `stride`.
+    """
+
+    supervision: ClassVar[Supervision]
+    stride: int
+    padding: Padding
+    memory_masks: Literal["hard", "soft"]
+
+    @abstractmethod
+    def loss(self, clip: Clip) -> dict[str, Tensor]:
+        """Named scalar terms whose sum is minimised. Random choices use torch's CPU generator, seeded by the step."""
+
+    @abstractmethod
+    def encode(self, images: Float[Tensor, "b 3 h w"]) -> F:
+        """Features of RGB images in [0, 1] (outside of it: padding). Each frame is encoded once."""
+
+    @abstractmethod
+    def memorize(self, features: F, masks: Float[Tensor, "1 n h w"]) -> V:
+        """All that memory keeps of a frame with these masks (one channel per object, background first)."""
+
+    @abstractmethod
+    def extend(self, value: V, count: int) -> V:
+        """The same memory with `count` more objects, absent from its frame: objects may start late."""
+
+    @abstractmethod
+    def segment(self, query: F, context: Context[F, V]) -> Float[Tensor, "1 n h w"]:
+        """Scores of the query's pixels: at least 0, summing to at most 1 over the channels."""

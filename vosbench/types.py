@@ -1,0 +1,81 @@
+"""The records that pass along the corridor: clips to losses, memory entries and their context to a method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Generic, Literal, TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+F = TypeVar("F")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A batch of training clips: b clips of t frames of one size.
+
+    frames   RGB in [0, 1]
+    labels   object ids (0 = background), or None for unlabelled video
+    indices  index of each frame in its video
+    videos   one id per clip
+    valid    False where a frame was padded to reach the size
+    """
+
+    frames: Float[Tensor, "b t 3 h w"]
+    labels: Int[Tensor, "b t h w"] | None
+    indices: Int[Tensor, "b t"]
+    videos: tuple[str, ...]
+    valid: Bool[Tensor, "b t h w"]
+
+    def to(self, device: torch.device | str) -> Clip:
+        return replace(
+            self,
+            frames=self.frames.to(device, non_blocking=True),
+            labels=None if self.labels is None else self.labels.to(device, non_blocking=True),
+            valid=self.valid.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> Clip:
+        labels = None if self.labels is None else self.labels.pin_memory()
+        return replace(self, frames=self.frames.pin_memory(), labels=labels, valid=self.valid.pin_memory())
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How frames are padded to a multiple of the stride: `side` and RGB `value`.
+
+    A negative value lies outside of every image, so a method can tell padding from picture.
+    """
+
+    side: Literal["right-bottom", "centre"]
+    value: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Entry(Generic[V]):
+    """A memorized frame. `index` counts frames from the first one with a mask; `given`: its mask came from the user."""
+
+    index: int
+    given: bool
+    value: V
+
+
+@dataclass(frozen=True)
+class Previous(Generic[F, V]):
+    """The frame before the query: its features and what memory would keep of it."""
+
+    index: int
+    features: F
+    value: V
+
+
+@dataclass(frozen=True)
+class Context(Generic[F, V]):
+    """All a method may look at beside the query's features. `previous` is there whatever the memory policy keeps."""
+
+    index: int
+    previous: Previous[F, V]
+    references: tuple[Entry[V], ...]
