@@ -11,7 +11,7 @@ VOID = 255
 
 
 def _voc_palette() -> list[int]:
-    """The PASCAL VOC colour map that DAVIS uses: bit k of an id's three interleaved bit planes sets bit 7-k of R, G, B."""
+    """The PASCAL VOC colour map that DAVIS uses: bit k of an id's interleaved bit planes sets bit 7-k of R, G, B."""
     ids = np.arange(256)
     colours = np.zeros((256, 3), np.uint8)
     for k in range(8):
@@ -32,10 +32,20 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         raise ValueError(f"cannot read image {path}: {error}; restore or remove this file") from error
 
 
-def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h w"]:
-    """An indexed (mode P) or 8-bit grey PNG as object ids: 0 background, 255 void. `binary`: any nonzero pixel is object 1.
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image file, from its header alone. Raises ValueError naming the file if it is none."""
+    try:
+        with Pillow.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"cannot read image {path}: {error}; restore or remove this file") from error
 
-    Raises ValueError naming the file for RGB(A) masks, 16-bit masks, and unreadable files; nothing is ever converted silently.
+
+def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h w"]:
+    """An indexed (mode P) or 8-bit grey PNG as object ids: 0 background, 255 void.
+
+    `binary`: any nonzero pixel is object 1. Raises ValueError naming the file for RGB(A) masks, 16-bit masks, and
+    unreadable files; nothing is ever converted silently.
     """
     try:
         with Pillow.open(path) as image:
@@ -47,6 +57,25 @@ def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h 
     if binary or mode == "1":
         return (labels > 0).astype(np.uint8)
     return labels.astype(np.uint8, copy=False)
+
+
+def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
+    """The image at another size; a smaller one averages over the area each of its pixels covers."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height <= image.shape[0] and width <= image.shape[1]
+    how = Pillow.Resampling.BOX if shrinks else Pillow.Resampling.BILINEAR
+    return np.asarray(Pillow.fromarray(image).resize((width, height), how))
+
+
+def resize_labels(labels: UInt8[np.ndarray, "h w"], height: int, width: int) -> UInt8[np.ndarray, "height width"]:
+    """The label map at another size: every pixel takes the id nearest to its centre."""
+    if labels.shape == (height, width):
+        return labels
+    rows = (2 * np.arange(height) + 1) * labels.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * labels.shape[1] // (2 * width)
+    nearest: UInt8[np.ndarray, "height width"] = labels[rows[:, None], columns]
+    return nearest
 
 
 def write_label_map(path: Path, labels: UInt8[np.ndarray, "h w"]) -> None:

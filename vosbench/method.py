@@ -42,3 +42,7 @@ class Method(nn.Module, ABC, Generic[F, V]):
     @abstractmethod
     def segment(self, query: F, context: Context[F, V]) -> Float[Tensor, "1 n h w"]:
         """Scores of the query's pixels: at least 0, summing to at most 1 over the channels."""
+
+    def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of a checkpoint in the format of the method's authors, under this implementation's names."""
+        return state

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from jaxtyping import UInt8
 
-from vosbench.images import read_image, read_label_map
+from vosbench.images import image_size, read_image, read_label_map
 
 Image = UInt8[np.ndarray, "h w 3"]
 LabelMap = UInt8[np.ndarray, "h w"]
@@ -40,14 +40,50 @@ class Video(ABC):
         """What a user gives at frame `index`: objects that start there, 0 elsewhere; None when nothing starts."""
         return None
 
+    def file_sizes(self) -> list[int]:
+        """Bytes of the files that hold the frames, which tell a changed video; none for a video that is generated."""
+        return []
+
+
+def given_masks(video: Video, annotated: Sequence[int], *, late_objects: bool) -> dict[int, LabelMap]:
+    """What a user gives, by frame index: a label map of the objects that start there.
+
+    `annotated`: the frames that have an annotation, in order; only as many are read as the protocol needs.
+    `late_objects`: objects that first appear later are given there too; otherwise all start at frame 0, as in DAVIS.
+    Raises ValueError naming the video and frame when there is nothing to start from.
+    """
+    given: dict[int, LabelMap] = {}
+    known = {0, 255}
+    for index in annotated if late_objects else [i for i in annotated if i == 0]:
+        labels = video.annotation(index)
+        new = [] if labels is None else sorted(set(np.unique(labels).tolist()) - known)
+        if labels is not None and new:
+            given[index] = np.where(np.isin(labels, new), labels, 0).astype(np.uint8)
+        known.update(new)
+    if not given:
+        frame = "any frame" if late_objects else f"its first frame {video.frame_names[0]}"
+        problem = "an empty mask" if annotated and (late_objects or annotated[0] == 0) else "no mask"
+        hint = "label its objects 1, 2, … (0 is background, 255 void)"
+        raise ValueError(f"video {video.name} has {problem} at {frame}: {hint}")
+    return given
+
+
+def check_size(labels: LabelMap, path: Path, size: tuple[int, int], frame: Path) -> None:
+    """Raises ValueError when the label map at `path` has not the (height, width) of its `frame`."""
+    if labels.shape != size:
+        rows, columns = labels.shape
+        sizes = f"mask {path} is {rows}×{columns} (rows×columns), its frame {frame} is {size[0]}×{size[1]}"
+        raise ValueError(f"{sizes}: give masks of the frame's size, or the resolution folder that matches")
+
 
 @dataclass(frozen=True)
 class FolderVideo(Video):
     """Frames as image files, annotations as indexed PNGs of the same stems.
 
     `annotations` maps stems to PNG files (any subset of the frames). `binary`: any nonzero annotated pixel is object 1
-    (DAVIS-2016, whose masks are 0/255). `late_objects`: objects that first appear after the first annotated frame are given
-    there too; otherwise only the first annotated frame is given, which is the DAVIS protocol.
+    (DAVIS-2016, whose masks are 0/255). `late_objects`: objects that first appear after the first frame are given there
+    too; otherwise only the first frame is given, which is the DAVIS protocol. `any_size`: annotations to train on may
+    be smaller than their frames (pseudo-labels at feature resolution); given masks never are.
     """
 
     name: str
@@ -55,6 +91,7 @@ class FolderVideo(Video):
     annotations: dict[str, Path]
     binary: bool = False
     late_objects: bool = False
+    any_size: bool = False
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -64,27 +101,28 @@ class FolderVideo(Video):
         return read_image(self.frames[index])
 
     def annotation(self, index: int) -> LabelMap | None:
-        path = self.annotations.get(self.frames[index].stem)
-        return None if path is None else read_label_map(path, binary=self.binary)
+        frame = self.frames[index]
+        path = self.annotations.get(frame.stem)
+        if path is None:
+            return None
+        labels = read_label_map(path, binary=self.binary)
+        if not self.any_size:
+            check_size(labels, path, image_size(frame), frame)
+        return labels
 
     def given(self, index: int) -> LabelMap | None:
         return self._given.get(index)
 
+    def file_sizes(self) -> list[int]:
+        return [path.stat().st_size for path in self.frames]
+
     @cached_property
     def _given(self) -> dict[int, LabelMap]:
-        """Label maps of new objects by frame index: read once, and only as many PNGs as the protocol needs."""
-        given: dict[int, LabelMap] = {}
-        known: set[int] = {0, 255}
-        for index in (i for i, name in enumerate(self.frame_names) if name in self.annotations):
-            labels = self.annotation(index)
-            assert labels is not None
-            labels = np.where(labels == 255, 0, labels).astype(np.uint8)
-            new = set(np.unique(labels).tolist()) - known
-            if new or not given:
-                given[index] = np.where(np.isin(labels, list(new)), labels, 0).astype(np.uint8)
-            known |= new
-            if not self.late_objects:
-                break
+        annotated = [i for i, name in enumerate(self.frame_names) if name in self.annotations]
+        given = given_masks(self, annotated, late_objects=self.late_objects)
+        for index, labels in given.items():
+            frame = self.frames[index]
+            check_size(labels, self.annotations[frame.stem], image_size(frame), frame)
         return given
 
 

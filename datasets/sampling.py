@@ -1,0 +1,116 @@
+"""Which frames make a training clip, and which clips a process of a run takes."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Int
+from torch.utils.data import Sampler
+
+
+class FrameSampler(Protocol):
+    """Cuts videos into clips, anew every epoch: draw an interval per video, and the clips follow from it."""
+
+    def intervals(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, " v"]:
+        """One epoch's draw for videos of these numbers of frames."""
+
+    def counts(self, lengths: Int[np.ndarray, " v"], intervals: Int[np.ndarray, " v"]) -> Int[np.ndarray, " v"]:
+        """How many clips each video gives."""
+
+    def frames(self, interval: int, k: int) -> list[int]:
+        """Frame indices of a video's clip k."""
+
+
+class Pairs:
+    """MAMP's training pairs: stride the video by an interval and cut what is left into pairs (reference, query).
+
+    The pairs are consecutive and do not overlap: for interval g, pair k is frames 2kg and (2k+1)g; an odd last frame is
+    dropped, and a video too short for its interval gives nothing.
+    `gaps`: the intervals, in frames; `probabilities`: of each, for every video and epoch.
+    """
+
+    def __init__(self, gaps: Sequence[int] = (2, 5, 8), probabilities: Sequence[float] = (0.4, 0.4, 0.2)) -> None:
+        if (
+            len(gaps) != len(probabilities)
+            or min(gaps) < 1
+            or min(probabilities) < 0
+            or abs(sum(probabilities) - 1) > 1e-6
+        ):
+            given = f"gaps={list(gaps)} with probabilities={list(probabilities)}"
+            raise ValueError(f"data.clips.sampler: {given}: give one probability per gap of 1 or more, adding up to 1")
+        kept = [(gap, probability) for gap, probability in zip(gaps, probabilities, strict=True) if probability > 0]
+        self.gaps = np.array([gap for gap, _ in kept])
+        self.probabilities = np.array([probability for _, probability in kept])
+
+    def intervals(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, " v"]:
+        return rng.choice(self.gaps, size=len(lengths), p=self.probabilities / self.probabilities.sum())
+
+    def counts(self, lengths: Int[np.ndarray, " v"], intervals: Int[np.ndarray, " v"]) -> Int[np.ndarray, " v"]:
+        counts: Int[np.ndarray, " v"] = -(-lengths // intervals) // 2
+        return counts
+
+    def frames(self, interval: int, k: int) -> list[int]:
+        return [2 * k * interval, (2 * k + 1) * interval]
+
+
+class ClipTable:
+    """Every clip of a run: sample i → (video, frame indices), a pure function of (seed, i).
+
+    Epochs follow one another; their lengths vary with the draws. Raises ValueError when no video is long enough.
+    """
+
+    def __init__(self, lengths: Sequence[int], sampler: FrameSampler, seed: int) -> None:
+        self.lengths, self.sampler, self.seed = np.asarray(lengths, dtype=np.int64), sampler, seed
+        self._ends: list[int] = []
+        self._epoch, self._clips = -1, np.empty((0, 2), np.int64)
+        # One draw may leave nothing of short videos where another does not: 64 empty epochs in a row are no chance.
+        if not any(self._counts(epoch)[1].sum() for epoch in range(64)):
+            longest = max(lengths, default=0)
+            raise ValueError(
+                f"data.sources: no video is long enough for a clip (longest: {longest} frames); use smaller gaps"
+            )
+
+    def __getitem__(self, index: int) -> tuple[int, list[int]]:
+        while not self._ends or self._ends[-1] <= index:
+            self._ends.append((self._ends[-1] if self._ends else 0) + int(self._counts(len(self._ends))[1].sum()))
+        epoch = int(np.searchsorted(self._ends, index, side="right"))
+        if epoch != self._epoch:
+            self._epoch, self._clips = epoch, self._shuffled(epoch)
+        start = self._ends[epoch - 1] if epoch else 0
+        video, k, interval = (int(value) for value in self._clips[index - start])
+        return video, self.sampler.frames(interval, k)
+
+    def _rng(self, epoch: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence((self.seed, epoch), spawn_key=(purpose,)))
+
+    def _counts(self, epoch: int) -> tuple[Int[np.ndarray, " v"], Int[np.ndarray, " v"]]:
+        intervals = self.sampler.intervals(self.lengths, self._rng(epoch, 0))
+        return intervals, self.sampler.counts(self.lengths, intervals)
+
+    def _shuffled(self, epoch: int) -> Int[np.ndarray, "n 3"]:
+        """(video, clip of the video, interval) of an epoch's clips, shuffled over all videos."""
+        intervals, counts = self._counts(epoch)
+        videos = np.repeat(np.arange(len(counts)), counts)
+        within = np.arange(len(videos)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self._rng(epoch, 1).permutation(np.stack([videos, within, intervals[videos]], axis=1))
+
+
+class StepSampler(Sampler[list[int]]):
+    """Batches of clip indices for optimizer steps `start` … `stop`-1 of one process.
+
+    Step s uses clips s·batch … (s+1)·batch − 1 whatever the number of processes: rank r takes those with i ≡ r modulo
+    `world`. `batch` is that of all processes together, so a run resumed at its global step goes on exactly.
+    Raises ValueError when the batch does not divide among the processes.
+    """
+
+    def __init__(self, start: int, stop: int, batch: int, rank: int = 0, world: int = 1) -> None:
+        if batch < 1 or batch % world:
+            raise ValueError(f"data.batch_size={batch} must be a positive multiple of the {world} processes")
+        self.start, self.stop, self.batch, self.rank, self.world = start, stop, batch, rank, world
+
+    def __len__(self) -> int:
+        return max(0, self.stop - self.start)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.start, self.stop):
+            yield list(range(step * self.batch + self.rank, (step + 1) * self.batch, self.world))

@@ -1,0 +1,187 @@
+"""Result records: one JSON a run, data set and protocol. Tables are made from these files and nothing else."""
+
+import csv
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+import vosbench
+from vosbench.evaluation.scoring import Scores
+
+SCHEMA = 1
+PACKAGES = ("torch", "torchvision", "lightning", "numpy", "opencv-python-headless", "pillow")
+Frames = Mapping[str, Float64[np.ndarray, " t"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One result; None is unknown.
+
+    training_data  what the weights learned from; parameters: their number
+    checkpoint     "untrained", or {"name", "sha256"}
+    resolution     the data set's resolution folder; frames: "all" or "annotated" frames were given to the method
+    scores         fractions at full precision, as the protocol names them; objects: the same by "<sequence>_<id>"
+    speed          {device, precision, size, fps, latency_ms {p50, p95}, fps_sequence_mean, peak_memory_mb,
+                   peak_memory_kind (rss | cuda), warmup, timed}
+    provenance     {command, overrides, commit, versions, seed, hashes, time}
+    """
+
+    schema: int = SCHEMA
+    method: str
+    supervision: str | None = None
+    training_data: str | None = None
+    parameters: int | None = None
+    checkpoint: str | dict[str, str] | None = None
+    dataset: str
+    split: str
+    protocol: str
+    resolution: str
+    frames: str
+    scores: dict[str, float]
+    objects: dict[str, dict[str, float]]
+    speed: dict[str, Any] | None = None
+    provenance: dict[str, Any] | None = None
+
+
+def path_of(run: Path, dataset: str, split: str, protocol: str) -> Path:
+    """Where a run keeps its record of this data set and protocol."""
+    return run / "results" / f"{dataset}-{split}-{protocol}.json"
+
+
+def write(record: Record, frames: Frames, path: Path) -> None:
+    """Writes the record, and beside it as `.frames.npz` the J and F over time (`<sequence>_<id>/J` and `/F`).
+
+    The record comes last and at once: where it is, all of it is.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    np.savez(buffer, **frames)  # type: ignore[arg-type]
+    _replace(frames_path(path), buffer.getvalue())
+    _replace(path, (json.dumps(asdict(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
+
+
+def read(path: Path) -> Record:
+    """Raises ValueError naming the file when it is no record, or a record of another schema."""
+    remedy = "evaluate again, or move it away"
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read record {path}: {error}; {remedy}") from error
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise ValueError(f"record {path} has schema {schema}, this version reads {SCHEMA}: {remedy}")
+    expected = {field.name for field in fields(Record)}
+    if expected != set(content):
+        raise ValueError(f"record {path} has missing or unknown fields {sorted(expected ^ set(content))}: {remedy}")
+    return Record(**content)
+
+
+def frames_path(path: Path) -> Path:
+    """The `.frames.npz` of a record."""
+    return path.with_name(f"{path.stem}.frames.npz")
+
+
+def read_frames(path: Path) -> dict[str, Float64[np.ndarray, " t"]]:
+    """J and F over time beside the record at `path`; empty when the file is not there."""
+    if not frames_path(path).is_file():
+        return {}
+    with np.load(frames_path(path)) as frames:
+        return dict(frames)
+
+
+def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
+    """Whether the record at `path` was made from inputs with these hashes; False when there is none.
+
+    Raises ValueError saying what differs when it was made from something else: stale numbers are never shown nor replaced.
+    """
+    if not path.is_file():
+        return False
+    old = (read(path).provenance or {}).get("hashes", {})
+    changed = [name for name, value in hashes.items() if old.get(name) != value]
+    if changed:
+        raise ValueError(f"{', '.join(changed)} changed since {path} was written: overwrite=true redoes it")
+    return True
+
+
+def provenance(overrides: Sequence[str], seed: int | None, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """How the result came about: command line, overrides, commit of the checkout (None outside of one), versions, time (UTC)."""
+    return {
+        "command": shlex.join(["vosbench", *sys.argv[1:]]),
+        "overrides": list(overrides),
+        "commit": _commit(),
+        "versions": {"vosbench": vosbench.__version__, "python": sys.version.split()[0], **_versions()},
+        "seed": seed,
+        "hashes": dict(hashes),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_tables(scores: Scores, split: str, folder: Path) -> None:
+    """The official tool's two CSVs (3 decimals) and one with every frame (full precision), into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    measures = list(scores.scores)
+    overall = [f"{scores.scores[measure]:.3f}" for measure in measures]
+    _write_csv(folder / f"global_results-{split}.csv", measures, [overall])
+    means = [measure for measure in next(iter(scores.objects.values())) if measure.endswith("-Mean")]
+    rows = [[name, *(f"{values[measure]:.3f}" for measure in means)] for name, values in scores.objects.items()]
+    _write_csv(folder / f"per-sequence_results-{split}.csv", ["Sequence", *means], rows)
+    _write_csv(folder / f"per-frame_results-{split}.csv", ["Sequence", "Frame", "J", "F"], _frame_rows(scores))
+
+
+def _frame_rows(scores: Scores) -> Iterable[Sequence[object]]:
+    for name, stems in scores.stems.items():
+        for stem, j, f in zip(stems, scores.frames[f"{name}/J"], scores.frames[f"{name}/F"], strict=True):
+            yield name, stem, float(j), float(f)
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    _replace(path, text.getvalue().encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Written aside and renamed, so never half there."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what changes numbers, without importing it."""
+    found: dict[str, str] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this code runs from, with "-dirty" when files differ from it."""
+    root = Path(vosbench.__file__).resolve().parents[1]
+    if not (root / ".git").exists():  # installed, perhaps inside some other repository
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,51 @@
+"""MAMP's encoder and the way its authors' checkpoints name the same weights."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+STRIDE = 4
+
+
+class Encoder(nn.Sequential):
+    """A ResNet-18 without max-pooling, at stride 4 (MAMP table 5), and the released 3×3 head; nothing is normalised at the end.
+
+    `widths` are the channels of the four stages. 5,291,648 parameters at the default widths and 64 key channels.
+    """
+
+    def __init__(self, widths: Sequence[int] = (64, 128, 256, 256), channels: int = 64) -> None:
+        first, *_, last = widths
+        stem = nn.Sequential(nn.Conv2d(3, first, 7, 2, 3, bias=False), nn.BatchNorm2d(first), nn.ReLU(inplace=True))
+        stages = [
+            nn.Sequential(_block(before, width, stride), _block(width, width, 1))
+            for before, width, stride in zip((first, *widths), widths, (1, 2, 1, 1), strict=False)
+        ]
+        super().__init__(stem, *stages, nn.Conv2d(last, channels, 3, 1, 1))
+
+    def forward(self, lab: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
+        # Channels last: convolutions run several times faster in bf16, on CPUs with matrix units and on GPUs alike.
+        return super().forward(lab.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+
+
+def _block(before: int, width: int, stride: int) -> BasicBlock:
+    changes = stride != 1 or before != width
+    shortcut = nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width)) if changes else None
+    return BasicBlock(before, width, stride, shortcut)
+
+
+_BLOCK = {"left.0": "conv1", "left.1": "bn1", "left.3": "conv2", "left.4": "bn2", "shortcut": "downsample"}
+
+
+def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a MAMP or MAST checkpoint (their networks are the same) under this package's names; others stay as they are."""
+    return {_renamed(key.removeprefix("module.")): value for key, value in state.items()}
+
+
+def _renamed(key: str) -> str:
+    key = key.replace("post_convolution.", "encoder.5.").replace("feature_extraction.conv1.", "encoder.0.")
+    stage = re.fullmatch(r"feature_extraction\.layer(\d)\.(\d)\.(left\.\d|shortcut)\.(.+)", key)
+    return f"encoder.{stage[1]}.{stage[2]}.{_BLOCK[stage[3]]}.{stage[4]}" if stage else key

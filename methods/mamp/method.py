@@ -1,0 +1,167 @@
+"""MAMP: self-supervised VOS by motion-aware mask propagation (Miao et al. 2021)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as nnf
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vosbench.flow import FlowEstimator
+from vosbench.method import Method
+from vosbench.methods.mamp.encoder import STRIDE, Encoder, from_released
+from vosbench.ops.affinity import local_readout
+from vosbench.ops.align import gather_positions, resize, sample_centres, upsample_centres
+from vosbench.ops.colour import rgb_to_lab
+from vosbench.ops.offset import coarse_offsets, offset_readout
+from vosbench.types import Clip, Context, Padding
+
+Key = Float[Tensor, "1 c h w"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """A frame's key at stride 4, the flow estimator's view of it, and its size in pixels."""
+
+    key: Key
+    motion: Any
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is kept of a frame: its features, and masks on the grid of its key."""
+
+    features: Features
+    masks: Float[Tensor, "1 n h w"]
+
+
+class MAMP(Method[Features, Memory]):
+    """Trained to rebuild a colour channel from another frame; segments by reading labels from aligned memory frames.
+
+    flow       estimates motion from query to reference (inference only)
+    matching   flow: windows around where the flow points (section "Motion-aware Spatio-temporal Matching"); none: around the
+               query's own position; mast: MAST's coarse search for references more than 15 frames away, and no top-k (table 3)
+    alignment  size_aware: padded to the stride, masks at kernel centres; mast: the same without padding; bilinear: neither
+    upsample   exact: the inverse of sampling kernel centres; released: half-pixel bilinear, as the authors' code
+    scale      sqrt_c: dot products divided by √channels (the paper's fix of MAST); none: as MAST
+    top_k      candidates that take part, over all references (table 6); null: all
+    mask_oob   leave candidates outside of the picture out (the authors' code lets them compete with affinity 0, label 0)
+    """
+
+    supervision = "self-supervised"
+    # Grey in Lab for the encoder and black for the flow: a negative value tells the padding from the picture.
+    padding = Padding("right-bottom", (-1.0, -1.0, -1.0))
+    memory_masks = "hard"
+
+    def __init__(
+        self,
+        flow: FlowEstimator[Any],
+        widths: Sequence[int] = (64, 128, 256, 256),
+        channels: int = 64,
+        train_radius: int = 6,
+        radius: int = 12,
+        top_k: int | None = 36,
+        matching: Literal["flow", "none", "mast"] = "flow",
+        alignment: Literal["size_aware", "mast", "bilinear"] = "size_aware",
+        upsample: Literal["exact", "released"] = "exact",
+        scale: Literal["sqrt_c", "none"] = "sqrt_c",
+        mask_oob: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(widths, channels)
+        self.flow = flow
+        self.train_radius, self.radius = train_radius, radius
+        self.top_k = None if matching == "mast" else top_k
+        self.matching, self.alignment, self.upsample, self.mask_oob = matching, alignment, upsample, mask_oob
+        self.scale = channels**-0.5 if scale == "sqrt_c" else 1.0
+        self.stride = STRIDE if alignment == "size_aware" else 1
+
+    def loss(self, clip: Clip) -> dict[str, Tensor]:
+        """Huber loss of the last frame's dropped channel rebuilt from the others (eq. 3 and 4; the ×20 is in released code)."""
+        lab = _normalised_lab(clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1))
+        dropped = int(torch.randint(1, 3, ()))
+        target = lab[:, :, dropped : dropped + 1].clone()
+        lab = lab * 1.5
+        lab[:, :, dropped] = 0
+        keys = [self._key(frame) for frame in lab.unbind(1)]  # apart: each frame has its own batch statistics
+        values = [self._to_grid(frame) for frame in target.unbind(1)]
+        rebuilt = self.read_and_decode(keys[-1], keys[:-1], values[:-1], clip.frames.shape[-2:], self.train_radius)
+        error = nnf.smooth_l1_loss(20 * rebuilt, 20 * target[:, -1], reduction="none")
+        return {"reconstruction": error[clip.valid[:, -1].unsqueeze(1)].mean()}
+
+    def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
+        picture = (images[0].clamp(0, 1) * 255).round().byte()
+        return Features(self._key(_normalised_lab(images)), self.flow.encode(picture), (images.shape[2], images.shape[3]))
+
+    def memorize(self, features: Features, masks: Float[Tensor, "1 n h w"]) -> Memory:
+        return Memory(features, self._to_grid(masks))
+
+    def extend(self, value: Memory, count: int) -> Memory:
+        return replace(value, masks=nnf.pad(value.masks, (0, 0, 0, 0, 0, count)))
+
+    def segment(self, query: Features, context: Context[Features, Memory]) -> Float[Tensor, "1 n h w"]:
+        keys = [entry.value.features.key for entry in context.references]
+        masks = [entry.value.masks for entry in context.references]
+        gaps = [context.index - entry.index for entry in context.references]
+        if self.matching == "mast":
+            offsets = [coarse_offsets(query.key, key, gap, self.radius, self.scale) for key, gap in zip(keys, gaps, strict=True)]
+            return self._from_grid(offset_readout(query.key, keys, masks, offsets, self.radius, self.scale), query.size)
+        positions = None
+        if self.matching == "flow":
+            positions = [self._positions(query, entry.value.features, gap) for entry, gap in zip(context.references, gaps, strict=True)]
+        return self.read_and_decode(query.key, keys, masks, query.size, self.radius, self.top_k, positions)
+
+    def read_and_decode(
+        self,
+        query: Float[Tensor, "b c h w"],
+        keys: Sequence[Float[Tensor, "b c h w"]],
+        values: Sequence[Float[Tensor, "b n h w"]],
+        size: tuple[int, int],
+        radius: int,
+        top_k: int | None = None,
+        positions: Sequence[Int[Tensor, "h w"]] | None = None,
+    ) -> Float[Tensor, "b n h2 w2"]:
+        """What training rebuilds and inference propagates: the values of similar reference cells, at `size` pixels."""
+        with torch.autocast(query.device.type, enabled=False):  # only the encoder runs in mixed precision
+            read = local_readout(
+                query,
+                keys,
+                values,
+                radius=radius,
+                scale=self.scale,
+                top_k=top_k,
+                positions=positions,
+                mask_oob=self.mask_oob,
+                skip_uniform=not self.training,  # labels are uniform nearly everywhere; colours nowhere
+            )
+        return self._from_grid(read, size)
+
+    def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        return from_released(state)
+
+    def _key(self, lab: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
+        return self.encoder(lab).float()  # type: ignore[no-any-return]
+
+    def _positions(self, query: Features, reference: Features, gap: int) -> Int[Tensor, "h w"]:
+        return gather_positions(self.flow.estimate(query.motion, reference.motion, gap=gap, stride=STRIDE))
+
+    def _to_grid(self, maps: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n h2 w2"]:
+        if self.alignment != "bilinear":
+            return sample_centres(maps, STRIDE)
+        h, w = maps.shape[-2:]
+        return resize(maps, (-(-h // STRIDE), -(-w // STRIDE)))
+
+    def _from_grid(self, maps: Float[Tensor, "b n h w"], size: tuple[int, int]) -> Float[Tensor, "b n h2 w2"]:
+        if self.alignment == "size_aware" and self.upsample == "exact":
+            return upsample_centres(maps, STRIDE)
+        return resize(maps, size)
+
+
+def _normalised_lab(rgb: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
+    """Lab scaled to about [-1, 1]; padding (negative RGB) becomes 0, which is grey."""
+    lab = rgb_to_lab(rgb.clamp(min=0))
+    scaled = (lab - lab.new_tensor((50, 0, 0)).view(3, 1, 1)) / lab.new_tensor((50, 127, 127)).view(3, 1, 1)
+    return scaled.masked_fill(rgb[..., :1, :, :] < 0, 0)

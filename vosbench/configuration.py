@@ -1,0 +1,182 @@
+"""Composing a verb's configuration: where YAML is looked for, the resolvers it may use, and resolving it whole."""
+
+import copy
+import importlib
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hydra import initialize_config_module
+from hydra._internal.hydra import Hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from vosbench.errors import UsageError, one_line, unknown
+from vosbench.naming import run_name, subject
+
+_folders: list[str] = []
+
+
+class Sources(SearchPathPlugin):
+    """Lets Hydra look, after vosbench's own configs, into those of `--config-dir` and of installed packages."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in _folders:
+            search_path.append("--config-dir", f"file://{folder}")
+        for package in entry_points(group="vosbench.configs"):
+            search_path.append(package.name, f"pkg://{package.value}")
+
+
+def add_folder(folder: Path) -> None:
+    """Makes a folder's configs and Python modules available. Raises UsageError when there is no such folder."""
+    if not folder.is_dir():
+        raise UsageError(f"--config-dir: there is no folder {folder}")
+    if str(folder.resolve()) not in _folders:
+        _folders.append(str(folder.resolve()))
+        sys.path.insert(0, str(folder.resolve()))
+
+
+def overrides() -> list[str]:
+    """The overrides of the running command as typed, without those of Hydra's own keys."""
+    typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(typed, list)
+    return [str(override) for override in typed]
+
+
+def _subject() -> str:
+    hydra = HydraConfig.get()
+    return subject(hydra.runtime.choices, str(hydra.job.config_name))
+
+
+def register() -> None:
+    """Tells OmegaConf and Hydra of the above; doing it twice does no harm."""
+    OmegaConf.register_new_resolver("vosbench.overrides", overrides, replace=True)
+    OmegaConf.register_new_resolver("vosbench.name", lambda: run_name(overrides()), replace=True)
+    OmegaConf.register_new_resolver("vosbench.subject", _subject, replace=True)
+    Plugins.instance().register(Sources)
+
+
+def compose(verb: str, changes: Sequence[str] = (), *, partial: bool = False) -> DictConfig:
+    """A verb's configuration with Hydra's own under the key `hydra`; interpolations are not resolved yet.
+
+    `partial`: groups that must be chosen and are not yet may be missing. Raises UsageError for what does not exist.
+    """
+    mode = RunMode.MULTIRUN if partial else RunMode.RUN
+    try:
+        with _hydra() as hydra:
+            return hydra.compose_config(
+                verb, list(changes), mode, from_shell=False, validate_sweep_overrides=not partial
+            )
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise UsageError(_explain(verb, error)) from error
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain values, without Hydra's own. Raises UsageError naming a key without a value."""
+    config, before = copy.deepcopy(config), HydraConfig.instance().cfg
+    try:
+        HydraConfig.instance().set_config(config)
+        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+            config.hydra.runtime.output_dir = str(Path(config.hydra.run.dir).absolute())
+        HydraConfig.instance().set_config(config)
+        with open_dict(config):
+            del config["hydra"]
+        return plain(config)
+    except OmegaConfBaseException as error:
+        raise UsageError(_explain_value(error)) from error
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A configuration resolved whole. Raises an OmegaConf error naming a key with no value or a bad interpolation."""
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def groups(config: DictConfig) -> dict[str, list[str]]:
+    """The config groups that a composed configuration chose from, and the options of each."""
+    names = sorted(str(name) for name in config.hydra.runtime.choices if not str(name).startswith("hydra/"))
+    with _hydra() as hydra:
+        loader = hydra.config_loader
+        return {name: sorted(loader.get_group_options(name.split("@")[0], ObjectType.CONFIG)) for name in names}
+
+
+def task(verb: str) -> ModuleType:
+    """The module of a verb: an `Options` dataclass and `run(options)`."""
+    return importlib.import_module(f"vosbench.tasks.{verb}")
+
+
+def options(module: ModuleType, values: Mapping[str, Any]) -> Any:
+    """A task's Options. Raises UsageError naming a key that it does not know."""
+    known = [field.name for field in fields(module.Options)]
+    for key in values:
+        if key not in known:
+            raise UsageError(unknown("key", key, known))
+    return module.Options(**values)
+
+
+@contextmanager
+def _hydra() -> Iterator[Hydra]:
+    register()
+    with initialize_config_module("vosbench.conf", version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        yield hydra
+
+
+def _explain(verb: str, error: Exception) -> str:
+    """One line for a configuration that cannot be composed."""
+    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return unknown(group, option, error.options)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}': write key=value, and quotes around a value with special characters"
+    key = re.match(r"Could not override '([^'@]+)'", str(error))
+    if key:
+        node = getattr(error.__cause__, "parent_node", None)
+        return _unknown_key(compose(verb, partial=True), node and node._get_root(), key[1])
+    return one_line(re.split(r"\n(?:Config search path|See https)", str(error))[0])
+
+
+def _unknown_key(default: DictConfig, config: DictConfig | None, key: str) -> str:
+    """One line for a key that does not exist: where it goes wrong, and what there is.
+
+    `config` is what has been composed, where that is known; `default` is the verb without overrides.
+    """
+    node: Any = default if config is None or key.split(".")[0] not in config else config
+    above = ""
+    for part in key.split("."):
+        if not isinstance(node, DictConfig):
+            return f"key '{above[:-1]}' is a single value, so there is no '{key}'"
+        if part not in node:
+            known = {f"{above}{name!s}" for name in node if name != "hydra"} | (
+                set() if above else set(groups(default))
+            )
+            return unknown("key", above + part, known - {above + part})
+        node, above = node._get_node(part), f"{above}{part}."
+    return f"key '{key}' cannot be set that way"
+
+
+def _explain_value(error: OmegaConfBaseException) -> str:
+    """One line for a value that cannot be resolved."""
+    key = error.full_key
+    if isinstance(error, MissingMandatoryValue):
+        return f"key '{key}' has no value: add {key}=… to the command"
+    return f"key '{key}': {one_line(str(error).splitlines()[0])}"

@@ -1,0 +1,84 @@
+"""The one LightningModule: sums and logs a method's losses, steps its optimizer, scores it on validation videos."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from vosbench.evaluation import davis
+from vosbench.memory import FrameMemory
+from vosbench.propagate import Inference, Propagator, propagate
+from vosbench.types import Clip
+from vosbench.videos import Video
+
+
+class Milestones:
+    """Learning-rate multiplier: `factor` once more after each milestone, counted in training samples (MAMP: samples, not steps)."""
+
+    def __init__(self, samples: Sequence[int] = (), factor: float = 0.5) -> None:
+        self.samples, self.factor = tuple(samples), factor
+
+    def __call__(self, sample: int) -> float:
+        return self.factor ** sum(sample > milestone for milestone in self.samples)
+
+
+class Engine(L.LightningModule):
+    """Trains anything with `loss(clip)`; validates it when it is a `Method`.
+
+    optimizer  from parameters to a torch optimizer
+    schedule   from samples seen so far to a multiplier of the learning rate
+    batch      samples in a step, over all processes
+    memory     a fresh memory per validation video
+    """
+
+    def __init__(
+        self,
+        method: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        schedule: Callable[[int], float],
+        batch: int,
+        memory: Callable[[], FrameMemory[Any]],
+        inference: Inference,
+        seed: int,
+        metadata: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.method = method
+        self.optimizer, self.schedule, self.batch = optimizer, schedule, batch
+        self.memory, self.inference, self.seed, self.metadata = memory, inference, seed, metadata
+
+    def training_step(self, clip: Clip, _: int) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            # Seeded by the step: all processes draw alike, and a resumed run draws what the killed one would have.
+            torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+            terms = self.method.loss(clip)  # type: ignore[operator]
+        total = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(total):
+            raise ValueError(f"the loss is {total.item()} at step {self.global_step}: lower optimizer.lr or train in 32-true")
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=len(clip.videos))
+        self.log("loss", total.detach(), prog_bar=True, batch_size=len(clip.videos))
+        return total
+
+    def validation_step(self, video: Video, _: int) -> None:
+        """J and F of one video, weighted by its objects: the epoch's value is the mean over all objects, as in `davis`."""
+        propagator = Propagator(self.method, self.memory(), self.inference, self.device)  # type: ignore[arg-type]
+        maps = enumerate(propagate(propagator, video))
+        pairs = ((annotation, labels) for i, labels in maps if (annotation := video.annotation(i)) is not None)
+        curves = davis.score(pairs, video.name).values()
+        j, f = (torch.tensor([getattr(curve, name).mean() for curve in curves]).mean() for name in ("J", "F"))
+        means = {"val/J": j, "val/F": f, "val/J&F": (j + f) / 2}
+        self.log_dict(means, sync_dist=True, batch_size=len(curves), prog_bar=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer(self.parameters())
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step * self.batch))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch.to(device) if isinstance(batch, Clip) else batch
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["vosbench"] = self.metadata

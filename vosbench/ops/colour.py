@@ -1,0 +1,24 @@
+"""Colour spaces."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# Linear sRGB → XYZ relative to the D65 white point (IEC 61966-2-1), rows X/Xn, Y/Yn, Z/Zn; OpenCV's constants.
+_RGB_TO_XYZ = (
+    (0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754),
+)
+
+
+def rgb_to_lab(rgb: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
+    """CIE Lab of sRGB images in [0, 1], in float: L in [0, 100], a and b in about [-127, 127].
+
+    The same numbers as OpenCV's conversion of float images; its 8-bit conversion rounds and is not meant here.
+    """
+    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp(min=0) ** 2.4, rgb / 12.92)
+    xyz = torch.einsum("ij,...jhw->...ihw", linear.new_tensor(_RGB_TO_XYZ), linear)
+    root = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
+    x, y, z = root.unbind(-3)
+    return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), -3)

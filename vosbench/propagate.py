@@ -1,0 +1,156 @@
+"""The one loop over a video: frames and first masks go in, label maps come out, frame by frame."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from vosbench.memory import FrameMemory
+from vosbench.method import Method
+from vosbench.ops.align import resize
+from vosbench.types import Context, Entry, F, Previous, V
+from vosbench.videos import Image, LabelMap, Video
+
+
+@dataclass(frozen=True)
+class Inference:
+    """At which size a method sees the frames.
+
+    short_side  frames are resized (bicubic) so that their shorter side has so many pixels; null: as they are
+    subsample   of the padded frame, every n-th pixel is seen; memory then holds every n-th pixel of the full-size result, and
+                given pixels overwrite at full size (MAMP's half-size inference on YouTube-VOS is 2)
+    """
+
+    short_side: int | None = None
+    subsample: int = 1
+
+
+class Propagator(Generic[F, V]):
+    """Segments one video. Owns what methods never see: object ids, padding, original size, objects that start late.
+
+    Call `step` on every frame in order. Frames before the first given mask come out empty.
+    """
+
+    def __init__(
+        self, method: Method[F, V], memory: FrameMemory[V], inference: Inference, device: torch.device | str = "cpu"
+    ) -> None:
+        self.method, self.memory, self.inference, self.device = method, memory, inference, torch.device(device)
+        self.ids: list[int] = []  # channel i + 1 is object ids[i]
+        self._index = -1
+        self._previous: Previous[F, V] | None = None
+
+    @torch.inference_mode()
+    def step(self, image: Image, given: LabelMap | None = None) -> LabelMap:
+        """The label map of the next frame. `given`: ids of objects that start here, 0 elsewhere; its pixels overwrite."""
+        if given is not None and given.shape != image.shape[:2]:
+            raise ValueError(f"the given mask is {given.shape[1]}x{given.shape[0]} pixels, the frame {image.shape[1]}x{image.shape[0]}")
+        if given is not None:
+            self._start(given)
+        if not self.ids:
+            return np.zeros(image.shape[:2], np.uint8)
+        self._index += 1
+        frame = _Frame.of(image, self.method, self.inference, self.device)
+        features = self.method.encode(frame.pixels)
+        scores = self._scores(frame, features)
+        if given is not None:
+            scores = self._overwrite(scores, frame, given)
+        masks = _one_hot(scores.argmax(1), len(self.ids) + 1) if self.method.memory_masks == "hard" else scores
+        n = self.inference.subsample
+        value = self.method.memorize(features, masks[..., ::n, ::n])
+        self.memory.add(Entry(self._index, given is not None, value))
+        self._previous = Previous(self._index, features, value)
+        return self._label_map(frame.restore(scores))
+
+    def _scores(self, frame: "_Frame", features: F) -> Float[Tensor, "1 n h w"]:
+        """Scores at the padded full size; before anything is remembered, all is background."""
+        if self._previous is None:
+            background = torch.zeros(1, len(self.ids) + 1, *frame.padded, device=self.device)
+            background[:, 0] = 1
+            return background
+        context = Context(self._index, self._previous, self.memory.references(self._index))
+        scores = self.method.segment(features, context).float()
+        return scores if self.inference.subsample == 1 else resize(scores, frame.padded)
+
+    def _start(self, given: LabelMap) -> None:
+        """Gives new objects their channels, in what is remembered too."""
+        new = [i for i in np.unique(given).tolist() if i not in (0, *self.ids)]
+        self.ids += new
+        if new and self._previous is not None:
+            previous = self._previous
+            self.memory.replace(lambda value: self.method.extend(value, len(new)))
+            self._previous = Previous(previous.index, previous.features, self.method.extend(previous.value, len(new)))
+
+    def _overwrite(self, scores: Float[Tensor, "1 n h w"], frame: "_Frame", given: LabelMap) -> Float[Tensor, "1 n h w"]:
+        channels = np.zeros(256, np.int64)
+        channels[self.ids] = np.arange(1, len(self.ids) + 1)
+        where = frame.place(torch.from_numpy(channels[given]).to(self.device))
+        return torch.where(where > 0, _one_hot(where, len(self.ids) + 1), scores)
+
+    def _label_map(self, scores: Float[Tensor, "1 n h w"]) -> LabelMap:
+        ids = np.array([0, *self.ids], np.uint8)
+        return ids[scores.argmax(1)[0].cpu().numpy()]
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame as the method sees it, and the way back.
+
+    original, resized, padded are (height, width); `top` and `left` are the padding before the picture.
+    """
+
+    pixels: Float[Tensor, "1 3 h w"]
+    original: tuple[int, int]
+    resized: tuple[int, int]
+    padded: tuple[int, int]
+    top: int
+    left: int
+
+    @classmethod
+    def of(cls, image: Image, method: Method[F, V], inference: Inference, device: torch.device) -> "_Frame":
+        pixels = torch.from_numpy(image).to(device).permute(2, 0, 1).unsqueeze(0) / 255
+        h, w = original = (image.shape[0], image.shape[1])
+        if inference.short_side is not None:
+            ratio = inference.short_side / min(h, w)
+            h, w = round(h * ratio), round(w * ratio)
+            pixels = nnf.interpolate(pixels, (h, w), mode="bicubic", antialias=True).clamp(0, 1)
+        multiple = method.stride * inference.subsample
+        bottom, right = -h % multiple, -w % multiple
+        top, left = (bottom // 2, right // 2) if method.padding.side == "centre" else (0, 0)
+        padded = (h + bottom, w + right)
+        canvas = torch.tensor(method.padding.value, device=device).view(1, 3, 1, 1).repeat(1, 1, *padded)
+        canvas[..., top : top + h, left : left + w] = pixels
+        n = inference.subsample
+        return cls(canvas[..., ::n, ::n], original, (h, w), padded, top, left)
+
+    def place(self, labels: UInt8[Tensor, "h w"]) -> Float[Tensor, "1 h2 w2"]:
+        """A label map of the original size on the padded canvas, background around it."""
+        if self.resized != self.original:
+            labels = nnf.interpolate(labels[None, None].float(), self.resized, mode="nearest-exact")[0, 0].long()
+        (h, w), (height, width) = self.resized, self.padded
+        return nnf.pad(labels, (self.left, width - w - self.left, self.top, height - h - self.top)).unsqueeze(0)
+
+    def restore(self, scores: Float[Tensor, "1 n h w"]) -> Float[Tensor, "1 n h2 w2"]:
+        """Scores of the picture alone, at its original size."""
+        h, w = self.resized
+        picture = scores[..., self.top : self.top + h, self.left : self.left + w]
+        return picture if self.resized == self.original else resize(picture, self.original)
+
+
+def _one_hot(channels: Tensor, count: int) -> Float[Tensor, "1 n h w"]:
+    return nnf.one_hot(channels, count).permute(0, 3, 1, 2).float()
+
+
+def propagate(propagator: "Propagator[F, V]", video: Video) -> Iterator[LabelMap]:
+    """Label maps of all frames of a video, in order. Raises ValueError when no frame has a mask to start from."""
+    given = False
+    for index in range(len(video.frame_names)):
+        start = video.given(index)
+        given = given or (start is not None and bool(start.any()))
+        yield propagator.step(video.frame(index), start)
+    if not given:
+        raise ValueError(f"video {video.name}: no frame has a mask with an object to start from")

@@ -1,0 +1,95 @@
+"""`vosbench evaluate`: scores a folder of label maps and writes one result record."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from rich.console import Console
+from rich.table import Table
+
+import vosbench
+from vosbench.evaluation import records
+from vosbench.evaluation.scoring import evaluate_folder, hash_annotations, hash_predictions
+from vosbench.videos import Dataset
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The top-level keys of conf/evaluate.yaml, which explains them."""
+
+    runs: str
+    name: str
+    run: str
+    overrides: list[str]
+    paths: dict[str, Any]
+    dataset: dict[str, Any]
+    predictions: str | None
+    protocol: str | None
+    workers: int
+    overwrite: bool
+    method_name: str
+    supervision: str | None
+    training_data: str | None
+    checkpoint: str | None
+
+
+def run(options: Options) -> None:
+    """Raises ValueError for unusable predictions, and for a record of this run that was made from other files."""
+    dataset: Dataset = instantiate(options.dataset)
+    protocol = options.protocol or dataset.protocol
+    folder = Path(options.predictions or Path(options.run) / "predictions" / f"{dataset.name}-{dataset.split}")
+    path = records.path_of(Path(options.run), dataset.name, dataset.split, protocol)
+    hashes = input_hashes(dataset, folder)
+    if not options.overwrite and records.is_current(path, hashes):
+        log.info("%s was made from these very files: nothing to do", path)
+        show(records.read(path))
+        return
+    scores = evaluate_folder(dataset, folder, protocol, options.workers, ignore_extra=is_restricted(options.dataset))
+    record = records.Record(
+        method=options.method_name,
+        supervision=options.supervision,
+        training_data=options.training_data,
+        checkpoint=options.checkpoint,
+        dataset=dataset.name,
+        split=dataset.split,
+        protocol=protocol,
+        resolution=dataset.resolution,
+        frames=dataset.frames,
+        scores=scores.scores,
+        objects=scores.objects,
+        provenance=records.provenance(options.overrides, None, hashes),
+    )
+    records.write_tables(scores, dataset.split, path.with_suffix(""))
+    records.write(record, scores.frames, path)
+    show(record)
+    log.info("wrote %s", path)
+
+
+def input_hashes(dataset: Dataset, predictions: Path) -> dict[str, str]:
+    """What a score depends on: both kinds of label maps, and the version that scores them."""
+    return {
+        "predictions": hash_predictions(dataset, predictions),
+        "annotations": hash_annotations(dataset),
+        "version": vosbench.__version__,
+    }
+
+
+def is_restricted(dataset: Mapping[str, Any]) -> bool:
+    """Whether a data set's settings leave videos or frames out: predictions of the whole set are then no mistake."""
+    return any(dataset.get(key) for key in ("sequences", "exclude", "max_frames"))
+
+
+def show(record: records.Record) -> None:
+    """Prints the scores in percent under the protocol, resolution and frames they hold for."""
+    title = f"{record.method} on {record.dataset} {record.split}, {record.resolution}, {record.frames} frames"
+    caption = f"protocol {record.protocol}, percent, mean over {len(record.objects)} objects"
+    table = Table(title=title, caption=caption)
+    for measure in record.scores:
+        table.add_column(measure, justify="right")
+    table.add_row(*(f"{100 * value:.1f}" for value in record.scores.values()))
+    Console().print(table)

@@ -1,0 +1,162 @@
+"""`vosbench prepare`: writes a data set to disk at another size, in DAVIS layout. Repeating it does what is missing."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from PIL import Image as Pillow
+from rich.progress import track
+
+from vosbench.images import resize_image, resize_labels, write_label_map
+from vosbench.videos import Dataset, FolderVideo, Image, Video
+
+log = logging.getLogger(__name__)
+
+MANIFEST = ".prepared.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The top-level keys of conf/prepare.yaml, which explains them."""
+
+    runs: str
+    name: str
+    run: str
+    overrides: list[str]
+    paths: dict[str, Any]
+    dataset: dict[str, Any]
+    output: str
+    size: int | None
+    square: bool
+    quality: int
+    workers: int
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How frames are written."""
+
+    size: int | None
+    square: bool
+    quality: int
+
+    def shape(self, image: Image) -> tuple[int, int]:
+        """(height, width) that a frame gets."""
+        height, width = image.shape[:2]
+        if self.size is None:
+            return height, width
+        if self.square:
+            return self.size, self.size
+        scale = self.size / min(height, width)
+        return round(height * scale), round(width * scale)
+
+
+def run(options: Options) -> None:
+    """Raises ValueError when the output holds videos that were made from something else, before anything is written."""
+    if (options.size is None and options.square) or (options.size is not None and options.size < 1):
+        raise ValueError(f"size={options.size} with square={options.square}: give the pixels of the shorter side")
+    if not 1 <= options.quality <= 100:
+        raise ValueError(f"quality={options.quality}: JPEG quality is 1 to 100")
+    dataset: Dataset = instantiate(options.dataset)
+    form = _Form(options.size, options.square, options.quality)
+    output = Path(options.output)
+    resolution = f"{form.size}p" if form.size else dataset.resolution
+    images, labels = (output / kind / resolution for kind in ("JPEGImages", "Annotations"))
+    todo = _missing(dataset.videos, images, form, overwrite=options.overwrite)
+    for folder in (images, labels, output / "ImageSets"):
+        folder.mkdir(parents=True, exist_ok=True)
+    done = _write_all(todo, images, labels, form, options.workers)
+    for _ in track(done, f"{dataset.name} {dataset.split}", total=len(todo)):
+        pass
+    with _aside(output / "ImageSets" / f"{dataset.split}.txt") as listed:
+        listed.write_text("".join(f"{video.name}\n" for video in dataset.videos))
+    log.info("%d videos written, %d were there", len(todo), len(dataset.videos) - len(todo))
+    log.info("use: root=%s resolution=%s split=%s", output, resolution, dataset.split)
+
+
+def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: bool) -> list[Video]:
+    """The videos still to write. Raises ValueError for a folder in the way, saying what differs, unless `overwrite`."""
+    todo: list[Video] = []
+    for video in videos:
+        folder = images / video.name
+        if folder.is_dir():
+            if not (folder / MANIFEST).is_file():
+                raise ValueError(f"{folder} was not written by vosbench prepare: choose another output, or remove it")
+            found, wanted = json.loads((folder / MANIFEST).read_text()), _manifest(video, form)
+            if found == wanted:
+                continue
+            if not overwrite:
+                differs = ", ".join(key for key in wanted if found.get(key) != wanted[key])
+                raise ValueError(f"{folder} was prepared with another {differs}: set overwrite=true, or another output")
+        todo.append(video)
+    return todo
+
+
+def _manifest(video: Video, form: _Form) -> dict[str, Any]:
+    """What a prepared video was made from and how."""
+    digest = hashlib.sha256(json.dumps([video.frame_names, video.file_sizes()]).encode())
+    if isinstance(video, FolderVideo):
+        digest.update(json.dumps([[stem, path.stat().st_size] for stem, path in video.annotations.items()]).encode())
+    if not video.file_sizes():
+        digest.update(video.frame(0).tobytes() + video.frame(len(video.frame_names) - 1).tobytes())
+    return {"source": digest.hexdigest()[:16], **asdict(form)}
+
+
+def _write_all(todo: list[Video], images: Path, labels: Path, form: _Form, workers: int) -> Iterator[None]:
+    """Writes the videos, yielding after each; the first error ends it, and the videos already whole stay."""
+    if not workers:
+        for video in todo:
+            yield _write(video, images, labels, form)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        try:
+            for future in as_completed([pool.submit(_write, video, images, labels, form) for video in todo]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
+    """One video. Its frames, with the manifest, are moved into place last: what is there is whole."""
+    with _aside(labels / video.name) as masks, _aside(images / video.name) as frames:
+        frames.mkdir()
+        for index, name in enumerate(video.frame_names):
+            frame = video.frame(index)
+            height, width = form.shape(frame)
+            image = Pillow.fromarray(resize_image(frame, height, width))
+            image.save(frames / f"{name}.jpg", quality=form.quality)
+            annotation = video.annotation(index)
+            if annotation is not None:
+                masks.mkdir(exist_ok=True)
+                write_label_map(masks / f"{name}.png", resize_labels(annotation, height, width))
+        (frames / MANIFEST).write_text(json.dumps(_manifest(video, form)))
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A path beside `path` that takes its place at the end; after an error, or when nothing was written, nothing is left."""
+    aside = path.with_name(f".{path.name}.part")
+    _remove(aside)
+    try:
+        yield aside
+        _remove(path)
+        if aside.exists():
+            aside.rename(path)
+    finally:
+        _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
