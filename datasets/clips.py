@@ -56,14 +56,14 @@ class Clips(TorchDataset[Clip]):
         sampler: FrameSampler,
         size: int,
         mode: Literal["resize", "crop"] = "resize",
-        scale: tuple[int, int] | None = None,
+        scale: Sequence[float] | None = None,
         flip: bool = False,
         labels: bool = False,
         seed: int = 0,
     ) -> None:
         if mode not in ("resize", "crop") or size < 1:
             raise ValueError(f"data.clips: mode={mode}, size={size}: mode is resize or crop, size 1 or more")
-        if scale is not None and not 0 < scale[0] <= scale[1]:
+        if scale is not None and (len(scale) != 2 or not 0 < scale[0] <= scale[1]):
             raise ValueError(
                 f"data.clips.scale={list(scale)}: give the smallest and the largest shorter side in pixels"
             )

@@ -1,6 +1,7 @@
 """The embedded data set: cut-outs of photographs that move over photographs, with exact label maps and exact flow.
 
-Generated when asked for, from numbers alone: nothing is downloaded or stored, and the same arguments give the same videos.
+Generated when asked for, from numbers and the photographs of an installed package: nothing is downloaded or stored, and
+the same arguments give the same videos.
 """
 
 from collections.abc import Sequence
@@ -8,10 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from vosbench.datasets.collage_photographs import PHOTOGRAPHS
-from vosbench.datasets.collage_scene import Scene, draw_scene
+from vosbench.datasets.collage_scene import Scene
+from vosbench.datasets.collage_script import Script, draw_scene
 from vosbench.datasets.davis import choose
 from vosbench.images import read_label_map
 from vosbench.videos import Frames, Image, LabelMap, Video, given_masks
@@ -22,7 +24,7 @@ DEFAULT_VIDEOS = {"train": 24, "val": 6}
 class Collage:
     """Videos of two to four things and patches from photographs, over a background under a moving camera.
 
-    Objects move, turn, grow, bend and pass before each other; some enter late, from the side or from behind another, and
+    Objects move, turn, grow, bend and pass before each other; some enter late, from the side or from behind another,
     some leave. Frames have motion blur, shadows, changing light and noise. The splits share no photograph.
 
     split        "train" or "val"
@@ -90,8 +92,8 @@ def _check(videos: int, frames: int, size: Sequence[int], objects: Sequence[int]
         raise ValueError(f"collage: videos={videos}, frames={frames}, max_frames={max_frames} must be 1 or more")
     if len(size) != 2 or min(size) < 32:
         raise ValueError(f"collage: size={list(size)} must be (rows, columns) of at least 32 pixels")
-    if len(objects) != 2 or not 1 <= objects[0] <= objects[1] <= 20:
-        raise ValueError(f"collage: objects={list(objects)} must be (fewest, most), between 1 and 20")
+    if len(objects) != 2 or not 1 <= objects[0] <= objects[1] <= 8:
+        raise ValueError(f"collage: objects={list(objects)} must be (fewest, most), between 1 and 8")
 
 
 class CollageVideo(Video):
@@ -114,7 +116,8 @@ class CollageVideo(Video):
         self.name = f"{split}_{number:02d}"
         self.frame_names = tuple(f"{i:05d}" for i in range(min(frames, max_frames or frames)))
         self.size = size
-        self._drawn = (split, size, frames, objects, effects)
+        pool = PHOTOGRAPHS[split]
+        self._script = Script(pool, pool[number % len(pool)], size, frames, objects, effects)
         self._seed = (seed, list(PHOTOGRAPHS).index(split), number)
         self._annotations = annotations
         self._late_objects = late_objects
@@ -125,9 +128,9 @@ class CollageVideo(Video):
         return self._scene.image(self._time(index), noise)
 
     def annotation(self, index: int) -> LabelMap | None:
-        """The object ids at the centre of frame `index`'s exposure; from the folder, if there is one, where it has them."""
+        """The object ids at the centre of frame `index`'s exposure; given a folder, what it has for that frame."""
         if self._annotations is None:
-            return self._ids[self._scene.depths(self._time(index))]
+            return np.take(self._ids, self._scene.depths(self._time(index)))
         path = self._annotations / f"{self.frame_names[index]}.png"
         return read_label_map(path) if path.is_file() else None
 
@@ -135,7 +138,7 @@ class CollageVideo(Video):
         return self._given.get(index)
 
     def flow(self, index: int, reference: int) -> Float32[np.ndarray, "h w 2"]:
-        """Exact flow (x, y) in pixels from frame `index` to frame `reference`; NaN where the point is hidden or out there."""
+        """Exact flow (x, y) in pixels from frame `index` to `reference`; NaN where the point is hidden or out there."""
         return self._scene.flow(self._time(index), self._time(reference))
 
     def _time(self, index: int) -> float:
@@ -143,10 +146,10 @@ class CollageVideo(Video):
 
     @cached_property
     def _scene(self) -> Scene:
-        return draw_scene(np.random.default_rng(np.random.SeedSequence(self._seed)), *self._drawn)
+        return draw_scene(np.random.default_rng(np.random.SeedSequence(self._seed)), self._script)
 
     @cached_property
-    def _ids(self) -> LabelMap:
+    def _ids(self) -> UInt8[np.ndarray, " layers"]:
         """The id of each layer of the scene, 0 for the background; layers that are never seen come last."""
         order = [0]
         for index in range(len(self.frame_names)):

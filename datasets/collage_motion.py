@@ -17,7 +17,7 @@ Affine = Float64[np.ndarray, "3 3"]
 
 @dataclass(frozen=True)
 class Curve:
-    """k smooth functions of time: a mean and j sinusoids each (arrays (k,) and (j, k); frequency in cycles per frame)."""
+    """k smooth functions of time, each a mean and j sinusoids. Frequencies are in cycles per frame."""
 
     mean: Float64[np.ndarray, " k"]
     amplitude: Float64[np.ndarray, "j k"]
@@ -45,7 +45,7 @@ def curve(
 class Drift:
     """A way in or out: no offset on one side of `start`, then `velocity` (x, y in pixels a frame) on the other.
 
-    `arriving`: the offset is before the start, and shrinks to nothing. The corner at the start is rounded over two frames.
+    `arriving`: the offset is before the start, and shrinks to nothing. The start is rounded over about two frames.
     """
 
     start: float
@@ -61,7 +61,7 @@ class Drift:
 class Ripple:
     """A smooth displacement field: m plane waves whose directions are fixed and whose strengths change in time.
 
-    waves (m, 2) in radians per pixel, phases (m,); `strength` gives 2m numbers, the (x, y) displacement of each wave in pixels.
+    waves in radians per pixel; `strength` gives 2m numbers, the (x, y) displacement of each wave in pixels.
     The sum of |wave| · |strength| stays below 1, so that y + field(y) is invertible.
     """
 
@@ -80,7 +80,7 @@ class Ripple:
 
 
 def ripple(rng: np.random.Generator, radius: float, steepness: float, period: tuple[float, float]) -> Ripple:
-    """Three random waves, about one across an object of that radius (pixels). `steepness`: bound of the field's slope, below 1."""
+    """Three random waves, about one across an object of that radius (pixels). The slope is at most `steepness` < 1."""
     angle = rng.uniform(0, 2 * np.pi, 3)
     length = rng.uniform(1.2, 2.6, 3) / radius
     waves = np.stack([np.cos(angle), np.sin(angle)], 1) * length[:, None]
@@ -91,7 +91,7 @@ def ripple(rng: np.random.Generator, radius: float, steepness: float, period: tu
 
 @dataclass(frozen=True)
 class Motion:
-    """Where a layer lies. `pose` gives x, y (pixels), log scale, angle (radians) and log stretch of the layer's own frame.
+    """Where a layer lies. `pose` gives x, y (pixels), log scale, angle (radians) and log stretch of the layer.
 
     The map from the layer to the world is ripple⁻¹, then stretch, rotation, scale, and translation with the drifts.
     Without a ripple it is affine: so is the camera's, from the world to the frame.
@@ -116,8 +116,8 @@ class Motion:
         dx, dy = self.ripple(y, time)
         return y[0] + dx, y[1] + dy
 
-    def onto(self, points: Points, time: float, camera: Affine, steps: int = 30) -> Points:
-        """Points of the layer in the frame: the inverse of `into`, by fixed-point iteration y ← u − field(y), a contraction."""
+    def onto(self, points: Points, time: float, camera: Affine, steps: int = 20) -> Points:
+        """Points of the layer in the frame: the inverse of `into`, by iterating the contraction y ← u − field(y)."""
         y = points
         for _ in range(steps if self.ripple else 0):
             assert self.ripple is not None

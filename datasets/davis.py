@@ -14,7 +14,8 @@ class Davis:
 
     root          folder that holds JPEGImages
     split         list file without .txt; None: every sequence folder
-    year          folder of the list file: 2017, or 2016 (whose lists may also lie in ImageSets/480p, as path pairs); None: ImageSets itself
+    year          folder of the list file: 2017, or 2016 (whose lists, of path pairs, may also lie in ImageSets/480p);
+                  lists of other sets lie in ImageSets itself
     resolution    folder between JPEGImages and the sequences; None: there is none
     sequences     restrict to these; `exclude` leaves some out
     max_frames    keep the first so many frames of a video
@@ -100,6 +101,8 @@ def scan_video(
         kind = "annotated frames" if frames == "annotated" else f"images ({', '.join(IMAGE_SUFFIXES)})"
         raise ValueError(f"video folder {images} holds no {kind}: add some or leave the video out")
     paths = paths[:max_frames]
+    if max_frames is not None and max_frames < 1:
+        raise ValueError(f"max_frames={max_frames}: keep 1 frame or more")
     kept = {path.stem: masks[path.stem] for path in paths if path.stem in masks}
     return FolderVideo(images.name, tuple(paths), kept, binary=binary, late_objects=late_objects, any_size=any_size)
 

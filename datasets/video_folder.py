@@ -128,6 +128,8 @@ class VideoFile(Video):
         annotations: dict[str, Path] | None = None,
         binary: bool = False,
     ) -> None:
+        if max_frames is not None and max_frames < 1:
+            raise ValueError(f"max_frames={max_frames}: keep 1 frame or more")
         self.path = Path(path)
         self.name = self.path.stem
         self.short_side, self.max_frames, self.binary = short_side, max_frames, binary
@@ -144,8 +146,8 @@ class VideoFile(Video):
         if self._process != os.getpid() or not key <= self._position <= index:
             self._seek(key)
         frame = self._decode_until(times[index])
-        if frame is None:  # some files mark key frames that do not start a group
-            self._seek(0)
+        if frame is None:  # some containers seek by decoding time and land behind the frame: read from the start
+            self._open()
             frame = self._decode_until(times[index])
         if frame is None:
             raise ValueError(
@@ -208,18 +210,24 @@ class VideoFile(Video):
         return [time for time, _ in found], keys if len(keys) and keys[0] == 0 else np.r_[0, keys]
 
     def _seek(self, index: int) -> None:
+        container = self._container
+        if container is None or self._process != os.getpid():
+            container = self._open()
+        with _named_errors(self.path):
+            container.seek(self._times[0][index], stream=container.streams.video[0])
+        self._frames = container.decode(container.streams.video[0])
+        self._position = index
+
+    def _open(self) -> InputContainer:
+        """The file, at its start."""
         import av
 
-        if self._container is None or self._process != os.getpid():
-            self.close()
-            with _named_errors(self.path):
-                self._container = av.open(self.path)
-            self._process = os.getpid()
-        stream = self._container.streams.video[0]
+        self.close()
         with _named_errors(self.path):
-            self._container.seek(self._times[0][index], stream=stream)
-        self._frames = self._container.decode(stream)
-        self._position = index
+            self._container = av.open(self.path)
+        self._process, self._position = os.getpid(), 0
+        self._frames = self._container.decode(self._container.streams.video[0])
+        return self._container
 
     def _decode_until(self, time: int) -> VideoFrame | None:
         """The frame of this time, or None when decoding has passed it or ends before."""

@@ -1,7 +1,8 @@
 """Protocol `davis`: the official semi-supervised score of DAVIS-2016 and DAVIS-2017.
 
-Every frame with an annotation counts, except a sequence's first and last. Objects are 1 … the largest id of the first annotation.
-A protocol is a module with these three functions: `score` one sequence, `summarise` one object, `aggregate` all objects.
+Every frame with an annotation counts, except a sequence's first and last. Objects are 1 … the largest id of the first
+annotation. A protocol is a module with these three functions: `score` one sequence, `summarise` one object, `aggregate`
+all objects.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,27 +20,29 @@ MEASURES = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 def score(pairs: Iterable[tuple[LabelMap, LabelMap]], sequence: str = "the sequence") -> dict[int, Curves]:
     """J and F over time of each object of one sequence.
 
-    pairs: (annotation, prediction) label maps of all annotated frames in time order; read once, two held at a time. Void (255)
-    in an annotation is background. Objects missing in a prediction are empty there. A gap in the ids is an empty object.
-    Raises ValueError naming the sequence when fewer than three frames come (none would be left to score), when the first
-    annotation is empty, when sizes differ, and when predictions hold ids above the number of objects.
+    pairs: (annotation, prediction) label maps of all annotated frames in time order; read once, two held at a time.
+    Void (255) in an annotation is background. Objects missing in a prediction are empty there. A gap in the ids is an
+    empty object. Raises ValueError naming the sequence when fewer than three frames come (none would be left to score),
+    when the first annotation is empty, when sizes differ, and when predictions hold ids above the number of objects.
     """
     values: list[list[tuple[float, float]]] = []
     strangers: set[int] = set()
     count = position = 0
     held: tuple[LabelMap, LabelMap] | None = None
     for position, pair in enumerate(pairs, 1):
+        if pair[0].shape != pair[1].shape:
+            raise ValueError(f"{sequence}: a prediction is {pair[1].shape}, its annotation {pair[0].shape}")
         if position == 1:
             count = _count_objects(pair[0], sequence)
             continue
         if held is not None:  # it is not the last one
-            values.append(_score_frame(*held, count, sequence))
+            values.append(_score_frame(*held, count))
             strangers |= _ids_above(held[1], count)
         held = pair
     if not values:
-        raise ValueError(f"{sequence}: {position} annotated frame(s); first and last are not scored, so 3 or more are needed")
+        raise ValueError(f"{sequence}: {position} annotated frame(s), and first and last are not scored: leave it out")
     if strangers:
-        raise ValueError(f"{sequence}: predicted ids {sorted(strangers)} above its {count} object(s); renumber or clear them")
+        raise ValueError(f"{sequence}: predicted ids {sorted(strangers)} above its {count} object(s): renumber them")
     table = np.array(values, np.float64)
     frames = np.arange(1, len(table) + 1)
     return {id_: Curves(frames, table[:, id_ - 1, 0], table[:, id_ - 1, 1]) for id_ in range(1, count + 1)}
@@ -85,9 +88,7 @@ def _count_objects(annotation: LabelMap, sequence: str) -> int:
     return count
 
 
-def _score_frame(annotation: LabelMap, prediction: LabelMap, count: int, sequence: str) -> list[tuple[float, float]]:
-    if annotation.shape != prediction.shape:
-        raise ValueError(f"{sequence}: a prediction is {prediction.shape}, its annotation {annotation.shape}: resize it")
+def _score_frame(annotation: LabelMap, prediction: LabelMap, count: int) -> list[tuple[float, float]]:
     return [jaccard_and_f(annotation == id_, prediction == id_) for id_ in range(1, count + 1)]
 
 

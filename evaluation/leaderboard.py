@@ -1,8 +1,6 @@
-"""Leaderboards from result records: who is compared with whom, how sure it is, and the rows as csv, Markdown and LaTeX."""
+"""Leaderboards from result records: who may be compared with whom, and how sure the differences are."""
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,11 +9,10 @@ from omegaconf import OmegaConf
 
 from vosbench.evaluation import records
 from vosbench.evaluation.records import Record
-from vosbench.evaluation.statistics import Interval, bootstrap, paired_difference
+from vosbench.evaluation.statistics import Interval, bootstrap, paired_difference, sequence_of
 
 HEADLINE = "J&F-Mean"
 COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames")
-UNKNOWN = "–"
 
 
 @dataclass(frozen=True)
@@ -23,6 +20,7 @@ class Row:
     """One result. `path` is its record's file, or None for a number quoted from `source`, whose objects are not known.
 
     run            the run's folder, relative to the folder that was searched
+    remark         what is odd about a quoted number
     interval       95 % of J&F over sequences; to_best and to_baseline: of the paired differences in J&F (all fractions)
     """
 
@@ -30,18 +28,28 @@ class Row:
     run: str = ""
     path: Path | None = None
     source: str = ""
+    remark: str = ""
     interval: Interval | None = None
     to_best: Interval | None = None
     to_baseline: Interval | None = None
 
-    def headline(self) -> dict[str, float]:
-        """J&F of each object."""
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Only rows of one kind may share a table."""
+        return tuple(str(getattr(self.record, key)) for key in COMPARABLE)
+
+    @property
+    def headline(self) -> float:
+        return self.record.scores[HEADLINE]
+
+    def headlines(self) -> dict[str, float]:
+        """J&F by object."""
         return {name: (values["J-Mean"] + values["F-Mean"]) / 2 for name, values in self.record.objects.items()}
 
 
 @dataclass(frozen=True)
 class Board:
-    """One table: rows that may be compared, the best first, and what a reader must know beside the numbers."""
+    """One table: rows, the best first, and what a reader must know beside them. `mixed`: they are of several kinds."""
 
     title: str
     rows: list[Row]
@@ -53,33 +61,40 @@ def load(runs: Path) -> list[Row]:
     """Every record under `runs`. Raises ValueError when there is none, or one cannot be read."""
     paths = sorted(runs.glob("**/results/*.json"))
     if not paths:
-        raise ValueError(f"no result record (**/results/*.json) in {runs}: run vosbench benchmark or evaluate first, or set runs")
-    folders = [path.parents[1] for path in paths]
-    names = [str(folder.relative_to(runs)) if folder != runs else folder.resolve().name for folder in folders]
-    return [Row(records.read(path), run, path) for path, run in zip(paths, names, strict=True)]
+        raise ValueError(f"no result record (**/results/*.json) in {runs}: run vosbench benchmark first, or set runs")
+    return [Row(records.read(path), _run_name(path.parents[1], runs), path) for path in paths]
 
 
 def load_published() -> list[Row]:
     """Numbers quoted from papers (published.yaml), as fractions."""
-    tables = cast(list[dict[str, Any]], OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("published.yaml"))))
-    return [_quoted(table, result) for table in tables for result in table["results"]]
+    tables = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("published.yaml")))
+    return [_quoted(table, result) for table in cast(list[dict[str, Any]], tables) for result in table["results"]]
 
 
-def _quoted(table: dict[str, Any], result: dict[str, Any]) -> Row:
-    scores = {name: value / 100 for name, value in result.items() if isinstance(value, float)}
-    where = {key: table[key] for key in ("dataset", "split", "protocol", "resolution")}
-    record = Record(method=result["method"], supervision=result["supervision"], scores=scores, objects={}, frames="all", **where)
-    return Row(record, source="; ".join(filter(None, [table["source"], result.get("note")])))
+def boards(
+    rows: Sequence[Row],
+    *,
+    mixed: bool = False,
+    baseline: str | None = None,
+    published: Sequence[Row] = (),
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> list[Board]:
+    """One board for each data set, split, protocol, resolution and kind of frames; with `mixed` a single one of all.
 
-
-def boards(rows: Sequence[Row], *, mixed: bool = False, **settings: Any) -> list[Board]:
-    """One board for each data set, split, protocol, resolution and kind of frames; `mixed`: a single one. Settings: see `board`."""
-    if mixed:
-        return [board(rows, mixed=True, **settings)]
+    baseline  a method or run that each row is also compared with, where it is on the same board
+    Raises ValueError when no row is of this method or run, or several are on one board.
+    """
+    if baseline and not any(baseline in (row.record.method, row.run) for row in rows):
+        known = sorted({row.record.method for row in rows} | {row.run for row in rows})
+        raise ValueError(f"baseline={baseline} is no method or run here: choose from {', '.join(known)}")
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(_comparable(row), []).append(row)
-    return [board(group, **settings) for _, group in sorted(groups.items())]
+        groups.setdefault(() if mixed else row.kind, []).append(row)
+    return [
+        board(group, mixed=mixed, baseline=baseline, published=published, resamples=resamples, seed=seed)
+        for _, group in sorted(groups.items())
+    ]
 
 
 def board(
@@ -91,29 +106,68 @@ def board(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Board:
-    """One table of measured rows, with intervals, and of the published ones that were scored on the same frames.
+    """One table of measured rows with their intervals, and of those published ones that were scored on the same frames.
 
-    baseline  method or run that each row is also compared with, where it is among the rows
-    Raises ValueError naming what differs when rows are not comparable, unless `mixed`; and for an ambiguous baseline.
+    Raises ValueError naming what differs when rows are not of one kind, unless `mixed`; and for an ambiguous baseline.
     """
-    kinds = {_comparable(row) for row in rows}
+    kinds = sorted({row.kind for row in rows})
     if len(kinds) > 1 and not mixed:
-        differing = [f"{key} ({', '.join(sorted(set(values)))})" for key, *values in zip(COMPARABLE, *kinds, strict=True)
-                     if len(set(values)) > 1]  # fmt: skip
-        raise ValueError(f"these results differ in {'; '.join(differing)}: make separate tables, or allow it with mixed=true")
-    ordered = sorted(rows, key=lambda row: (-row.record.scores[HEADLINE], row.record.method, row.run))
-    reference = _find(baseline, ordered)
-    best = ordered[0].headline()
-    compared = [
+        raise ValueError(f"these results differ in {_differences(kinds)}: make separate tables, or mixed=true for one")
+    best, reference = max(rows, key=lambda row: row.headline), _baseline(rows, baseline)
+
+    def compare(row: Row, other: Row | None) -> Interval | None:
+        if other is None or row is other:
+            return None
+        return paired_difference(row.headlines(), other.headlines(), resamples, seed)
+
+    measured = [
         replace(
             row,
-            interval=bootstrap(own := row.headline(), resamples, seed),
-            to_best=None if row is ordered[0] else paired_difference(own, best, resamples, seed),
-            to_baseline=None if row in (None, reference) or reference is None else paired_difference(own, reference.headline(), resamples, seed),
+            interval=bootstrap(row.headlines(), resamples, seed),
+            to_best=compare(row, best),
+            to_baseline=compare(row, reference),
         )
-        for row in ordered
+        for row in rows
     ]
-    quoted = [row for row in published if _comparable(row) in kinds]
-    everything = sorted([*compared, *quoted], key=lambda row: -row.record.scores[HEADLINE])
-    title = "mixed results" if len(kinds) > 1 else "{} {}, {}, {} frames, protocol {}".format(*_reordered(next(iter(kinds))))
-    return Board(title, everything, len(kinds) > 1, _notes(compared, quoted))
+    quoted = [row for row in published if row.kind in kinds]
+    ordered = sorted([*measured, *quoted], key=lambda row: (-row.headline, row.record.method, row.run))
+    dataset, split, protocol, resolution, frames = kinds[0]
+    title = f"{dataset} {split}, {resolution}, {frames} frames, protocol {protocol}"
+    several = len(kinds) > 1
+    return Board("mixed results" if several else title, ordered, several, _notes(ordered, best, resamples, seed))
+
+
+def _run_name(folder: Path, runs: Path) -> str:
+    return str(folder.relative_to(runs)) if folder != runs else folder.resolve().name
+
+
+def _quoted(table: dict[str, Any], result: dict[str, Any]) -> Row:
+    scores = {name: round(value / 100, 6) for name, value in result.items() if isinstance(value, float)}
+    where = {key: table[key] for key in COMPARABLE}
+    record = Record(method=result["method"], supervision=result["supervision"], scores=scores, objects={}, **where)
+    return Row(record, source=table["source"], remark=result.get("note", ""))
+
+
+def _differences(kinds: Sequence[tuple[str, ...]]) -> str:
+    columns = zip(COMPARABLE, zip(*kinds, strict=True), strict=True)
+    return "; ".join(f"{key} ({', '.join(sorted(set(values)))})" for key, values in columns if len(set(values)) > 1)
+
+
+def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:
+    found = [row for row in rows if name and name in (row.record.method, row.run)]
+    if len(found) > 1:
+        runs = ", ".join(row.run for row in found)
+        raise ValueError(f"baseline={name} names {len(found)} results of one table: name one of the runs {runs}")
+    return found[0] if found else None
+
+
+def _notes(rows: Sequence[Row], best: Row, resamples: int, seed: int) -> list[str]:
+    sequences = len({sequence_of(name) for name in best.record.objects})
+    how = f"bootstrap over sequences ({sequences} in the best row, {resamples:,} resamples, seed {seed})."
+    notes = [f"95 %: {how}" if sequences > 1 else "One sequence: no interval can be given."]
+    other = [row for row in rows if row.path and set(row.record.objects) != set(best.record.objects)]
+    if other:
+        notes.append(f"{len(other)} result(s) are over other objects than the best row's: do not compare their means.")
+    sources = sorted({row.source for row in rows if row.source})
+    notes += [f"† quoted, not measured: {source}." for source in sources]
+    return notes + [f"† {row.record.method}: {row.remark}." for row in rows if row.remark]

@@ -1,12 +1,12 @@
 """J and F of one pair of binary masks, exactly as the official DAVIS scorer counts them.
 
-Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation", CVPR 2016. Everything is counted
-inside the bounding box of both masks, which changes no number and makes small objects cheap.
+Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation", CVPR 2016. Everything is
+counted inside the bounding box of both masks, which changes no number and makes small objects cheap.
 """
 
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -69,21 +69,20 @@ def jaccard_and_f(annotation: Mask, prediction: Mask) -> tuple[float, float]:
     left, top, width, height = cv2.boundingRect((annotation | prediction).view(np.uint8))
     if not width:
         return 1.0, 1.0
-    # One row and column more than the box: a boundary pixel lies at most one above or left of its mask, and beyond the box
-    # both masks are empty, so that the crop's last row and column follow the same rule as the frame's. Dilations are only
-    # read at boundary pixels, hence inside the crop too.
+    # One row and column more than the box: a boundary pixel lies at most one above or left of its mask, and beyond the
+    # box both masks are empty, so that the crop's last row and column follow the frame's rule. Dilations are only read
+    # at boundary pixels, hence inside the crop too.
     box = slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1)
     annotation, prediction = annotation[box], prediction[box]
     return jaccard(annotation, prediction), boundary_f(annotation, prediction, radius)
 
 
 def _dilate(mask: Mask, radius: int) -> Mask:
-    dilated: np.ndarray[Any, Any] = cv2.dilate(mask.view(np.uint8), _disk(radius))
-    return dilated.view(np.bool_)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), _disk(radius))).view(np.bool_)
 
 
 @lru_cache
 def _disk(radius: int) -> UInt8[np.ndarray, "d d"]:
     """x² + y² ≤ radius²."""
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return (x * x + y * y <= radius * radius).astype(np.uint8)
+    return np.asarray(x * x + y * y <= radius * radius, np.uint8)

@@ -68,8 +68,8 @@ def write(record: Record, frames: Frames, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.savez(buffer, **frames)  # type: ignore[arg-type]
-    _replace(frames_path(path), buffer.getvalue())
-    _replace(path, (json.dumps(asdict(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
+    replace_file(frames_path(path), buffer.getvalue())
+    replace_file(path, (json.dumps(asdict(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
 def read(path: Path) -> Record:
@@ -104,7 +104,7 @@ def read_frames(path: Path) -> dict[str, Float64[np.ndarray, " t"]]:
 def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
     """Whether the record at `path` was made from inputs with these hashes; False when there is none.
 
-    Raises ValueError saying what differs when it was made from something else: stale numbers are never shown nor replaced.
+    Raises ValueError saying what differs when it was made of something else: stale numbers are never shown or replaced.
     """
     if not path.is_file():
         return False
@@ -116,7 +116,7 @@ def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
 
 
 def provenance(overrides: Sequence[str], seed: int | None, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """How the result came about: command line, overrides, commit of the checkout (None outside of one), versions, time (UTC)."""
+    """How a result came about. `commit` is the checkout's, or None when the code is installed; `time` is UTC."""
     return {
         "command": shlex.join(["vosbench", *sys.argv[1:]]),
         "overrides": list(overrides),
@@ -151,10 +151,10 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    _replace(path, text.getvalue().encode())
+    replace_file(path, text.getvalue().encode())
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Written aside and renamed, so never half there."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

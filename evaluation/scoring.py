@@ -87,13 +87,16 @@ def evaluate_folder(
     workers       processes; 0 scores in this one
     ignore_extra  predictions of sequences and frames that the data set does not have are no error (it was restricted)
 
-    Raises one ValueError that lists everything wrong with all sequences: missing or extra folders and frames, masks that are
-    unreadable, RGB or of another size than the annotation, and ids that cannot be. RuntimeError when a worker dies.
+    Raises one ValueError that lists everything wrong with all sequences: missing or extra folders and frames, masks
+    that are unreadable, RGB or of another size than the annotation, and ids that cannot be.
+    RuntimeError when a worker dies.
     """
     name = protocol or dataset.protocol
     rules = protocol_named(name)
     if not predictions.is_dir():
-        raise ValueError(f"predictions folder {predictions} does not exist: set predictions to the folder of <sequence>/*.png")
+        raise ValueError(
+            f"predictions folder {predictions} does not exist: give the folder that holds <sequence>/*.png"
+        )
     problems = [] if ignore_extra else _extra_folders(dataset.videos, predictions)
     results = {result.name: result for result in _scored(dataset.videos, predictions, name, workers, ignore_extra)}
     ordered = [results[video.name] for video in dataset.videos]
@@ -147,13 +150,13 @@ def _scored(
             yield from track((_score_video(*job) for job in jobs), "scoring", total=len(jobs))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)) or 1, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         futures = [pool.submit(_score_video, *job) for job in jobs]
         try:
             for future in track(as_completed(futures), "scoring", total=len(jobs)):
                 yield future.result()
         except BrokenProcessPool as error:
-            raise RuntimeError("a scoring process died, perhaps for lack of memory: try workers=1, or workers=0") from error
+            raise RuntimeError("a scoring process died, perhaps for lack of memory: try fewer workers") from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -188,7 +191,7 @@ def _score_video(video: Video, folder: Path, protocol: str, ignore_extra: bool) 
 
 
 def _pairs(video: Video, masks: dict[str, Path], result: _Sequence) -> Iterator[tuple[LabelMap, LabelMap]]:
-    """Label maps of each annotated frame. What cannot be used is noted and passed as empty, so that checking goes on."""
+    """Label maps of each annotated frame. What cannot be used is noted and empty, so that checking goes on."""
     for index, stem in enumerate(video.frame_names):
         try:
             annotation = video.annotation(index)
@@ -209,8 +212,10 @@ def _prediction(path: Path, annotation: LabelMap, video: Video, result: _Sequenc
         result.problems.append(f"{video.name}: {error}")
         return None
     if prediction.shape != annotation.shape:
-        sizes = f"{path} is {'×'.join(map(str, prediction.shape))}, its annotation {'×'.join(map(str, annotation.shape))}"
-        result.problems.append(f"{video.name}: {sizes} (rows×columns): predict at the annotation's size, masks are never resized")
+        found, wanted = ("×".join(map(str, labels.shape)) for labels in (prediction, annotation))
+        result.problems.append(
+            f"{video.name}: {path} is {found} (rows×columns), its annotation {wanted}: never resized"
+        )
         return None
     if getattr(video, "binary", False):
         result.made_binary |= bool(prediction.max() > 1)
@@ -235,7 +240,7 @@ def _some(names: list[str]) -> str:
 def _listing(problems: list[str], predictions: Path) -> str:
     head = f"{len(problems)} problem(s) with the predictions in {predictions}; nothing was scored, correct these first:"
     rest = [f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-    return "\n  ".join([head, *problems[:SHOWN], *rest])
+    return f"{head}\n  " + ";\n  ".join([*problems[:SHOWN], *rest])
 
 
 def _collect(results: list[_Sequence], rules: ScoringProtocol) -> Scores:

@@ -1,6 +1,6 @@
-"""How sure a mean over a few dozen videos is: bootstrap over sequences (Efron 1979), and the paired difference of two results.
+"""How sure a mean over a few dozen videos is: bootstrap over sequences (Efron 1979), and paired differences.
 
-Sequences are drawn with replacement, and every drawn sequence brings all its objects; the statistic is the flat mean over objects.
+Sequences are drawn with replacement, each with all its objects; the statistic is the flat mean over objects.
 """
 
 from collections.abc import Mapping
@@ -52,6 +52,6 @@ def sequence_of(name: str) -> str:
 
 @lru_cache(maxsize=4)
 def _draws(sequences: int, resamples: int, seed: int) -> Float64[np.ndarray, "b s"]:
-    """How often each sequence is drawn in each resample. The same for all results, so that intervals compare like with like."""
+    """How often each sequence is drawn in each resample: the same for all results, which keeps them comparable."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(sequences, np.full(sequences, 1 / sequences), resamples).astype(np.float64)

@@ -30,7 +30,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 def reported(where: str = "") -> Iterator[None]:
     """Ends the process with one line on stderr for what a user can mend.
 
-    Status 2: a wrong command line or configuration. 1: bad input, or a full disk (`where` is the folder to name when the
+    Status 2: wrong command line or configuration. 1: bad input, or a full disk (`where` is the folder to name when the
     system names no file). 130: an interrupt. All else, and everything under HYDRA_FULL_ERROR=1, passes as it is.
     """
     try:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vosbench.images import write_label_map
+from vosbench.images import read_label_map, write_label_map
 from vosbench.videos import LabelMap, Video
 
 Hashes = Mapping[str, str]
@@ -40,6 +40,9 @@ class PredictionFolder:
             return None
         content = json.loads(record.read_text())
         return Prediction(**{**content, "size": tuple(content["size"])})
+
+    def label_map(self, sequence: str, frame: str) -> LabelMap:
+        return read_label_map(self.root / sequence / f"{frame}.png")
 
     def check(self, wanted: Mapping[str, Hashes], *, overwrite: bool) -> list[str]:
         """Sequences still to do, of those in `wanted` (sequence → hashes). Stale ones are removed if `overwrite`.
@@ -112,6 +115,10 @@ class Claim:
     def __exit__(self, *_: object) -> None:
         if self.mine:
             self.path.unlink(missing_ok=True)
+
+    def held(self) -> bool:
+        """Whether somebody works on it, here or elsewhere."""
+        return self.path.exists() and not self._abandoned()
 
     def _abandoned(self) -> bool:
         try:

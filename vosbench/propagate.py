@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Generic
 
 import numpy as np
@@ -33,7 +34,8 @@ class Inference:
 class Propagator(Generic[F, V]):
     """Segments one video. Owns what methods never see: object ids, padding, original size, objects that start late.
 
-    Call `step` on every frame in order. Frames before the first given mask come out empty.
+    Call `step` on every frame in order. Frames before the first given mask come out empty. `seconds` holds how long each step
+    took, from the image in memory to the label map in memory.
     """
 
     def __init__(
@@ -41,12 +43,19 @@ class Propagator(Generic[F, V]):
     ) -> None:
         self.method, self.memory, self.inference, self.device = method, memory, inference, torch.device(device)
         self.ids: list[int] = []  # channel i + 1 is object ids[i]
+        self.seconds: list[float] = []
         self._index = -1
         self._previous: Previous[F, V] | None = None
 
-    @torch.inference_mode()
     def step(self, image: Image, given: LabelMap | None = None) -> LabelMap:
         """The label map of the next frame. `given`: ids of objects that start here, 0 elsewhere; its pixels overwrite."""
+        started = perf_counter()
+        labels = self._step(image, given)
+        self.seconds.append(perf_counter() - started)
+        return labels
+
+    @torch.inference_mode()
+    def _step(self, image: Image, given: LabelMap | None) -> LabelMap:
         if given is not None and given.shape != image.shape[:2]:
             raise ValueError(f"the given mask is {given.shape[1]}x{given.shape[0]} pixels, the frame {image.shape[1]}x{image.shape[0]}")
         if given is not None:
@@ -112,7 +121,7 @@ class _Frame:
 
     @classmethod
     def of(cls, image: Image, method: Method[F, V], inference: Inference, device: torch.device) -> "_Frame":
-        pixels = torch.from_numpy(image).to(device).permute(2, 0, 1).unsqueeze(0) / 255
+        pixels = torch.tensor(image, device=device).permute(2, 0, 1).unsqueeze(0) / 255
         h, w = original = (image.shape[0], image.shape[1])
         if inference.short_side is not None:
             ratio = inference.short_side / min(h, w)
@@ -146,11 +155,6 @@ def _one_hot(channels: Tensor, count: int) -> Float[Tensor, "1 n h w"]:
 
 
 def propagate(propagator: "Propagator[F, V]", video: Video) -> Iterator[LabelMap]:
-    """Label maps of all frames of a video, in order. Raises ValueError when no frame has a mask to start from."""
-    given = False
+    """Label maps of all frames of a video, in order."""
     for index in range(len(video.frame_names)):
-        start = video.given(index)
-        given = given or (start is not None and bool(start.any()))
-        yield propagator.step(video.frame(index), start)
-    if not given:
-        raise ValueError(f"video {video.name}: no frame has a mask with an object to start from")
+        yield propagator.step(video.frame(index), video.given(index))

@@ -7,10 +7,11 @@ neither an unfold copy of the features nor anything of size (HW)² exists, and m
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as nnf
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 BLOCK = 8  # side of a block of queries, in cells: at radius 12 its rectangle holds 1.6 times the cells of one window
@@ -57,13 +58,10 @@ def local_readout(
     ]
     active, result = _undecided(sources, grid, mask_oob) if skip_uniform else (None, None)
     indices = torch.arange(len(rows_q), device=query.device) if active is None else active
-    step = max(1, chunk // (BLOCK * BLOCK * len(keys) * max(grid.window, grid.side * grid.side // 2)))
-    parts = [
-        _read_blocks(rows_q[part], part, sources, grid, scale, top_k, mask_oob) for part in indices.split(step)
-    ]
-    if result is None:
-        return _unblocks(torch.cat(parts), grid, b)
-    return _unblocks(result.index_copy(0, indices, torch.cat(parts)) if parts else result, grid, b)
+    step = max(1, chunk // (BLOCK * BLOCK * len(keys) * grid.side**2))
+    read = _read_all if top_k is None else partial(_read_top, top_k=min(top_k, len(keys) * grid.window))
+    parts = [read(rows_q[part], part, sources, grid, scale, mask_oob) for part in indices.split(step)]
+    return _unblocks(torch.cat(parts) if result is None else result.index_copy(0, indices, torch.cat(parts)), grid, b)
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,14 @@ class _Grid:
     @property
     def side(self) -> int:
         return BLOCK + 2 * self.radius
+
+    def window_mask(self, like: Tensor) -> Float[Tensor, "q k"]:
+        """For each query of a block and cell of its rectangle: 0 inside of the query's window, -inf elsewhere."""
+        start = torch.arange(BLOCK, device=like.device)
+        reach = torch.arange(self.side, device=like.device) - start.unsqueeze(1)
+        near = (reach >= 0) & (reach < self.diameter)
+        inside = near[:, None, :, None] & near[None, :, None, :]
+        return torch.zeros_like(inside, dtype=like.dtype).masked_fill(~inside, -torch.inf).flatten(2).flatten(0, 1)
 
     @property
     def diameter(self) -> int:
@@ -123,6 +129,13 @@ class _Source:
     values: Float[Tensor, "p n"]
     positions: Int[Tensor, "b hp wp"]
 
+    @property
+    def outside(self) -> int:
+        return len(self.keys) - 1
+
+    def take(self, rows: Float[Tensor, "p c"], places: Int[Tensor, "m k"]) -> Float[Tensor, "m k c"]:
+        return rows.index_select(0, places.flatten()).unflatten(0, places.shape)
+
 
 def _rows(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "p c"]:
     return nnf.pad(maps.permute(0, 2, 3, 1).flatten(0, 2), (0, 0, 0, 1))
@@ -140,7 +153,7 @@ def _unblocks(tiles: Float[Tensor, "m q n"], grid: _Grid, b: int) -> Float[Tenso
     return maps.flatten(4, 5).flatten(2, 3)[:, :, : grid.h, : grid.w]
 
 
-def _windows(rectangles: Tensor, grid: _Grid) -> Tensor:
+def _windows(rectangles: Shaped[Tensor, "m *q side side"], grid: _Grid) -> Shaped[Tensor, "m q k"]:
     """(m, side, side) or (m, q, side, side) → each query's own window, (m, q, window), row-major: a strided view, then a copy."""
     m, d, side = len(rectangles), grid.diameter, grid.side
     rectangles = rectangles.contiguous()
@@ -152,46 +165,50 @@ def _windows(rectangles: Tensor, grid: _Grid) -> Tensor:
     return rectangles.as_strided((m, BLOCK, BLOCK, d, d), strides).reshape(m, BLOCK * BLOCK, grid.window)
 
 
-def _read_blocks(
+def _read_all(
     queries: Float[Tensor, "m q c"],
     blocks: Int[Tensor, " m"],
     sources: Sequence[_Source],
     grid: _Grid,
     scale: float,
-    top_k: int | None,
     mask_oob: bool,
 ) -> Float[Tensor, "m q n"]:
-    queries = queries * scale
+    """Softmax over every candidate: over whole rectangles, with what lies outside of a query's own window masked."""
+    rectangles = [grid.rectangles(source.positions, blocks).flatten(1) for source in sources]
+    mask = grid.window_mask(queries).repeat(1, len(sources))
+    if mask_oob:
+        outside = [place == source.outside for place, source in zip(rectangles, sources, strict=True)]
+        mask = mask + torch.zeros_like(queries[:, :1, :1]).masked_fill(torch.cat(outside, 1).unsqueeze(1), -torch.inf)
+    seen = torch.cat([source.take(source.keys, place) for source, place in zip(sources, rectangles, strict=True)], 1)
+    weights = torch.baddbmm(mask, queries * scale, seen.mT).softmax(2)
+    values = torch.cat([source.take(source.values, place) for source, place in zip(sources, rectangles, strict=True)], 1)
+    return (weights.nan_to_num(0.0) if mask_oob else weights) @ values.to(weights.dtype)
+
+
+def _read_top(
+    queries: Float[Tensor, "m q c"],
+    blocks: Int[Tensor, " m"],
+    sources: Sequence[_Source],
+    grid: _Grid,
+    scale: float,
+    mask_oob: bool,
+    top_k: int,
+) -> Float[Tensor, "m q n"]:
+    """Softmax over the `top_k` best candidates of all references together; ties fall as torch.topk decides."""
     affinities = []
     for source in sources:
-        rectangle = grid.rectangles(source.positions, blocks).flatten(1)
-        seen = source.keys.index_select(0, rectangle.flatten()).unflatten(0, rectangle.shape)
-        affinity = _windows((queries @ seen.mT).unflatten(2, (grid.side, grid.side)), grid)
+        rectangle = grid.rectangles(source.positions, blocks)
+        affinity = (queries * scale) @ source.take(source.keys, rectangle.flatten(1)).mT
+        affinity = _windows(affinity.unflatten(2, (grid.side, grid.side)), grid)
         if mask_oob:
-            outside = _windows(rectangle.unflatten(1, (grid.side, grid.side)), grid) == len(source.keys) - 1
-            affinity = affinity.masked_fill(outside, -torch.inf)
+            affinity = affinity.masked_fill(_windows(rectangle, grid) == source.outside, -torch.inf)
         affinities.append(affinity)
-    affinity = torch.cat(affinities, 2)
-    if top_k is None or top_k >= affinity.shape[2]:
-        return _read_all(affinity.softmax(2), blocks, sources, grid)
-    best, which = affinity.topk(top_k, dim=2, sorted=False)
-    return _read_best(best.softmax(2).nan_to_num(0.0), which, blocks, sources, grid)
+    best, which = torch.cat(affinities, 2).topk(top_k, dim=2, sorted=False)
+    weights = best.softmax(2)
+    return _read_chosen(weights.nan_to_num(0.0) if mask_oob else weights, which, blocks, sources, grid)
 
 
-def _read_all(
-    weights: Float[Tensor, "m q k"], blocks: Int[Tensor, " m"], sources: Sequence[_Source], grid: _Grid
-) -> Float[Tensor, "m q n"]:
-    """Sum over every candidate; weights that are not a number (nothing but masked candidates) count as zero."""
-    weights = weights.nan_to_num(0.0)
-    total = weights.new_zeros(())
-    for source, weight in zip(sources, weights.split(grid.window, 2), strict=True):
-        rows = _windows(grid.rectangles(source.positions, blocks), grid)
-        channels = [torch.linalg.vecdot(weight, channel[rows]) for channel in source.values.to(weight.dtype).unbind(1)]
-        total = total + torch.stack(channels, 2)
-    return total
-
-
-def _read_best(
+def _read_chosen(
     weights: Float[Tensor, "m q k"],
     which: Int[Tensor, "m q k"],
     blocks: Int[Tensor, " m"],
@@ -217,7 +234,7 @@ def _undecided(
     high, low = [], []
     for source in sources:
         maps = source.values[source.positions].permute(0, 3, 1, 2)
-        outside = (source.positions == len(source.values) - 1).unsqueeze(1) & mask_oob
+        outside = (source.positions == source.outside).unsqueeze(1) & mask_oob
         high.append(_pool(maps.masked_fill(outside, -torch.inf), grid.diameter))
         low.append(-_pool(-maps.masked_fill(outside, torch.inf), grid.diameter))
     highest, lowest = torch.stack(high).amax(0), torch.stack(low).amin(0)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,10 @@ def run(options: Options) -> None:
     todo = _missing(dataset.videos, images, form, overwrite=options.overwrite)
     for folder in (images, labels, output / "ImageSets"):
         folder.mkdir(parents=True, exist_ok=True)
-    done = _write_all(todo, images, labels, form, options.workers)
-    for _ in track(done, f"{dataset.name} {dataset.split}", total=len(todo)):
-        pass
+    if todo:
+        done = _write_all(todo, images, labels, form, options.workers)
+        for _ in track(done, f"{dataset.name} {dataset.split}", total=len(todo)):
+            pass
     with _aside(output / "ImageSets" / f"{dataset.split}.txt") as listed:
         listed.write_text("".join(f"{video.name}\n" for video in dataset.videos))
     log.info("%d videos written, %d were there", len(todo), len(dataset.videos) - len(todo))
@@ -115,9 +117,12 @@ def _write_all(todo: list[Video], images: Path, labels: Path, form: _Form, worke
     """Writes the videos, yielding after each; the first error ends it, and the videos already whole stay."""
     if not workers:
         for video in todo:
-            yield _write(video, images, labels, form)
+            _write(video, images, labels, form)
+            yield
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(
+        workers, get_context("spawn")
+    ) as pool:  # the progress bar's thread does not survive a fork
         try:
             for future in as_completed([pool.submit(_write, video, images, labels, form) for video in todo]):
                 yield future.result()
@@ -127,7 +132,7 @@ def _write_all(todo: list[Video], images: Path, labels: Path, form: _Form, worke
 
 def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
     """One video. Its frames, with the manifest, are moved into place last: what is there is whole."""
-    with _aside(labels / video.name) as masks, _aside(images / video.name) as frames:
+    with _aside(images / video.name) as frames, _aside(labels / video.name) as masks:
         frames.mkdir()
         for index, name in enumerate(video.frame_names):
             frame = video.frame(index)
@@ -143,14 +148,15 @@ def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """A path beside `path` that takes its place at the end; after an error, or when nothing was written, nothing is left."""
+    """A path beside `path` that takes its place at the end; after an error, or if nothing was written, none is left."""
     aside = path.with_name(f".{path.name}.part")
     _remove(aside)
     try:
         yield aside
-        _remove(path)
+        if path.is_dir():
+            shutil.rmtree(path)
         if aside.exists():
-            aside.rename(path)
+            aside.replace(path)
     finally:
         _remove(aside)
 

@@ -27,16 +27,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The keys of conf/train.yaml that training itself looks at."""
+    """The top-level keys of conf/train.yaml, which explains them."""
 
+    runs: str
+    name: str
     run: str
+    overrides: list[str]
+    paths: dict[str, Any]
     method: dict[str, Any]
+    flow: dict[str, Any]
+    memory: dict[str, Any]
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
     callbacks: dict[str, Any]
-    memory: dict[str, Any]
-    inference: dict[str, Any]
+    weights: str
     data: dict[str, Any]
+    inference: dict[str, Any]
     trainer: dict[str, Any]
     logger: dict[str, Any] | None
     init: str

@@ -1,0 +1,44 @@
+"""The first baseline: the given masks, unmoved, in every frame."""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as nnf
+from jaxtyping import Float
+from torch import Tensor
+
+from vosbench.method import Method
+from vosbench.types import Clip, Context, Padding
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No features are needed."""
+
+
+@dataclass(frozen=True)
+class Masks:
+    masks: Float[Tensor, "1 n h w"]
+
+
+class CopyFirst(Method[Nothing, Masks]):
+    """Answers with the mask before; only given masks ever change it."""
+
+    supervision = "none"
+    stride = 1
+    padding = Padding("right-bottom", (0.0, 0.0, 0.0))
+    memory_masks = "hard"
+
+    def loss(self, clip: Clip) -> dict[str, Tensor]:
+        raise ValueError("copy_first has nothing to train: choose another method")
+
+    def encode(self, images: Float[Tensor, "b 3 h w"]) -> Nothing:
+        return Nothing()
+
+    def memorize(self, features: Nothing, masks: Float[Tensor, "1 n h w"]) -> Masks:
+        return Masks(masks)
+
+    def extend(self, value: Masks, count: int) -> Masks:
+        return Masks(nnf.pad(value.masks, (0, 0, 0, 0, 0, count)))
+
+    def segment(self, query: Nothing, context: Context[Nothing, Masks]) -> Float[Tensor, "1 n h w"]:
+        return context.previous.value.masks

@@ -1,0 +1,234 @@
+"""Training clips: MAMP's pairing, purity in (seed, i), cropping, labels, and sharing out among processes."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from vosbench.datasets.clips import Clips, Source, collate
+from vosbench.datasets.davis import Davis
+from vosbench.datasets.sampling import ClipTable, Pairs, StepSampler
+from vosbench.types import Clip
+from vosbench.videos import Image, LabelMap, Video
+
+
+class Ramp(Video):
+    """A video whose red tells the row, green the column, blue the frame; the label of a pixel is row // 8 + 1."""
+
+    def __init__(
+        self, name: str = "ramp", count: int = 40, size: tuple[int, int] = (48, 64), labelled: bool = True
+    ) -> None:
+        self.name, self.size, self.labelled = name, size, labelled
+        self.frame_names = tuple(f"{index:05d}" for index in range(count))
+
+    def frame(self, index: int) -> Image:
+        rows, columns = np.mgrid[: self.size[0], : self.size[1]]
+        return np.stack([2 * rows, 2 * columns, np.full_like(rows, 5 * index)], -1).astype(np.uint8)
+
+    def annotation(self, index: int) -> LabelMap | None:
+        rows = np.mgrid[: self.size[0], : self.size[1]][0]
+        return (rows // 8 + 1).astype(np.uint8) if self.labelled else None
+
+
+class Videos:
+    name, split, resolution, frames, protocol = "videos", "train", "original", "all", "davis"
+
+    def __init__(self, *videos: Video) -> None:
+        self.videos: Sequence[Video] = videos
+
+
+def source(*videos: Video, repeat: int = 1) -> Source:
+    return {"dataset": Videos(*videos), "repeat": repeat}  # type: ignore[typeddict-item]
+
+
+def same(a: Clip, b: Clip) -> bool:
+    return torch.equal(a.frames, b.frames) and torch.equal(a.indices, b.indices) and a.videos == b.videos
+
+
+def epoch(table: ClipTable, start: int, count: int) -> list[tuple[int, tuple[int, ...]]]:
+    clips = (table[index] for index in range(start, start + count))
+    return [(video, tuple(frames)) for video, frames in clips]
+
+
+@pytest.mark.parametrize(
+    ("length", "gap", "pairs"),
+    [
+        (9, 2, [(0, 2), (4, 6)]),  # frames 0 2 4 6 8: the odd 8 is dropped
+        (8, 2, [(0, 2), (4, 6)]),
+        (16, 5, [(0, 5), (10, 15)]),
+        (9, 8, [(0, 8)]),
+        (2, 1, [(0, 1)]),
+    ],
+)
+def test_pairs_are_consecutive_do_not_overlap_and_drop_the_odd_tail(
+    length: int, gap: int, pairs: list[tuple[int, int]]
+) -> None:
+    table = ClipTable([length], Pairs([gap], [1.0]), seed=3)
+    for start in (0, len(pairs)):  # each epoch has every pair once
+        assert sorted(frames for _, frames in epoch(table, start, len(pairs))) == pairs
+
+
+def test_an_epoch_has_every_pair_of_every_video_once_and_shuffled() -> None:
+    table = ClipTable([40, 30, 1], Pairs([2, 5], [0.5, 0.5]), seed=0)
+    intervals, counts = table._counts(0)
+    clips = epoch(table, 0, int(counts.sum()))
+    assert counts.tolist() == [{2: 10, 5: 4}[intervals[0]], {2: 7, 5: 3}[intervals[1]], 0]
+    assert len(set(clips)) == len(clips)
+    for video in (0, 1):
+        gap = intervals[video]
+        assert {b - a for v, (a, b) in clips if v == video} == {gap}
+        assert sum(v == video for v, _ in clips) == counts[video]
+    assert clips != sorted(clips)
+
+
+def test_gaps_are_drawn_per_video_and_epoch_with_their_probabilities() -> None:
+    lengths = np.full(5000, 100)
+    drawn = Pairs().intervals(lengths, np.random.default_rng(0))
+    shares = [(drawn == gap).mean() for gap in (2, 5, 8)]
+    np.testing.assert_allclose(shares, [0.4, 0.4, 0.2], atol=0.03)
+    table = ClipTable([100] * 8, Pairs(), seed=0)
+    assert any((table._counts(0)[0] != table._counts(later)[0]).any() for later in (1, 2))
+
+
+def test_samples_are_the_same_in_any_order() -> None:
+    onwards, backwards = (ClipTable([40, 31], Pairs(), seed=1) for _ in range(2))
+    expected = [onwards[index] for index in range(100)]
+    assert [backwards[index] for index in reversed(range(100))] == expected[::-1]
+    assert [ClipTable([40, 31], Pairs(), seed=2)[index] for index in range(100)] != expected
+
+
+def test_short_videos_give_nothing_and_none_left_is_an_error() -> None:
+    table = ClipTable([2, 3], Pairs([2], [1.0]), seed=0)
+    assert {table[index] == (1, [0, 2]) for index in range(4)} == {True}
+    rarely = ClipTable([4], Pairs([2, 8], [0.1, 0.9]), seed=0)
+    assert rarely[5] == (0, [0, 2])
+    with pytest.raises(ValueError, match=r"no video is long enough .*longest: 2 frames"):
+        ClipTable([1, 2], Pairs(), seed=0)
+    with pytest.raises(ValueError, match="one probability per gap"):
+        Pairs([2, 5], [0.5, 0.4])
+
+
+def test_repeat_and_names_of_sources() -> None:
+    clips = Clips(
+        {"once": source(Ramp("a")), "thrice": source(Ramp("b"), repeat=3)}, Pairs([5], [1.0]), size=16, seed=0
+    )
+    names = [clips[index].videos[0] for index in range(16)]
+    assert {name: names.count(name) for name in set(names)} == {"once/a": 4, "thrice/b": 12}
+
+
+def test_resize_ignores_the_aspect() -> None:
+    clip = Clips({"a": source(Ramp())}, Pairs([5], [1.0]), size=24, seed=0)[0]
+    assert clip.frames.shape == (1, 2, 3, 24, 24)
+    assert clip.frames.dtype == torch.float32
+    assert clip.labels is None
+    assert clip.valid.all()
+    # The centre of pixel (r, c) of 24 is row 2r + 0.5 of 48 and column (c + 0.5)·64/24 − 0.5 of 64.
+    expected = 2 * (torch.arange(24)[:, None] * 2 + 0.5).expand(24, 24)
+    torch.testing.assert_close(clip.frames[0, 0, 0, 1:-1] * 255, expected[1:-1], atol=1.01, rtol=0)
+    columns = 2 * ((torch.arange(24) + 0.5) * 64 / 24 - 0.5).expand(24, 24)
+    torch.testing.assert_close(clip.frames[0, 0, 1, :, 1:-1] * 255, columns[:, 1:-1], atol=1.01, rtol=0)
+    torch.testing.assert_close(clip.frames[0, :, 2, 0, 0] * 255, 5.0 * clip.indices[0], atol=0.01, rtol=0)
+
+
+def test_crop_cuts_all_frames_and_labels_at_one_place() -> None:
+    clips = Clips({"a": source(Ramp())}, Pairs([5], [1.0]), size=24, mode="crop", flip=True, labels=True, seed=0)
+    corners, mirrored = set(), set()
+    for index in range(20):
+        clip = clips[index]
+        rgb = (clip.frames[0] * 255).round().int()
+        rows, columns = rgb[:, 0] // 2, rgb[:, 1] // 2
+        assert torch.equal(rows[0], rows[1])
+        assert torch.equal(columns[0], columns[1])
+        assert torch.equal(rows[0, :, 0], rows[0, 0, 0] + torch.arange(24))
+        assert clip.labels is not None
+        assert torch.equal(clip.labels[0], rows.long() // 8 + 1)
+        corners.add((int(rows[0, 0, 0]), int(columns[0].min())))
+        mirrored.add(int(columns[0, 0, 1] - columns[0, 0, 0]))
+    assert len(corners) > 10
+    assert mirrored == {1, -1}
+
+
+def test_scale_brings_the_shorter_side_into_its_range() -> None:
+    clips = Clips({"a": source(Ramp())}, Pairs([5], [1.0]), size=24, mode="crop", scale=(24, 96), seed=0)
+    steps = [float(clips[i].frames[0, 0, 0, :, 0].diff().mean() * 255 / 2) for i in range(60)]  # source rows a pixel
+    assert 0.45 < min(steps) < 0.7
+    assert 1.5 < max(steps) < 2.1
+
+
+def test_pixels_beyond_a_small_frame_are_padded_and_not_valid() -> None:
+    clips = Clips({"a": source(Ramp(size=(10, 40)))}, Pairs([5], [1.0]), size=24, mode="crop", labels=True, seed=0)
+    clip = clips[0]
+    assert clip.valid[0, :, :10].all()
+    assert not clip.valid[0, :, 10:].any()
+    assert clip.frames[0, :, :, 10:].eq(0).all()
+    assert clip.labels is not None
+    assert clip.labels[0, :, :10].gt(0).all()
+    assert clip.labels[0, :, 10:].eq(0).all()
+
+
+def test_frames_without_annotation_are_background() -> None:
+    clips = Clips({"a": source(Ramp(labelled=False))}, Pairs([5], [1.0]), size=8, labels=True, seed=0)
+    labels = clips[0].labels
+    assert labels is not None
+    assert labels.eq(0).all()
+
+
+def test_a_clip_depends_on_seed_and_index_alone() -> None:
+    def make(seed: int) -> Clips:
+        sources = {"a": source(Ramp()), "b": source(Ramp("other", 25))}
+        return Clips(sources, Pairs(), size=16, mode="crop", scale=(20, 40), flip=True, seed=seed)
+
+    first, second, other = make(0), make(0), make(1)
+    expected = [first[index] for index in range(12)]
+    assert all(same(second[index], expected[index]) for index in (11, 0, 5))
+    assert not all(same(other[index], expected[index]) for index in range(12))
+
+
+def test_two_processes_and_a_resumed_run_see_the_batches_of_one() -> None:
+    one = list(StepSampler(0, 6, batch=4))
+    two = [list(StepSampler(0, 6, batch=4, rank=rank, world=2)) for rank in (0, 1)]
+    assert list(itertools.chain(*one)) == list(range(24))
+    assert [sorted(a + b) for a, b in zip(*two, strict=True)] == one
+    assert all(index % 2 == rank for rank in (0, 1) for batch in two[rank] for index in batch)
+    assert list(StepSampler(4, 6, batch=4)) == one[4:]
+    assert len(StepSampler(4, 6, batch=4)) == 2
+    with pytest.raises(ValueError, match="batch_size=5 must be a positive multiple of the 2 processes"):
+        StepSampler(0, 1, batch=5, world=2)
+
+
+def test_workers_load_the_same_batches() -> None:
+    clips = Clips({"a": source(Ramp())}, Pairs(), size=16, mode="crop", labels=True, seed=0)
+    loaded = [
+        list(DataLoader(clips, batch_sampler=StepSampler(2, 5, 3), collate_fn=collate, num_workers=workers))
+        for workers in (0, 2)
+    ]
+    assert loaded[0][0].frames.shape == (3, 2, 3, 16, 16)
+    assert loaded[0][0].videos == ("a/ramp",) * 3
+    assert all(same(a, b) for a, b in zip(*loaded, strict=True))
+
+
+def test_bad_settings_name_their_key() -> None:
+    sources = {"a": source(Ramp())}
+    with pytest.raises(ValueError, match="mode=zoom"):
+        Clips(sources, Pairs(), size=16, mode="zoom")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"data.clips.scale=\[40, 20\]"):
+        Clips(sources, Pairs(), size=16, mode="crop", scale=(40, 20))
+
+
+@pytest.mark.real
+def test_real_clips(real_data: Path) -> None:
+    data = Davis(real_data / "davis2016-train-256p", "train", 2016, "256p")
+    sources: dict[str, Source] = {"davis": {"dataset": data, "repeat": 1}}
+    clips = Clips(sources, Pairs(), size=160, mode="crop", scale=(192, 288), labels=True, seed=0)
+    batch = collate([clips[index] for index in range(8)])
+    assert batch.frames.shape == (8, 2, 3, 160, 160)
+    assert batch.labels is not None
+    assert set(batch.labels.flatten().tolist()) == {0, 1}
+    # Frames of a clip are of one place: they are more alike than those of different clips.
+    within = (batch.frames[:, 0] - batch.frames[:, 1]).abs().mean()
+    between = (batch.frames[:, 0] - batch.frames[:, 1].roll(1, 0)).abs().mean()
+    assert within < 0.7 * between

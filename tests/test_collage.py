@@ -1,0 +1,188 @@
+import hashlib
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vosbench.datasets.collage import Collage, CollageVideo
+from vosbench.datasets.collage_photographs import PHOTOGRAPHS, pixels
+from vosbench.images import write_label_map
+
+DIGEST = """
+import hashlib
+from vosbench.datasets.collage import Collage
+video = Collage("val").videos[1]
+print(hashlib.sha256(video.frame(5).tobytes() + video.annotation(5).tobytes()).hexdigest())
+"""
+
+
+def warped(image: NDArray[np.uint8], flow: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The reference as the query sees it, by plain bilinear interpolation."""
+    rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
+    x, y = columns + np.nan_to_num(flow[..., 0]), rows + np.nan_to_num(flow[..., 1])
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR), np.uint8)
+
+
+def seen(video: CollageVideo, index: int) -> set[int]:
+    labels = video.annotation(index)
+    assert labels is not None
+    return set(np.unique(labels).tolist())
+
+
+def test_the_same_arguments_give_the_same_pixels_in_any_order_and_process() -> None:
+    video = Collage("val").videos[1]
+    later, earlier = video.frame(9), video.frame(5)
+    again = pickle.loads(pickle.dumps(Collage("val").videos[1]))
+    assert np.array_equal(earlier, again.frame(5))
+    assert np.array_equal(later, again.frame(9))
+    labels = video.annotation(5)
+    assert labels is not None
+    fresh = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True).stdout.strip()
+    assert fresh == hashlib.sha256(earlier.tobytes() + labels.tobytes()).hexdigest()
+
+
+def test_another_seed_or_number_gives_another_video() -> None:
+    first = Collage("train", videos=2).videos
+    assert not np.array_equal(first[0].frame(0), first[1].frame(0))
+    assert not np.array_equal(first[0].frame(0), Collage("train", videos=2, seed=1).videos[0].frame(0))
+    assert np.array_equal(first[1].frame(0), Collage("train", videos=5).videos[1].frame(0))
+
+
+def test_a_frame_is_the_size_asked_for_and_colourful() -> None:
+    dataset = Collage("train", videos=3, size=(64, 96))
+    assert (dataset.name, dataset.split, dataset.resolution) == ("collage", "train", "64p")
+    for video in dataset.videos:
+        frame, labels = video.frame(0), video.annotation(0)
+        assert labels is not None
+        assert frame.shape == (64, 96, 3)
+        assert frame.dtype == labels.dtype == np.uint8
+        assert labels.shape == (64, 96)
+        assert np.ptp(frame.astype(int), axis=2).mean() > 10
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("reference", [9, 11, 16])
+def test_flow_takes_texture_and_labels_along(split: str, reference: int) -> None:
+    for video in Collage(split, videos=4, effects=False).videos:
+        flow = video.flow(10, reference)
+        known = np.isfinite(flow[..., 0])
+        assert np.array_equal(known, np.isfinite(flow[..., 1]))
+        assert known.mean() > (0.85 if abs(reference - 10) == 1 else 0.5)
+        labels, target = video.annotation(10), video.annotation(reference)
+        assert labels is not None
+        assert target is not None
+        # Away from outlines, where a pixel shows two layers, only the error of interpolating twice is left.
+        kernel = np.ones((5, 5), np.uint8)
+        edge = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, kernel) > 0
+        edge |= warped((cv2.morphologyEx(target, cv2.MORPH_GRADIENT, kernel) > 0).astype(np.uint8), flow) > 0
+        inner = known & ~edge
+        query = video.frame(10).astype(float)
+        error = np.abs(query - warped(video.frame(reference), flow))[inner].mean()
+        beside = np.abs(query - warped(video.frame(reference), flow + np.float32(0.5)))[inner].mean()
+        assert error < 2.5
+        assert error < 0.5 * beside, "half a pixel beside the flow the texture should fit much worse"
+        assert np.array_equal(labels[inner], warped(target, flow)[inner])
+
+
+def test_flow_to_itself_is_zero_and_there_and_back_is_nothing() -> None:
+    video = Collage("train").videos[3]
+    flow = video.flow(4, 4)
+    assert np.nanmax(np.abs(flow)) < 1e-3
+    there, back = video.flow(4, 6), video.flow(6, 4)
+    rows, columns = np.mgrid[: there.shape[0], : there.shape[1]].astype(np.float32)
+    x, y = (
+        axis + np.nan_to_num(offset) for axis, offset in zip((columns, rows), np.moveaxis(there, -1, 0), strict=True)
+    )
+    returned = cv2.remap(back, x, y, cv2.INTER_LINEAR) + there
+    assert np.nanquantile(np.abs(returned), 0.95) < 0.05
+    assert np.nanmedian(np.hypot(there[..., 0], there[..., 1])) > 0.5
+
+
+def test_ids_start_at_one_without_gaps_and_late_ones_are_higher() -> None:
+    late = 0
+    for video in (*Collage("train", videos=8).videos, *Collage("val", videos=4).videos):
+        first = seen(video, 0) - {0}
+        assert len(first) >= 2
+        assert first == set(range(1, len(first) + 1))
+        known = first
+        for index in range(1, 24, 3):
+            new = seen(video, index) - {0} - known
+            assert all(number > max(known) for number in new)
+            known = known | new
+        assert known == set(range(1, max(known) + 1))
+        late += known != first
+    assert late >= 3
+
+
+def test_late_objects_are_given_at_their_first_frame_only_when_asked() -> None:
+    plain, asked = (Collage("train", videos=8, late_objects=late) for late in (False, True))
+    times = 0
+    for once, all_given in zip(plain.videos, asked.videos, strict=True):
+        assert [i for i in range(24) if once.given(i) is not None] == [0]
+        first, labels = once.given(0), once.annotation(0)
+        assert first is not None
+        assert labels is not None
+        assert np.array_equal(first, labels)
+        known: set[int] = {0}
+        for index in range(24):
+            given, labels = all_given.given(index), all_given.annotation(index)
+            assert labels is not None
+            new = set(np.unique(labels).tolist()) - known
+            assert (given is not None) == bool(new)
+            if given is not None:
+                assert np.array_equal(given, np.where(np.isin(labels, list(new)), labels, 0))
+                times += index > 0
+            known |= new
+    assert times >= 3
+
+
+def test_splits_share_no_photograph_and_every_photograph_is_colourful() -> None:
+    train, val = ({photograph.file for photograph in PHOTOGRAPHS[split]} for split in ("train", "val"))
+    assert not train & val
+    for photograph in (*PHOTOGRAPHS["train"], *PHOTOGRAPHS["val"]):
+        image = pixels(photograph)
+        assert np.ptp(image.astype(int), axis=2).mean() > 8
+        left, top, right, bottom = photograph.box
+        assert 0 <= left < right <= image.shape[1]
+        assert 0 <= top < bottom <= image.shape[0]
+
+
+def test_sequences_and_max_frames_restrict_without_changing_what_is_left() -> None:
+    whole = Collage("train")
+    part = Collage("train", sequences=["train_07"], max_frames=5)
+    assert [video.name for video in part.videos] == ["train_07"]
+    assert part.videos[0].frame_names == ("00000", "00001", "00002", "00003", "00004")
+    assert np.array_equal(part.videos[0].frame(4), whole.videos[7].frame(4))
+
+
+def test_annotations_come_from_a_folder_where_one_is_given(tmp_path: Path) -> None:
+    folder = tmp_path / "val_00"
+    folder.mkdir()
+    labels = np.zeros((32, 56), np.uint8)
+    labels[3:9, 4:20] = 1
+    write_label_map(folder / "00002.png", labels)
+    video = Collage("val", annotations=str(tmp_path)).videos[0]
+    read = video.annotation(2)
+    assert read is not None
+    assert np.array_equal(read, labels)
+    assert video.annotation(3) is None
+
+
+def test_bad_arguments_say_what_would_be_right() -> None:
+    with pytest.raises(ValueError, match="no split test: choose from train, val"):
+        Collage("test")
+    with pytest.raises(ValueError, match=r"videos=0.* must be 1 or more"):
+        Collage(videos=0)
+    with pytest.raises(ValueError, match=r"size=\[8, 8\]"):
+        Collage(size=(8, 8))
+    with pytest.raises(ValueError, match=r"objects=\[3, 2\]"):
+        Collage(objects=(3, 2))
+    with pytest.raises(ValueError, match="train_99"):
+        Collage(sequences=["train_99"])
+    with pytest.raises(IndexError):
+        Collage().videos[0].frame(24)

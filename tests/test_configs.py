@@ -1,0 +1,111 @@
+"""Every configuration composes, resolves whole, and fits the code that it configures."""
+
+import functools
+import inspect
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from vosbench import configuration
+from vosbench.cli import VERBS
+
+HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
+RECIPES = {"method", "experiment"}  # they set top-level keys, which every verb has to know
+
+
+def choices(verb: str) -> Iterator[list[str]]:
+    """The overrides to try: nothing, and each option of a group by itself (mostly for the first verb that has the group)."""
+    config = configuration.compose(verb, partial=True)
+    chosen = OmegaConf.to_container(config.hydra.runtime.choices)
+    assert isinstance(chosen, dict)
+    options = {group: names for group, names in configuration.groups(config).items() if "@" not in group and names}
+    required = {group: names[0] for group, names in options.items() if chosen[group] == "???"}
+    yield [f"{group}={name}" for group, name in required.items()]
+    for group, names in options.items():
+        if group in RECIPES or first_verb(group) == verb:
+            others = [f"{other}={name}" for other, name in required.items() if other != group]
+            yield from ([*others, f"{group}={name}"] for name in names if name != chosen[group])
+
+
+@functools.cache
+def first_verb(group: str) -> str:
+    return next(verb for verb in VERBS if group in configuration.compose(verb, partial=True).hydra.runtime.choices)
+
+
+def filled(config: DictConfig) -> DictConfig:
+    """The configuration with something in place of what a user must give."""
+    for key in missing(OmegaConf.to_container(config, resolve=False), ""):
+        if not key.startswith("hydra."):
+            OmegaConf.update(config, key, "given")
+    return config
+
+
+def missing(value: Any, place: str) -> Iterator[str]:
+    """The keys whose value is ???, as dotted paths."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from missing(inner, f"{place}.{key}" if place else key)
+    elif value == "???":
+        yield place
+
+
+def targets(value: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All mappings with a `_target_`, and where they are."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield place, value
+        for key, inner in value.items():
+            yield from targets(inner, f"{place}.{key}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from targets(inner, f"{place}[{index}]")
+
+
+@functools.cache
+def mistakes(target: str, keys: frozenset[str], partial: bool) -> list[str]:
+    """How the keys of a mapping disagree with what its target takes."""
+    parameters = inspect.signature(get_object(target)).parameters.values()
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    wrong = set() if takes_any else keys - {p.name for p in named}
+    lacking = set() if partial else {p.name for p in named if p.default is p.empty} - keys
+    return [f"takes no {key}" for key in sorted(wrong)] + [f"needs {key}" for key in sorted(lacking)]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_choice_composes_and_fits(verb: str) -> None:
+    known = {field.name for field in fields(configuration.task(verb).Options)}
+    problems: dict[str, str] = {}
+    for overrides in choices(verb):
+        values = configuration.resolve(filled(configuration.compose(verb, overrides)))
+        for key in sorted(known ^ values.keys()):
+            problems.setdefault(f"Options and YAML disagree on {key}", " ".join(overrides))
+        for place, mapping in targets(values, "config"):
+            keys = frozenset(mapping.keys() - HYDRA_KEYS)
+            for mistake in mistakes(mapping["_target_"], keys, bool(mapping.get("_partial_"))):
+                problems.setdefault(f"{place}: {mapping['_target_']} {mistake}", " ".join(overrides))
+    assert not problems, "\n".join(f"{verb} {overrides}: {problem}" for problem, overrides in problems.items())
+
+
+def test_data_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configuration.compose("evaluate", ["dataset=davis2016"])
+    monkeypatch.delenv("VOSBENCH_DATA", raising=False)
+    assert configuration.resolve(config)["dataset"]["root"].startswith("data/")
+    monkeypatch.setenv("VOSBENCH_DATA", "elsewhere")
+    assert configuration.resolve(config)["dataset"]["root"].startswith("elsewhere/")
+
+
+def test_mistakes_are_seen() -> None:
+    assert mistakes("vosbench.types.Padding", frozenset({"side", "colour"}), False) == [
+        "takes no colour",
+        "needs value",
+    ]
+    assert mistakes("vosbench.types.Padding", frozenset({"side"}), True) == []
+
+
+def test_struct_mode_is_on() -> None:
+    assert OmegaConf.is_struct(configuration.compose("train"))

@@ -1,0 +1,279 @@
+"""Scoring a folder of masks: the official numbers, every mistake at once, and the `evaluate` verb."""
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosbench.datasets.davis import Davis
+from vosbench.evaluation import records
+from vosbench.evaluation.scoring import evaluate_folder, hash_annotations, hash_predictions, protocol_named
+from vosbench.images import read_label_map, write_label_map
+from vosbench.tasks import evaluate
+from vosbench.videos import Dataset, Video
+
+FRAMES = 5
+
+
+def square(left: int, id_: int = 1) -> np.ndarray:
+    labels = np.zeros((48, 64), np.uint8)
+    labels[10:30, left : left + 20] = id_
+    return labels
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two videos of five frames in DAVIS layout: a square that moves right, and one that stays."""
+    root = tmp_path / "data"
+    (root / "ImageSets/2017").mkdir(parents=True)
+    (root / "ImageSets/2017/val.txt").write_text("moving\nstill\n")
+    for name, step in (("moving", 4), ("still", 0)):
+        for kind in ("JPEGImages", "Annotations"):
+            (root / kind / "480p" / name).mkdir(parents=True)
+        for index in range(FRAMES):
+            Image.new("RGB", (64, 48)).save(root / "JPEGImages/480p" / name / f"{index:05}.jpg")
+            write_label_map(root / "Annotations/480p" / name / f"{index:05}.png", square(4 + step * index))
+    return root
+
+
+@pytest.fixture
+def masks(root: Path, tmp_path: Path) -> Path:
+    """Predictions: every frame is the first annotation."""
+    for name in ("moving", "still"):
+        (tmp_path / "masks" / name).mkdir(parents=True)
+        for index in range(FRAMES):
+            write_label_map(tmp_path / "masks" / name / f"{index:05}.png", square(4))
+    return tmp_path / "masks"
+
+
+def davis(root: Path, **settings: object) -> Dataset:
+    return Davis(root, "val", 2017, **settings)  # type: ignore[arg-type]
+
+
+def options(root: Path, run: Path, **changes: object) -> evaluate.Options:
+    dataset = {"_target_": "vosbench.datasets.davis.Davis", "root": str(root), "split": "val", "year": 2017}
+    default = evaluate.Options(
+        runs=str(run.parent),
+        name=run.name,
+        run=str(run),
+        overrides=[],
+        paths={},
+        dataset=dataset,
+        predictions=None,
+        protocol=None,
+        workers=0,
+        overwrite=False,
+        method_name="copy",
+        supervision=None,
+        training_data=None,
+        checkpoint=None,
+    )
+    return replace(default, **changes)  # type: ignore[arg-type]
+
+
+def test_scores_by_hand(root: Path, masks: Path) -> None:
+    scores = evaluate_folder(davis(root), masks, workers=0)
+    # The square of 20 columns moves 4 a frame; frames 1 to 3 are scored.
+    np.testing.assert_allclose(scores.frames["moving_1/J"], [16 / 24, 12 / 28, 8 / 32])
+    assert scores.stems["moving_1"] == ["00001", "00002", "00003"]
+    assert scores.objects["still_1"]["J-Mean"] == scores.objects["still_1"]["F-Mean"] == 1.0
+    assert scores.scores["J-Mean"] == pytest.approx((1 + (16 / 24 + 12 / 28 + 8 / 32) / 3) / 2)
+
+
+def test_processes_give_the_same(root: Path, masks: Path) -> None:
+    alone, together = (evaluate_folder(davis(root), masks, workers=workers) for workers in (0, 2))
+    assert (alone.scores, alone.objects) == (together.scores, together.objects)
+
+
+def test_every_mistake_is_listed_at_once(root: Path, masks: Path) -> None:
+    moving = masks / "moving"
+    (masks / "stranger").mkdir()
+    write_label_map(masks / "stranger/00000.png", square(4))
+    (masks / "notes").mkdir()  # holds no masks: no sequence
+    (moving / "00000.png").unlink()
+    write_label_map(moving / "00009.png", square(4))
+    write_label_map(moving / "00001.png", square(4)[::2])
+    Image.new("RGB", (64, 48)).save(moving / "00002.png")
+    (moving / "00004.png").write_bytes((moving / "00003.png").read_bytes()[:60])
+    write_label_map(masks / "still/00002.png", square(4, id_=7))
+    with pytest.raises(ValueError, match=r"^7 problem") as error:
+        evaluate_folder(davis(root), masks, workers=0)
+    lines = str(error.value).splitlines()[1:]
+    for expected in [
+        "stranger: a sequence that the data set does not have",
+        "moving: 1 frame(s) that the video does not have: 00009",
+        "00001.png is 24×64 (rows×columns), its annotation 48×64",
+        "00002.png has mode RGB",
+        "cannot read mask",
+        "moving: 1 annotated frame(s) without prediction: 00000",
+        "still: predicted ids [7] above its 1 object(s)",
+    ]:
+        assert sum(expected in line for line in lines) == 1, (expected, lines)
+
+
+def test_a_missing_sequence_and_a_long_list(root: Path, masks: Path) -> None:
+    (masks / "still").rename(masks.parent / "elsewhere")
+    for index in range(40):
+        (masks / f"extra{index:02}").mkdir()
+        write_label_map(masks / f"extra{index:02}/00000.png", square(4))
+    with pytest.raises(ValueError, match=r"^41 problem.*\n") as error:
+        evaluate_folder(davis(root), masks, workers=0)
+    assert str(error.value).endswith("… and 11 more")
+    with pytest.raises(ValueError, match=r"still: no folder"):
+        evaluate_folder(davis(root), masks, workers=0, ignore_extra=True)
+
+
+def test_a_broken_annotation_is_a_problem_too(root: Path, masks: Path) -> None:
+    path = root / "Annotations/480p/still/00002.png"
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"^1 problem(.|\n)*cannot read mask .*still/00002\.png"):
+        evaluate_folder(davis(root), masks, workers=0)
+
+
+def test_a_missing_folder_and_an_unknown_protocol(root: Path, masks: Path) -> None:
+    with pytest.raises(ValueError, match="nowhere does not exist"):
+        evaluate_folder(davis(root), masks / "nowhere")
+    for name in ("coco", "metrics", "../davis"):
+        with pytest.raises(ValueError, match=f"protocol={name} does not exist: choose from davis"):
+            protocol_named(name)
+
+
+def test_binary_sets_take_any_nonzero_pixel_with_a_notice(
+    root: Path, masks: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = evaluate_folder(davis(root, binary=True), masks, workers=0)
+    assert not caplog.messages
+    for path in masks.glob("*/*.png"):
+        labels = read_label_map(path) * 255
+        labels[12, 4] = 0 if labels[12, 4] == 0 else 9
+        write_label_map(path, labels)
+    assert evaluate_folder(davis(root, binary=True), masks, workers=0).scores == plain.scores
+    assert caplog.messages == ["davis2017 has one object: any nonzero pixel of the predictions was read as object 1"]
+
+
+def test_only_annotated_frames_count(root: Path, masks: Path) -> None:
+    (root / "Annotations/480p/moving/00002.png").unlink()
+    (masks / "moving/00002.png").unlink()
+    assert evaluate_folder(davis(root), masks, workers=0).stems["moving_1"] == ["00001", "00003"]
+
+
+class Deadly(Video):
+    """Ends the process that reads it."""
+
+    name = "deadly"
+    frame_names = ("0", "1", "2")
+
+    def frame(self, index: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os._exit, (3,)
+
+
+def test_a_dying_worker_ends_the_run(root: Path, masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = davis(root)
+    (masks / "deadly").mkdir()
+    monkeypatch.setattr(dataset, "videos", (*dataset.videos, Deadly()))
+    with pytest.raises(RuntimeError, match="a scoring process died"):
+        evaluate_folder(dataset, masks, workers=1)
+
+
+def test_hashes_see_contents_and_names(root: Path, masks: Path) -> None:
+    dataset = davis(root)
+    before = hash_predictions(dataset, masks), hash_annotations(dataset)
+    assert before == (hash_predictions(dataset, masks), hash_annotations(dataset))
+    write_label_map(masks / "moving/00001.png", square(5))
+    write_label_map(root / "Annotations/480p/moving/00001.png", square(5))
+    after = hash_predictions(dataset, masks), hash_annotations(dataset)
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    (masks / "moving/00001.png").rename(masks / "moving/00007.png")
+    assert hash_predictions(dataset, masks) != after[0]
+    assert hash_annotations(davis(root, max_frames=4)) != after[1]
+
+
+def test_verb_writes_one_record_and_its_tables(root: Path, masks: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "predictions").mkdir(parents=True)
+    masks.rename(run / "predictions/davis2017-val")
+    before = sorted((run / "predictions").glob("**/*"))
+    evaluate.run(options(root, run, checkpoint="untrained"))
+    record = records.read(run / "results/davis2017-val-davis.json")
+    assert (record.method, record.checkpoint, record.protocol, record.resolution, record.frames) == (
+        "copy", "untrained", "davis", "480p", "all",
+    )  # fmt: skip
+    assert list(record.objects) == ["moving_1", "still_1"]
+    assert record.speed is None
+    assert len(list((run / "results/davis2017-val-davis").glob("*-val.csv"))) == 3
+    assert sorted((run / "predictions").glob("**/*")) == before
+
+
+def test_verb_never_reuses_or_replaces_stale_work(
+    root: Path, masks: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = options(root, tmp_path / "run", predictions=str(masks))
+    path = tmp_path / "run/results/davis2017-val-davis.json"
+    evaluate.run(settings)
+    first = path.read_bytes()
+    caplog.set_level("INFO")
+    evaluate.run(settings)
+    assert "nothing to do" in caplog.text
+    assert path.read_bytes() == first
+    assert capsys.readouterr().out.count("protocol davis") == 2
+    write_label_map(masks / "moving/00001.png", square(5))
+    with pytest.raises(ValueError, match=r"^predictions changed since"):
+        evaluate.run(settings)
+    assert path.read_bytes() == first
+    evaluate.run(replace(settings, overwrite=True))
+    assert json.loads(path.read_text())["scores"] != json.loads(first)["scores"]
+
+
+def test_a_restricted_set_scores_part_of_a_folder(root: Path, masks: Path, tmp_path: Path) -> None:
+    whole = options(root, tmp_path / "run", predictions=str(masks))
+    evaluate.run(replace(whole, dataset={**whole.dataset, "sequences": ["still"], "max_frames": 4}))
+    record = records.read(tmp_path / "run/results/davis2017-val-davis.json")
+    assert list(record.objects) == ["still_1"]
+
+
+def test_command_line(root: Path, masks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vosbench.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    words = f"dataset=davis2017 dataset.root={root} predictions={masks} workers=0 method_name=copy run=out".split()
+    monkeypatch.setattr(sys, "argv", ["vosbench", "evaluate", *words])
+    main()
+    record = records.read(tmp_path / "out/results/davis2017-val-davis.json")
+    assert record.method == "copy"
+    assert record.provenance is not None
+    assert "method_name=copy" in record.provenance["overrides"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("folder", "root", "split", "year", "resolution"),
+    [
+        ("davis2016-val10-stm", "davis2016-val10", "val", 2016, "480p"),
+        ("davis2017-240p-train-perturbed", "davis2017-240p", "train", 2017, "240p"),
+        ("davis2017-240p-val-perturbed", "davis2017-240p", "val", 2017, "240p"),
+    ],
+)
+def test_official_numbers(real_data: Path, folder: str, root: str, split: str, year: int, resolution: str) -> None:
+    golden = real_data.parent / "golden" / folder
+    if not golden.is_dir():
+        pytest.skip("needs the official scorer's numbers: golden/ beside VOSBENCH_DATA")
+    dataset = Davis(real_data / root, split, year, resolution)
+    scores = evaluate_folder(dataset, golden / "predictions", workers=2)
+    official = json.loads((golden / "official_global.json").read_text())
+    assert scores.scores == pytest.approx(official, rel=0, abs=1e-12)
+    frames = np.load(golden / "official_per_frame.npz")
+    assert set(frames) == set(scores.frames)
+    for key in frames:
+        np.testing.assert_allclose(scores.frames[key], frames[key], rtol=0, atol=1e-12, err_msg=key)
+    for name, values in json.loads((golden / "official_per_object.json").read_text()).items():
+        for measure in ("J", "F"):
+            assert scores.objects[name][f"{measure}-Mean"] == pytest.approx(values[measure]["mean"], rel=0, abs=1e-12)

@@ -1,0 +1,261 @@
+"""Leaderboards: which rows share a table, intervals and paired differences, quoted numbers, and the four files."""
+
+import base64
+import csv
+import io
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosbench.evaluation import records, report, tables
+from vosbench.evaluation.leaderboard import Row, board, boards, load, load_published
+from vosbench.evaluation.records import Record
+from vosbench.evaluation.statistics import bootstrap, paired_difference
+from vosbench.tasks import leaderboard
+
+SEQUENCES = ("bear", "cows", "dog_park", "goat", "mallard", "surf")
+
+
+def record(method: str, values: Sequence[float], **changes: Any) -> Record:
+    """J = F = `values` for the one object of each sequence."""
+    names = [f"{name}_1" for name in SEQUENCES[: len(values)]]
+    objects = {name: {"J-Mean": value, "F-Mean": value} for name, value in zip(names, values, strict=True)}
+    mean = float(np.mean(values))
+    made = Record(
+        method=method,
+        dataset="davis2017",
+        split="val",
+        protocol="davis",
+        resolution="480p",
+        frames="all",
+        scores={"J&F-Mean": mean, "J-Mean": mean, "F-Mean": mean},
+        objects=objects,
+    )
+    return replace(made, **changes)
+
+
+GOOD = record(
+    "good",
+    [0.9, 0.8, 0.85, 0.7, 0.95, 0.6],
+    supervision="self-supervised",
+    checkpoint={"name": "good.ckpt", "sha256": "0123456789abcdef"},
+    parameters=5_291_648,
+    speed={"fps": 12.345, "latency_ms": {"p50": 80.4, "p95": 120.0}, "peak_memory_mb": 512.3, "device": "cpu"},
+)
+POOR = record("poor", [0.5, 0.45, 0.4, 0.35, 0.5, 0.2], checkpoint="untrained")
+
+
+def row(made: Record, run: str = "run") -> Row:
+    return Row(made, run, Path("results/x.json"))
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Three runs: two results of one kind, and one of another resolution."""
+    small = record("good", [0.5, 0.6], resolution="240p")
+    for run, made in (("a/good", GOOD), ("b/poor", POOR), ("a/small", small)):
+        frames = {f"{name}/{kind}": np.linspace(1, 0, 9) for name in made.objects for kind in "JF"}
+        path = records.path_of(tmp_path / "runs" / run, made.dataset, made.split, made.protocol)
+        records.write(made, frames, path)
+    return tmp_path / "runs"
+
+
+def test_bootstrap_resamples_sequences_with_all_their_objects() -> None:
+    values = {"a_1": 0.0, "a_2": 0.0, "a_3": 0.0, "b_1": 1.0}
+    interval = bootstrap(values)
+    assert interval.mean == 0.25
+    assert (interval.low, interval.high) == (0.0, 1.0)  # only a's, or only b's: a quarter of the resamples each
+
+
+def test_bootstrap_agrees_with_a_slow_one() -> None:
+    generator = np.random.default_rng(1)
+    values = {f"s{s}_{o}": float(generator.random()) for s in range(12) for o in range(1, 1 + s % 3 + 1)}
+    grouped = [[v for n, v in values.items() if n.startswith(f"s{s}_")] for s in range(12)]
+    means = [np.mean([v for s in generator.integers(0, 12, 12) for v in grouped[s]]) for _ in range(4000)]
+    interval = bootstrap(values)
+    assert interval.low == pytest.approx(np.percentile(means, 2.5), abs=0.01)
+    assert interval.high == pytest.approx(np.percentile(means, 97.5), abs=0.01)
+    assert bootstrap(values) == interval
+    assert bootstrap(values, seed=1) != interval
+
+
+def test_one_sequence_has_no_interval() -> None:
+    assert bootstrap({"a_1": 0.5, "a_2": 0.75}) == (0.625, None, None)
+
+
+def test_paired_difference() -> None:
+    one, other = row(GOOD).headlines(), row(POOR).headlines()
+    shifted = {name: value - 0.1 for name, value in one.items()}
+    difference = paired_difference(shifted, one)
+    assert difference == pytest.approx((-0.1, -0.1, -0.1))  # though single videos range from .6 to .95
+    assert paired_difference(one, {**other, "new_1": 0.5}) is None
+
+
+def test_rows_of_different_kinds_share_no_table() -> None:
+    other = replace(POOR, resolution="240p", split="train")
+    with pytest.raises(ValueError, match=r"differ in split \(train, val\); resolution \(240p, 480p\): .*mixed=true"):
+        board([row(GOOD), row(other)])
+    separate = boards([row(GOOD), row(other)])
+    assert [len(each.rows) for each in separate] == [1, 1]
+    (merged,) = boards([row(GOOD), row(other)], mixed=True)
+    headers, cells = tables.cells(merged)
+    assert headers[:6] == ["Method", "Dataset", "Split", "Protocol", "Resolution", "Frames"]
+    assert [line[4] for line in cells] == ["480p", "240p"]
+
+
+def test_rows_are_compared_with_the_best_and_a_baseline() -> None:
+    made = board([row(POOR), row(GOOD)], baseline="poor")
+    assert [each.record.method for each in made.rows] == ["good", "poor"]
+    best, last = made.rows
+    assert best.to_best is None
+    assert last.to_baseline is None
+    assert last.to_best is not None
+    assert last.to_best.mean == pytest.approx(POOR.scores["J&F-Mean"] - GOOD.scores["J&F-Mean"])
+    assert last.to_best.high is not None
+    assert last.to_best.high < 0
+    assert best.to_baseline == pytest.approx([-last.to_best[0], -(last.to_best[2] or 0), -(last.to_best[1] or 0)])
+
+
+def test_baselines_that_are_unknown_or_ambiguous() -> None:
+    rows = [row(GOOD, "a"), row(GOOD, "b")]
+    with pytest.raises(ValueError, match="baseline=bad is no method or run here: choose from a, b, good"):
+        boards(rows, baseline="bad")
+    with pytest.raises(ValueError, match="baseline=good names 2 results of one table: name one of the runs a, b"):
+        boards(rows, baseline="good")
+    assert boards(rows, baseline="b")[0].rows[0].to_baseline is not None
+
+
+def test_results_over_other_objects_are_not_compared() -> None:
+    made = board([row(GOOD), row(record("partial", [0.5, 0.6]))])
+    assert made.rows[1].to_best is None
+    assert any("1 result(s) are over other objects" in note for note in made.notes)
+
+
+def test_quoted_numbers_are_marked_and_only_where_they_belong() -> None:
+    published = load_published()
+    mamp = next(each for each in published if each.record.method == "MAMP")
+    assert mamp.record.scores == {"J&F-Mean": 0.697, "J-Mean": 0.683, "F-Mean": 0.712}
+    assert all(each.record.supervision == "self-supervised" for each in published)
+    made = board([row(GOOD), row(POOR)], published=published)
+    assert [each.record.method for each in made.rows][:3] == ["good", "MAMP", "MAST"]
+    assert tables.cells(made)[1][1][0] == "MAMP †"
+    assert any(note.startswith("† quoted, not measured: Miao") for note in made.notes)
+    assert len(board([row(replace(GOOD, resolution="240p"))], published=published).rows) == 1
+
+
+def test_published_means_agree_with_their_columns() -> None:
+    for each in load_published():
+        scores = each.record.scores
+        error = abs(scores["J&F-Mean"] - (scores["J-Mean"] + scores["F-Mean"]) / 2)
+        assert (error > 0.00051) == bool(each.remark), each.record.method
+
+
+def test_cells_are_in_percent_and_empty_columns_are_left_out() -> None:
+    headers, cells = tables.cells(board([row(GOOD), row(POOR)]))
+    shown = dict(zip(headers, cells[0], strict=True))
+    assert (shown["J&F"], shown["Checkpoint"], shown["FPS"]) == ("80.0", "good.ckpt 01234567", "12.35")
+    assert (shown["ms p95"], shown["Memory MB"], shown["Param. M"]) == ("120", "512", "5.29")
+    assert dict(zip(headers, cells[1], strict=True))["Checkpoint"] == "untrained"
+    assert dict(zip(headers, cells[1], strict=True))["FPS"] == "–"
+    assert "Δ baseline" not in headers
+
+
+def test_csv_holds_fractions() -> None:
+    text = tables.to_csv(boards([row(GOOD), row(POOR), row(replace(POOR, split="train"))]))
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert [line["split"] for line in lines] == ["train", "val", "val"]
+    assert float(lines[1]["J&F-Mean"]) == GOOD.scores["J&F-Mean"]
+    assert lines[1]["parameters"] == "5291648"
+    assert float(lines[1]["J&F-Mean-low"]) < GOOD.scores["J&F-Mean"] < float(lines[1]["J&F-Mean-high"])
+    assert (lines[1]["to-best"], lines[2]["fps"]) == ("", "")
+    assert float(lines[2]["to-best"]) < 0
+
+
+def test_markdown_and_latex_escape_what_they_must() -> None:
+    made = boards([row(replace(GOOD, method="a|b_c&d"))])
+    assert "| a\\|b_c&d |" in tables.to_markdown(made)
+    latex = tables.to_latex(made)
+    assert r"a|b\_c\&d &" in latex
+    assert re.search(r"(?<!\\)_", latex.split(r"\midrule")[1]) is None
+
+
+def test_names_in_plots_differ() -> None:
+    untrained = replace(GOOD, checkpoint="untrained")
+    rows = [row(GOOD, "a"), row(untrained, "b"), row(untrained, "c"), row(POOR, "d")]
+    assert report.names(rows) == ["good (good.ckpt 01234567)", "good (untrained), b", "good (untrained), c", "poor"]
+
+
+def settings(runs: Path, out: Path, **changes: Any) -> leaderboard.Options:
+    default = leaderboard.Options(
+        runs=str(runs),
+        name="x",
+        run=str(out),
+        overrides=[],
+        paths={},
+        mixed=False,
+        baseline=None,
+        published=False,
+        resamples=1000,
+        seed=0,
+    )
+    return replace(default, **changes)
+
+
+def test_verb_writes_four_files(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leaderboard.run(settings(runs, tmp_path / "out", published=True))
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".csv", ".html", ".md", ".tex"]
+    printed = capsys.readouterr().out
+    assert "protocol davis" in printed
+    assert "MAMP †" in printed
+    assert {line["run"] for line in csv.DictReader(io.StringIO((tmp_path / "out/leaderboard.csv").read_text()))} == {
+        "a/good", "b/poor", "a/small", "",
+    }  # fmt: skip
+
+
+def test_report_needs_no_other_file(runs: Path) -> None:
+    png = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(png, "PNG")
+    page = report.html(boards(load(runs)), [("Overlays <1>", png.getvalue())])
+    pictures = [base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', page)]
+    assert len(pictures) == 5  # bars and curves of two boards, and the figure
+    sizes = [Image.open(io.BytesIO(data)).size for data in pictures]
+    assert sizes[-1] == (8, 8)
+    assert all(width > 400 for width, _ in sizes[:-1])
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "Overlays &lt;1&gt;" in page
+    assert "dog_park" in page
+
+
+def test_no_records_and_broken_records(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no result record .* in .*empty"):
+        load(tmp_path / "empty")
+    broken = runs / "a/good/results/davis2017-val-davis.json"
+    broken.write_text("{")
+    with pytest.raises(ValueError, match=f"cannot read record {re.escape(str(broken))}"):
+        load(runs)
+
+
+def test_thousands_of_rows_are_quick() -> None:
+    rows = [row(replace(GOOD, method=f"m{number}"), f"run{number}") for number in range(1000)]
+    start = time.perf_counter()
+    made = boards(rows)
+    tables.to_csv(made)
+    report.html(made)
+    assert time.perf_counter() - start < 10  # about 1 s
+
+
+def test_command_line(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vosbench.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["vosbench", "leaderboard", f"runs={runs}", "baseline=poor", "run=out"])
+    main()
+    assert "Δ baseline" in (tmp_path / "out/leaderboard.md").read_text()

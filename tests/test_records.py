@@ -1,0 +1,137 @@
+"""Result records: what is written is read again, nothing else is, and stale ones are never passed off as current."""
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vosbench.evaluation import records
+from vosbench.evaluation.records import Record
+from vosbench.evaluation.scoring import Scores
+
+RECORD = Record(
+    method="mamp",
+    checkpoint={"name": "mamp.safetensors", "sha256": "ab" * 32},
+    dataset="davis2016",
+    split="val",
+    protocol="davis",
+    resolution="480p",
+    frames="all",
+    scores={"J&F-Mean": 1 / 3, "J-Mean": 1 / 3, "F-Mean": 1 / 3},
+    objects={"swan_1": {"J-Mean": 1 / 3, "F-Mean": 1 / 3}},
+    provenance={"hashes": {"predictions": "aa", "annotations": "bb"}},
+)
+FRAMES = {"swan_1/J": np.array([0.1, 1 / 3]), "swan_1/F": np.array([0.2, 0.4])}
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = records.path_of(tmp_path, "davis2016", "val", "davis")
+    assert path == tmp_path / "results" / "davis2016-val-davis.json"
+    records.write(RECORD, FRAMES, path)
+    assert records.read(path) == RECORD
+    frames = records.read_frames(path)
+    assert list(frames) == list(FRAMES)
+    np.testing.assert_array_equal(frames["swan_1/J"], FRAMES["swan_1/J"])
+    assert sorted(file.name for file in path.parent.iterdir()) == ["davis2016-val-davis.frames.npz", path.name]
+
+
+def test_fields_are_those_of_the_schema(tmp_path: Path) -> None:
+    records.write(RECORD, FRAMES, tmp_path / "a.json")
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert " ".join(content) == (
+        "schema method supervision training_data parameters checkpoint dataset split protocol resolution frames "
+        "scores objects speed provenance"
+    )
+    assert content["schema"] == 1
+    assert content["speed"] is None
+
+
+def test_no_arrays_beside_a_record(tmp_path: Path) -> None:
+    assert records.read_frames(tmp_path / "a.json") == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "cannot read record"),
+        ("[]", "has schema None"),
+        ('{"schema": 2}', "has schema 2, this version reads 1"),
+        ('{"schema": 1, "method": "x", "speedo": 3}', "speedo"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, content: str, complaint: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=complaint) as error:
+        records.read(path)
+    assert str(path) in str(error.value)
+    assert "evaluate again, or move it away" in str(error.value)
+
+
+def test_a_number_that_is_none_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    broken = dataclasses.replace(RECORD, scores={"J&F-Mean": float("nan")})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        records.write(broken, FRAMES, tmp_path / "a.json")
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records.replace_file(tmp_path / "a.txt", b"old")
+
+    def full(path: Path, content: bytes) -> None:
+        path.open("wb").close()
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        records.replace_file(tmp_path / "a.txt", b"new")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_stale_records_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    assert not records.is_current(path, {"predictions": "aa"})
+    records.write(RECORD, FRAMES, path)
+    assert records.is_current(path, {"predictions": "aa", "annotations": "bb"})
+    with pytest.raises(ValueError, match=r"^predictions changed since .*a\.json was written: overwrite=true redoes it"):
+        records.is_current(path, {"predictions": "cc", "annotations": "bb"})
+
+
+def test_official_tables(tmp_path: Path) -> None:
+    objects = {"swan_1": {"J-Mean": 0.12345, "J-Recall": 1.0, "F-Mean": 0.5}}
+    scores = Scores({"J&F-Mean": 0.311725, "J-Mean": 0.12345}, objects, FRAMES, {"swan_1": ["00001", "00002"]})
+    records.write_tables(scores, "val", tmp_path / "tables")
+    read = {path.name: list(csv.reader(path.read_text().splitlines())) for path in (tmp_path / "tables").iterdir()}
+    assert read == {
+        "global_results-val.csv": [["J&F-Mean", "J-Mean"], ["0.312", "0.123"]],
+        "per-sequence_results-val.csv": [["Sequence", "J-Mean", "F-Mean"], ["swan_1", "0.123", "0.500"]],
+        "per-frame_results-val.csv": [
+            ["Sequence", "Frame", "J", "F"],
+            ["swan_1", "00001", "0.1", "0.2"],
+            ["swan_1", "00002", repr(1 / 3), "0.4"],
+        ],
+    }
+
+
+def test_provenance() -> None:
+    found = records.provenance(["method=mamp"], 3, {"predictions": "aa"})
+    assert list(found) == ["command", "overrides", "commit", "versions", "seed", "hashes", "time"]
+    assert found["command"].startswith("vosbench")
+    assert {"vosbench", "python", "torch", "numpy"} <= set(found["versions"])
+    assert datetime.fromisoformat(found["time"]).utcoffset() is not None
+    json.dumps(found)
+
+
+def test_scoring_and_records_need_no_heavy_package() -> None:
+    code = (
+        "import sys, vosbench.tasks.evaluate, vosbench.tasks.leaderboard, vosbench.evaluation.records as r;"
+        "r.provenance([], None, {}); print([m for m in ('torch', 'pandas', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

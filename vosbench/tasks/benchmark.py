@@ -1,0 +1,148 @@
+"""`vosbench benchmark`: predicts a data set, scores it, and records both with speed and memory.
+
+It resumes per video: timings of videos that are done are kept beside their label maps.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+
+from vosbench.checkpoint import Checkpoint
+from vosbench.evaluation import records
+from vosbench.evaluation.scoring import evaluate_folder
+from vosbench.predictions import Prediction, PredictionFolder
+from vosbench.tasks.evaluate import input_hashes, is_restricted, show
+from vosbench.tasks.predict import Predictor
+from vosbench.videos import Dataset, Video
+
+log = logging.getLogger(__name__)
+
+TIMED = "image in memory to label map in memory: padding, encoding, flow, matching, upsampling; not reading, writing or scoring"
+WARMUP = "the first frame of each sequence is not counted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The top-level keys of conf/benchmark.yaml, which explains them; optimizer, schedule and callbacks are the recipe's, unused."""
+
+    runs: str
+    name: str
+    run: str
+    overrides: list[str]
+    paths: dict[str, Any]
+    subject: str
+    method: dict[str, Any]
+    flow: dict[str, Any]
+    memory: dict[str, Any]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    callbacks: dict[str, Any]
+    weights: str
+    inference: dict[str, Any]
+    checkpoint: str
+    seed: int
+    device: str
+    precision: str
+    overwrite: bool
+    dataset: dict[str, Any]
+    protocol: str | None
+    workers: int
+
+
+def run(options: Options) -> None:
+    """Writes the record `<run>/results/<dataset>-<split>-<protocol>.json` and prints its scores."""
+    dataset: Dataset = instantiate(options.dataset)
+    protocol = options.protocol or dataset.protocol
+    folder = PredictionFolder(Path(options.run, "predictions", f"{dataset.name}-{dataset.split}"))
+    predictor = Predictor.load(
+        method=options.method,
+        memory=options.memory,
+        inference=options.inference,
+        checkpoint=options.checkpoint,
+        seed=options.seed,
+        device=options.device,
+        precision=options.precision,
+    )
+    predictor.predict(dataset.videos, folder, overwrite=options.overwrite)
+    _wait_for_others(dataset.videos, folder)
+    path = records.path_of(Path(options.run), dataset.name, dataset.split, protocol)
+    hashes = {**input_hashes(dataset, folder.root), "method": predictor.recipe, "checkpoint": predictor.checkpoint.sha256}
+    if not options.overwrite and records.is_current(path, hashes):
+        log.info("%s is up to date", path)
+        show(records.read(path))
+        return
+    scores = evaluate_folder(
+        dataset, folder.root, protocol, options.workers, ignore_extra=is_restricted(options.dataset)
+    )
+    method = predictor.method
+    record = records.Record(
+        method=options.subject,
+        supervision=method.supervision,
+        training_data=" + ".join(predictor.checkpoint.training_data) or None,
+        parameters=sum(parameter.numel() for parameter in method.parameters()),
+        checkpoint=_described(predictor.checkpoint, method.supervision),
+        dataset=dataset.name,
+        split=dataset.split,
+        protocol=protocol,
+        resolution=dataset.resolution,
+        frames=dataset.frames,
+        scores=scores.scores,
+        objects=scores.objects,
+        speed=speed([_read(folder, video) for video in dataset.videos], predictor),
+        provenance=records.provenance(options.overrides, options.seed, hashes),
+    )
+    records.write_tables(scores, dataset.split, path.with_suffix(""))
+    records.write(record, scores.frames, path)
+    show(record)
+    log.info("wrote %s", path)
+
+
+def speed(predictions: Sequence[Prediction], predictor: Predictor) -> dict[str, Any]:
+    """The record's `speed`: frames per second over all frames, the mean over sequences of their own, latency percentiles."""
+    latencies = [np.array(prediction.latency_ms) for prediction in predictions if prediction.latency_ms]
+    every = np.concatenate(latencies)
+    cuda = predictor.device.type == "cuda"
+    sizes = sorted({f"{height}x{width}" for height, width in (prediction.size for prediction in predictions)})
+    return {
+        "device": torch.cuda.get_device_name(predictor.device) if cuda else f"cpu, {torch.get_num_threads()} threads",
+        "precision": predictor.precision,
+        "size": ", ".join(sizes),
+        "fps": float(1000 * len(every) / every.sum()),
+        "latency_ms": {"p50": float(np.percentile(every, 50)), "p95": float(np.percentile(every, 95))},
+        "fps_sequence_mean": float(np.mean([1000 / values.mean() for values in latencies])),
+        "peak_memory_mb": max(prediction.peak_memory_mb for prediction in predictions),
+        "peak_memory_kind": "cuda" if cuda else "rss",
+        "warmup": WARMUP,
+        "timed": TIMED,
+    }
+
+
+def _described(checkpoint: Checkpoint, supervision: str) -> str | dict[str, str] | None:
+    """The record's `checkpoint`; None for a method that has nothing to train."""
+    if supervision == "none":
+        return None
+    if checkpoint.name == "untrained":
+        return "untrained"
+    return {"name": checkpoint.name, "sha256": checkpoint.sha256}
+
+
+def _wait_for_others(videos: Sequence[Video], folder: PredictionFolder) -> None:
+    """Until videos that other processes of the same benchmark work on are done, too."""
+    while missing := [video.name for video in videos if folder.read(video.name) is None]:
+        if not any(folder.claim(name).held() for name in missing):
+            raise ValueError(f"{folder.root} lacks {', '.join(missing)}, and nobody works on them: repeat the command")
+        log.info("waiting for other processes: %s", ", ".join(missing))
+        time.sleep(5)
+
+
+def _read(folder: PredictionFolder, video: Video) -> Prediction:
+    prediction = folder.read(video.name)
+    assert prediction is not None  # waited for above
+    return prediction

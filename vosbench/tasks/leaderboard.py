@@ -1,0 +1,59 @@
+"""`vosbench leaderboard`: tables and a report from the result records in a folder, and from nothing else."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vosbench.evaluation import report, tables
+from vosbench.evaluation.leaderboard import Board, boards, load, load_published
+from vosbench.evaluation.records import replace_file
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The top-level keys of conf/leaderboard.yaml, which explains them."""
+
+    runs: str
+    name: str
+    run: str
+    overrides: list[str]
+    paths: dict[str, Any]
+    mixed: bool
+    baseline: str | None
+    published: bool
+    resamples: int
+    seed: int
+
+
+def run(options: Options) -> None:
+    """Raises ValueError when there is no record, one cannot be read, or the baseline is unknown or ambiguous."""
+    found = boards(
+        load(Path(options.runs)),
+        mixed=options.mixed,
+        baseline=options.baseline,
+        published=load_published() if options.published else (),
+        resamples=options.resamples,
+        seed=options.seed,
+    )
+    write(found, Path(options.run))
+    tables.show(found)
+    log.info("wrote %s/leaderboard.{csv,md,tex,html}", options.run)
+
+
+def write(
+    found: Sequence[Board], folder: Path, figures: Sequence[tuple[str, bytes]] = (), title: str = "Leaderboard"
+) -> None:
+    """Writes leaderboard.{csv,md,tex,html} into `folder`. figures: (title, PNG) pairs for the report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "csv": tables.to_csv(found),
+        "md": tables.to_markdown(found),
+        "tex": tables.to_latex(found),
+        "html": report.html(found, figures, title),
+    }
+    for suffix, text in texts.items():
+        replace_file(folder / f"leaderboard.{suffix}", text.encode())

@@ -1,0 +1,199 @@
+"""`vosbench predict`: label maps for a data set, or for any video and its first mask.
+
+Repeating the command goes on where it stopped. Started several times at once (on several GPUs or machines that share the run
+folder), each process takes the videos that no other works on.
+"""
+
+import logging
+import resource
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vosbench import __version__
+from vosbench.checkpoint import Checkpoint, restore
+from vosbench.datasets.video_folder import open_video
+from vosbench.memory import FrameMemory
+from vosbench.method import Method
+from vosbench.predictions import Prediction, PredictionFolder, hash_input, hash_of
+from vosbench.propagate import Inference, Propagator, propagate
+from vosbench.videos import Video
+from vosbench.viz import overlay, write_video
+
+log = logging.getLogger(__name__)
+
+AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The top-level keys of conf/predict.yaml, which explains them; optimizer, schedule and callbacks are the recipe's, unused."""
+
+    runs: str
+    name: str
+    run: str
+    overrides: list[str]
+    paths: dict[str, Any]
+    method: dict[str, Any]
+    flow: dict[str, Any]
+    memory: dict[str, Any]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    callbacks: dict[str, Any]
+    weights: str
+    inference: dict[str, Any]
+    checkpoint: str
+    seed: int
+    device: str
+    precision: str
+    overwrite: bool
+    dataset: dict[str, Any]
+    input: str | None
+    mask: str | None
+    output: str | None
+    overlay: bool
+    fps: float
+
+
+def run(options: Options) -> None:
+    """Writes `<output>/<sequence>/<frame>.png`; `output` is `<run>/predictions/<dataset>-<split>` when nothing else is said."""
+    if (options.input is None) != (options.mask is None):
+        raise ValueError("input=<video or folder of frames> and mask=<PNG of its first frame> belong together: give both")
+    if options.input is not None:
+        videos: Sequence[Video] = [open_video(options.input, options.mask)]
+        default = Path(options.run, "predictions")
+    else:
+        dataset = instantiate(options.dataset)
+        videos, default = dataset.videos, Path(options.run, "predictions", f"{dataset.name}-{dataset.split}")
+    folder = PredictionFolder(Path(options.output or default))
+    predictor = Predictor.load(
+        method=options.method,
+        memory=options.memory,
+        inference=options.inference,
+        checkpoint=options.checkpoint,
+        seed=options.seed,
+        device=options.device,
+        precision=options.precision,
+    )
+    predictor.predict(videos, folder, overwrite=options.overwrite)
+    log.info("label maps: %s", folder.root)
+    if options.overlay:
+        for video in videos:
+            write_overlay(video, folder, options.fps)
+
+
+def write_overlay(video: Video, folder: PredictionFolder, fps: float) -> None:
+    """`<sequence>.mp4` beside the label maps: the video with its objects coloured."""
+    frames = (overlay(video.frame(i), folder.label_map(video.name, name)) for i, name in enumerate(video.frame_names))
+    path = folder.root / f"{video.name}.mp4"
+    write_video(path, frames, fps)
+    log.info("overlay: %s", path)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A method with its weights, its memory policy and its device, ready for videos. `recipe` is a digest of what it is."""
+
+    method: Method[Any, Any]
+    memory: Callable[[], FrameMemory[Any]]
+    inference: Inference
+    checkpoint: Checkpoint
+    device: torch.device
+    precision: str
+    recipe: str
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        method: dict[str, Any],
+        memory: dict[str, Any],
+        inference: dict[str, Any],
+        checkpoint: str,
+        seed: int,
+        device: str,
+        precision: str,
+    ) -> "Predictor":
+        """From configuration. Raises ValueError for an unknown device or precision and for an unfit checkpoint."""
+        if precision not in AUTOCAST:
+            raise ValueError(f"precision={precision}: choose from {', '.join(AUTOCAST)}")
+        where = _device(device)
+        torch.manual_seed(seed)
+        network = instantiate(method, _convert_="all")
+        return cls(
+            method=network.to(where).eval(),
+            memory=instantiate(memory, _partial_=True, _convert_="all"),
+            inference=instantiate(inference),
+            checkpoint=restore(network, checkpoint, seed),
+            device=where,
+            precision=precision,
+            recipe=hash_of([method, memory, inference, precision]),
+        )
+
+    def hashes(self, video: Video) -> dict[str, str]:
+        """What a prediction depends on, by part."""
+        weights = self.checkpoint.sha256
+        return {"method": self.recipe, "checkpoint": weights, "input": hash_input(video), "version": __version__}
+
+    def predict(self, videos: Sequence[Video], folder: PredictionFolder, *, overwrite: bool) -> None:
+        """Segments the videos that are not done yet and that no other process works on, longest first."""
+        todo = set(folder.check({video.name: self.hashes(video) for video in videos}, overwrite=overwrite))
+        ordered = sorted((v for v in videos if v.name in todo), key=lambda v: (-len(v.frame_names), v.name))
+        if len(todo) < len(videos):
+            log.info("%d of %d videos are done already", len(videos) - len(todo), len(videos))
+        with _progress() as progress:
+            task = progress.add_task("predict", total=sum(len(video.frame_names) for video in ordered))
+            for video in ordered:
+                with folder.claim(video.name) as mine:
+                    if mine and folder.read(video.name) is None:
+                        progress.update(task, description=video.name)
+                        self._predict_one(video, folder, lambda: progress.advance(task))
+
+    def _predict_one(self, video: Video, folder: PredictionFolder, advance: Callable[[], None]) -> None:
+        propagator = Propagator(self.method, self.memory(), self.inference, self.device)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        size = video.frame(0).shape[:2]
+        record = lambda: Prediction(  # noqa: E731
+            self.hashes(video), [1000 * s for s in propagator.seconds[1:]], size, self._peak_memory_mb()
+        )
+
+        def frames() -> Any:
+            with self._autocast():
+                for name, labels in zip(video.frame_names, propagate(propagator, video), strict=True):
+                    yield name, labels
+                    advance()
+
+        folder.save(video.name, frames(), record)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        dtype = AUTOCAST[self.precision]
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+    def _peak_memory_mb(self) -> float:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device={name} is none that torch knows: use auto, cpu, cuda or cuda:<number>") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={name}: torch sees no GPU here; use device=cpu")
+    return device
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, transient=True)
