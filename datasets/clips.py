@@ -67,7 +67,8 @@ class Clips(TorchDataset[Clip]):
             raise ValueError(
                 f"data.clips.scale={list(scale)}: give the smallest and the largest shorter side in pixels"
             )
-        self.size, self.mode, self.scale, self.flip, self.labels, self.seed = size, mode, scale, flip, labels, seed
+        self.size, self.mode, self.flip, self.labels, self.seed = size, mode, flip, labels, seed
+        self.scale = None if scale is None else (scale[0], scale[1])
         self.videos: list[tuple[str, Video]] = [
             (f"{name}/{video.name}", video)
             for name, source in sources.items()

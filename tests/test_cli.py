@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,6 +16,7 @@ import pytest
 import yaml
 from hydra.utils import instantiate
 
+import vosbench
 from vosbench import cli, configuration, sweep
 
 
@@ -34,7 +35,7 @@ class Options:
 
 
 PRIMARY = {
-    "defaults": ["base", {"method": "mine"}, {"experiment": None}, "_self_"],
+    "defaults": ["base", {"method": "mine"}, "_self_", {"experiment": None}],
     "seed": 0,
     "needed": "given",
 }
@@ -116,7 +117,7 @@ def test_no_verb_lists_all(command: Command) -> None:
 
 def test_version(command: Command) -> None:
     status, out, _ = command("--version")
-    assert (status, out) == (0, f"vosbench {cli.__version__}\n")
+    assert (status, out) == (0, f"vosbench {vosbench.__version__}\n")
 
 
 def test_help_shows_groups_and_keys(command: Command) -> None:
@@ -142,7 +143,7 @@ def test_every_verb_explains_itself(command: Command, verb: str) -> None:
     status, out, err = command(verb, "--help")
     assert status == 0, err
     assert cli.VERBS[verb] in out
-    assert all(f"\n  {field.name}:" in out for field in fields(configuration.task(verb).Options))
+    assert all(f"\n  {key!s}:" in out for key in configuration.compose(verb, partial=True) if key != "hydra")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_wrong_commands(command: Command, arguments: list[str], parts: list[str]
         ("method.radus=1", ["unknown key 'method.radus'", "did you mean 'method.radius'?"]),
         ("seed.x=1", ["'seed' is a single value"]),
         ("+sead=1", ["unknown key 'sead'", "did you mean 'seed'?"]),
-        ("method=nime", ["unknown method 'nime'", "did you mean 'mine'?", "mamp"]),
+        ("method=minne", ["unknown method 'minne'", "did you mean 'mine'?", "mamp"]),
         ("flow=dis", ["unknown key 'flow'"]),
         ("seed", ["cannot read 'seed'", "key=value"]),
         ("seed=1,2", ["seed=1,2", "--multirun"]),
@@ -235,8 +236,7 @@ def test_mistakes_in_the_code_keep_their_traceback(command: Command) -> None:
     command.task = raising(TypeError("a mistake"))
     status, _, err = command.attempt()
     assert status == 1
-    assert "Traceback" not in err or "raising" in err
-    assert "TypeError: a mistake" in err
+    assert "    raise error\nTypeError: a mistake\n" in err
 
 
 def test_the_run_folder_and_its_log(command: Command) -> None:

@@ -12,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from vosbench import configuration
 from vosbench.cli import VERBS
+from vosbench.errors import UsageError
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 RECIPES = {"method", "experiment"}  # they set top-level keys, which every verb has to know
 
 
 def choices(verb: str) -> Iterator[list[str]]:
-    """The overrides to try: nothing, and each option of a group by itself (mostly for the first verb that has the group)."""
+    """The overrides to try: nothing, and each option of a group (mostly for the first verb that has the group)."""
     config = configuration.compose(verb, partial=True)
     chosen = OmegaConf.to_container(config.hydra.runtime.choices)
     assert isinstance(chosen, dict)
@@ -80,7 +81,7 @@ def mistakes(target: str, keys: frozenset[str], partial: bool) -> list[str]:
 def test_every_choice_composes_and_fits(verb: str) -> None:
     known = {field.name for field in fields(configuration.task(verb).Options)}
     problems: dict[str, str] = {}
-    for overrides in choices(verb):
+    for overrides in filter(lambda choice: not for_another_verb(verb, choice), choices(verb)):
         values = configuration.resolve(filled(configuration.compose(verb, overrides)))
         for key in sorted(known ^ values.keys()):
             problems.setdefault(f"Options and YAML disagree on {key}", " ".join(overrides))
@@ -89,6 +90,23 @@ def test_every_choice_composes_and_fits(verb: str) -> None:
             for mistake in mistakes(mapping["_target_"], keys, bool(mapping.get("_partial_"))):
                 problems.setdefault(f"{place}: {mapping['_target_']} {mistake}", " ".join(overrides))
     assert not problems, "\n".join(f"{verb} {overrides}: {problem}" for problem, overrides in problems.items())
+
+
+def for_another_verb(verb: str, overrides: list[str]) -> bool:
+    """Whether this is an experiment that sets what only other verbs have: a training's data in a prediction, say."""
+    if not any(override.startswith("experiment=") for override in overrides):
+        return False
+    try:
+        configuration.compose(verb, overrides)
+    except UsageError as error:
+        return "does not have" in str(error)
+    return False
+
+
+def test_every_experiment_is_for_some_verb() -> None:
+    verbs = [verb for verb in VERBS if "experiment" in configuration.compose(verb, partial=True).hydra.runtime.choices]
+    for name in configuration.groups(configuration.compose(verbs[0]))["experiment"]:
+        assert not all(for_another_verb(verb, [f"experiment={name}"]) for verb in verbs), name
 
 
 def test_data_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def blob(generator: np.random.Generator, height: int, width: int) -> Mask:
         bottom, right = top + generator.integers(1, height), left + generator.integers(1, width)
         mask[max(top, 0) : bottom, max(left, 0) : right] ^= True
     specks = np.asarray(generator.random(mask.shape) < generator.choice([0, 0, 0.001]), bool)
-    return mask | specks
+    return np.asarray(mask | specks)
 
 
 def test_jaccard_by_hand() -> None:

@@ -12,8 +12,8 @@ from vosbench.datasets.video_folder import VideoFile, VideoFolder, open_video
 from vosbench.images import write_label_map
 
 
-def write_video(path: Path, count: int = 30, codec: str = "mpeg4", group: int = 8) -> Path:
-    """A video whose frame i is grey of brightness 8 i, give or take 4, so that a frame about tells its own index."""
+def write_video(path: Path, count: int = 30, codec: str = "mpeg4", group: int = 8, bright_row: int = 48) -> Path:
+    """A video whose frame i is grey of brightness 8 i, give or take 4; sixteen rows from `bright_row` on are white."""
     import av
 
     with av.open(path, "w") as container:
@@ -21,7 +21,9 @@ def write_video(path: Path, count: int = 30, codec: str = "mpeg4", group: int = 
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.gop_size, stream.codec_context.max_b_frames = group, 2
         for index in range(count):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 8 * index, np.uint8), format="rgb24")
+            image = np.full((48, 64, 3), 8 * index, np.uint8)
+            image[bright_row : bright_row + 16] = 200
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
@@ -63,6 +65,22 @@ def test_reading_onwards_seeks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     video.frame(1)
     assert seeks == [0, 0]
     video.close()
+
+
+def test_upright_video_of_a_phone_is_turned(tmp_path: Path) -> None:
+    """Phones store frames lying down, with a matrix (here: a quarter turn clockwise) in the track's header."""
+    path = write_video(tmp_path / "v.mp4", bright_row=0)
+    one = b"\0\1\0\0"
+    identity, clockwise = (
+        b"".join([a, b, bytes(4), c, a, bytes(12), b"\x40\0\0\0"])
+        for a, b, c in ((one, bytes(4), bytes(4)), (bytes(4), one, b"\xff\xff\0\0"))
+    )
+    content = path.read_bytes()
+    at = content.index(identity, content.index(b"tkhd"))
+    path.write_bytes(content[:at] + clockwise + content[at + len(identity) :])
+    frame = VideoFile(path).frame(0)
+    assert frame.shape == (64, 48, 3)
+    assert frame[:, -16:].mean() > 150 > 50 > frame[:, :16].mean()  # what was on top is on the right
 
 
 def test_an_open_video_is_pickled_without_its_file(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 import argparse
 import ast
-import importlib.util
 import sys
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import NoReturn
 
@@ -131,7 +131,5 @@ def _marked(options: Sequence[str], chosen: str | None) -> str:
 
 def _docstring(verb: str) -> str:
     """A task's docstring, read without importing the task: that would import torch."""
-    spec = importlib.util.find_spec(f"vosbench.tasks.{verb}")
-    if spec is None or spec.origin is None:
-        return ""
-    return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    source = files("vosbench.tasks") / f"{verb}.py"
+    return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "") if source.is_file() else ""

@@ -152,6 +152,9 @@ def _explain(verb: str, error: Exception) -> str:
     if key:
         node = getattr(error.__cause__, "parent_node", None)
         return _unknown_key(compose(verb, partial=True), node and node._get_root(), key[1])
+    misfit = re.match(r"In '(.+?)': Could not override '(.+?)'", str(error))
+    if misfit:
+        return f"conf/{misfit[1]}.yaml sets {misfit[2]}, which vosbench {verb} does not have"
     return one_line(re.split(r"\n(?:Config search path|See https)", str(error))[0])
 
 

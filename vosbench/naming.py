@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 # Keys that say where and on what to work, and all keys under them: one run folder holds the results on many data sets.
 UNNAMED = {
     *("dataset", "data", "input", "mask", "output", "predictions", "checkpoint", "paths", "runs", "name"),
-    *("trainer", "device", "workers", "overwrite", "logger", "sweep", "hydra"),
+    *("trainer", "device", "workers", "overwrite", "save_every", "logger", "sweep", "hydra"),
 }
 LENGTH = 80
 
@@ -35,7 +35,7 @@ def run_name(overrides: Iterable[str]) -> str:
     if not named:
         return "default"
     ordered = [named[key] for key in sorted(named)]
-    readable = "+".join(re.sub(r"[^A-Za-z0-9_.]+", "-", override).strip("-.") for override in ordered)[:LENGTH]
+    readable = "+".join(re.sub(r"[^A-Za-z0-9_.-]+", "-", override).strip("-.") for override in ordered)[:LENGTH]
     return f"{readable}-{hashlib.sha256(chr(0).join(ordered).encode()).hexdigest()[:8]}"
 
 

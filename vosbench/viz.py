@@ -18,6 +18,7 @@ from PIL import ImageDraw, ImageFont
 from vosbench.images import PALETTE, VOID
 
 Image = UInt8[np.ndarray, "h w 3"]
+Picture = UInt8[np.ndarray, "_ _ 3"]  # an image whose size need not be that of the others
 LabelMap = UInt8[np.ndarray, "h w"]
 
 COLOURS = np.array(PALETTE, np.uint8).reshape(256, 3)
@@ -54,10 +55,6 @@ def error_map(annotation: LabelMap, prediction: LabelMap, image: Image | None = 
 
     On the picture in grey if there is one, otherwise on white.
     """
-    if annotation.shape != prediction.shape:
-        raise ValueError(
-            f"annotation is {annotation.shape} and prediction {prediction.shape} pixels: resize the prediction first"
-        )
     if image is None:
         out = np.full((*annotation.shape, 3), 245, np.uint8)
     else:
@@ -90,11 +87,11 @@ def flow_colours(flow: Float[np.ndarray, "h w 2"], largest: float | None = None)
 
 
 def contact_sheet(
-    rows: Sequence[Sequence[Image]],
+    rows: Sequence[Sequence[Picture]],
     titles: Sequence[str] | None = None,
     row_titles: Sequence[str] | None = None,
     width: int = 1200,
-) -> Image:
+) -> Picture:
     """Rows of equally many images on white paper, `width` pixels wide: `titles` above, `row_titles` to the left.
 
     Each image is resized to its column's width; a row is as high as its highest image.
@@ -128,7 +125,7 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
-def _fit(image: Image, width: int) -> Pillow.Image:
+def _fit(image: Picture, width: int) -> Pillow.Image:
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     return Pillow.fromarray(image).resize((width, height), Pillow.Resampling.LANCZOS)
 
@@ -159,7 +156,7 @@ def curves(
     size: tuple[float, float] = (7.0, 3.2),
     dpi: int = 110,
 ) -> bytes:
-    """One line per named series over its index, NaN left out, as a PNG file's bytes. `size`: inches. `y_range` None: fits."""
+    """One line per named series over its index, NaN left out, as a PNG file's bytes. `size` is in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -182,7 +179,7 @@ def curves(
     return buffer.getvalue()
 
 
-def write_video(path: Path, frames: Iterable[Image], fps: float = 24) -> None:
+def write_video(path: Path, frames: Iterable[Picture], fps: float = 24) -> None:
     """RGB frames of one size as an mp4: H.264 where PyAV has it, otherwise MPEG-4. Written aside and renamed.
 
     An odd last row or column is left out, since these codecs store colour at half size. Raises ValueError without
@@ -196,7 +193,7 @@ def write_video(path: Path, frames: Iterable[Image], fps: float = 24) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _encode(aside: Path, frames: Iterable[Image], fps: float, path: Path) -> None:
+def _encode(aside: Path, frames: Iterable[Picture], fps: float, path: Path) -> None:
     from fractions import Fraction
 
     import av
