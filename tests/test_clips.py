@@ -200,11 +200,11 @@ def test_two_processes_and_a_resumed_run_see_the_batches_of_one() -> None:
         StepSampler(0, 1, batch=5, world=2)
 
 
-def test_workers_load_the_same_batches() -> None:
+def test_a_worker_loads_the_same_batches() -> None:
     clips = Clips({"a": source(Ramp())}, Pairs(), size=16, mode="crop", labels=True, seed=0)
     loaded = [
         list(DataLoader(clips, batch_sampler=StepSampler(2, 5, 3), collate_fn=collate, num_workers=workers))
-        for workers in (0, 2)
+        for workers in (0, 1)
     ]
     assert loaded[0][0].frames.shape == (3, 2, 3, 16, 16)
     assert loaded[0][0].videos == ("a/ramp",) * 3

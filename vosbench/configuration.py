@@ -134,11 +134,16 @@ def options(module: ModuleType, values: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def _hydra() -> Iterator[Hydra]:
+    """A Hydra of our own, also inside of a running command (the demo composes those that it runs)."""
     register()
-    with initialize_config_module("vosbench.conf", version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        yield hydra
+    everywhere = GlobalHydra.instance()
+    outer, everywhere.hydra = everywhere.hydra, None
+    try:
+        with initialize_config_module("vosbench.conf", version_base="1.3"):
+            assert everywhere.hydra is not None
+            yield everywhere.hydra
+    finally:
+        everywhere.hydra = outer
 
 
 def _explain(verb: str, error: Exception) -> str:

@@ -1,0 +1,99 @@
+"""`vosbench export`: a checkpoint's weights as one small file (safetensors, float16) with a model card."""
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from safetensors.torch import save_file
+
+from vosbench.checkpoint import Checkpoint, restore
+from vosbench.evaluation import records
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The top-level keys of conf/export.yaml, which explains them; what else a recipe holds is unused here."""
+
+    runs: str
+    name: str
+    run: str
+    overrides: list[str]
+    paths: dict[str, Any]
+    method: dict[str, Any]
+    flow: dict[str, Any]
+    memory: dict[str, Any]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    callbacks: dict[str, Any]
+    weights: str
+    inference: dict[str, Any]
+    checkpoint: str
+    seed: int
+    device: str
+    precision: str
+    overwrite: bool
+    output: str
+    record: str | None
+    licence: str
+    notes: str
+
+
+def run(options: Options) -> None:
+    """Raises ValueError for an untrained method, a wrong file name, and an existing file unless `overwrite`."""
+    path = Path(options.output)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"output={path} must end in .safetensors")
+    if path.exists() and not options.overwrite:
+        raise ValueError(f"{path} exists: choose another output, or overwrite=true")
+    if options.checkpoint == "none":
+        raise ValueError("checkpoint=none has nothing to export: name a file or a run folder")
+    method = instantiate(options.method, _convert_="all")
+    checkpoint = restore(method, options.checkpoint, options.seed)
+    metadata = {
+        "method": options.method["_target_"],
+        "training_data": checkpoint.training_data,
+        "steps": checkpoint.steps,
+        "licence": options.licence,
+    }
+    tensors = {key: _half(tensor) for key, tensor in method.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, aside, {"vosbench": json.dumps(metadata)})
+    aside.replace(path)
+    parameters = sum(parameter.numel() for parameter in method.parameters())
+    records.replace_file(path.with_suffix(".md"), card(options, checkpoint, parameters, path).encode())
+    log.info("wrote %s (%.1f MB) and its card %s", path, path.stat().st_size / 1e6, path.with_suffix(".md"))
+
+
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
+
+
+def card(options: Options, checkpoint: Checkpoint, parameters: int, path: Path) -> str:
+    """The model card, in Markdown."""
+    lines = [
+        f"# {path.stem}",
+        "",
+        options.notes,
+        "",
+        "| | |",
+        "|---|---|",
+        f"| method | `{options.method['_target_']}` |",
+        f"| parameters | {parameters:,} (float16, {path.stat().st_size / 1e6:.1f} MB) |",
+        f"| trained on | {', '.join(checkpoint.training_data) or 'unknown'} |",
+        f"| steps | {checkpoint.steps if checkpoint.steps is not None else 'unknown'} |",
+        f"| licence of the weights | {options.licence} |",
+    ]
+    if options.record:
+        record = records.read(Path(options.record))
+        scores = ", ".join(f"{name} {100 * value:.1f}" for name, value in record.scores.items() if "Mean" in name)
+        where = f"{record.dataset} {record.split}, {record.resolution}, protocol {record.protocol}"
+        lines += [f"| score | {scores} (percent; {where}) |", f"| scored by | `{(record.provenance or {})['command']}` |"]
+    return "\n".join(lines) + "\n"
