@@ -173,7 +173,8 @@ def blob(photograph: Photograph, rng: np.random.Generator) -> Float32[np.ndarray
     reach = shape * (room / half).min() * rng.uniform(0.5, 0.95)
     slack = room - np.abs(reach).max(0)
     centre = np.array([left, top]) + room + rng.uniform(-1, 1, 2) * slack
-    return (reach + centre).astype(np.float32)
+    outline: Float32[np.ndarray, "n 2"] = (reach + centre).astype(np.float32)
+    return outline
 
 
 def _resize(image: UInt8[np.ndarray, "..."], size: tuple[int, int]) -> UInt8[np.ndarray, "..."]:

@@ -109,7 +109,9 @@ class StepSampler(Sampler[list[int]]):
         self.start, self.stop, self.batch, self.rank, self.world = start, stop, batch, rank, world
 
     def __len__(self) -> int:
-        return max(0, self.stop - self.start)
+        """Of the whole training: a resumed loop goes on counting where it stopped, and ends when it reaches this
+        number."""
+        return self.stop
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in range(self.start, self.stop):

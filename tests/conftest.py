@@ -1,6 +1,7 @@
 """Shared by all tests: shapes and types are checked as they run, one thread each, and where the real video is."""
 
 import os
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,3 +41,9 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("needs real video: set VOSBENCH_DATA to its folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def reference() -> dict[str, Any]:
+    """What tests/reference.py defines: sibling modules cannot be imported from tests."""
+    return runpy.run_path(str(Path(__file__).with_name("reference.py")))

@@ -33,7 +33,7 @@ def unfold_readout(
         weights = torch.full_like(weights, -torch.inf).scatter(1, best.indices, best.values)
     weights = weights.softmax(1)
     windows = torch.cat([_unfold(value, radius) for value in values], 2)
-    return (windows * weights.unsqueeze(1)).sum(2).unflatten(2, query.shape[2:])
+    return (windows * weights.unsqueeze(1)).sum(2).view(*windows.shape[:2], *query.shape[2:])
 
 
 def unfold_affinity(query: Tensor, key: Tensor, radius: int) -> Tensor:
@@ -43,7 +43,7 @@ def unfold_affinity(query: Tensor, key: Tensor, radius: int) -> Tensor:
 
 def _unfold(maps: Tensor, radius: int) -> Tensor:
     """Every cell's window: (b, channels, window, h·w)."""
-    return nnf.unfold(maps, 2 * radius + 1, padding=radius).unflatten(1, (maps.shape[1], -1))
+    return nnf.unfold(maps, 2 * radius + 1, padding=radius).view(*maps.shape[:2], (2 * radius + 1) ** 2, -1)
 
 
 def _warp(maps: Sequence[Tensor], positions: Sequence[Tensor]) -> list[Tensor]:

@@ -1,4 +1,5 @@
-"""Loading trained weights into a method: from training's checkpoints, shipped or exported weights, or the authors' files."""
+"""Loading trained weights into a method: from training's checkpoints, shipped or exported weights, or the authors'
+files."""
 
 import hashlib
 import json
@@ -17,7 +18,8 @@ from vosbench.method import Method
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a method's weights are. `name` is "untrained", or a shipped name, or a file's name; `sha256` is of the file."""
+    """What a method's weights are. `name` is "untrained", or a shipped name, or a file's name; `sha256` is of the
+    file."""
 
     name: str
     sha256: str
@@ -28,8 +30,8 @@ class Checkpoint:
 def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     """Loads `checkpoint` (none | file | run folder | shipped name) into `method`.
 
-    "none" keeps the initial weights, which `seed` determines. Raises ValueError naming the file when it is missing, damaged, or
-    of another method or width.
+    "none" keeps the initial weights, which `seed` determines. Raises ValueError naming the file when it is missing,
+    damaged, or of another method or width.
     """
     if checkpoint == "none":
         return Checkpoint("untrained", f"seed-{seed}", (), None)
@@ -89,6 +91,7 @@ def _load(method: Method[Any, Any], state: dict[str, Tensor], path: Path) -> Non
         if keys:
             raise ValueError(
                 f"checkpoint {path} does not fit {type(method).__name__}: it {problem} {keys[0]}"
-                f"{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}; choose the method and width it was trained with"
+                f"{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}; "
+                "choose the method and width it was trained with"
             )
     method.load_state_dict(state)

@@ -16,7 +16,8 @@ from vosbench.videos import Video
 
 
 class Milestones:
-    """Learning-rate multiplier: `factor` once more after each milestone, counted in training samples (MAMP: samples, not steps)."""
+    """Learning-rate multiplier: `factor` once more after each milestone, counted in training samples (MAMP: samples,
+    not steps)."""
 
     def __init__(self, samples: Sequence[int] = (), factor: float = 0.5) -> None:
         self.samples, self.factor = tuple(samples), factor
@@ -57,14 +58,17 @@ class Engine(L.LightningModule):
             terms = self.method.loss(clip)  # type: ignore[operator]
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total):
-            raise ValueError(f"the loss is {total.item()} at step {self.global_step}: lower optimizer.lr or train in 32-true")
+            raise ValueError(
+                f"the loss is {total.item()} at step {self.global_step}: lower optimizer.lr or train in 32-true"
+            )
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=len(clip.videos))
         self.log("loss", total.detach(), prog_bar=True, batch_size=len(clip.videos))
         return total
 
     def validation_step(self, video: Video, _: int) -> None:
-        """J and F of one video, weighted by its objects: the epoch's value is the mean over all objects, as in `davis`."""
-        propagator = Propagator(self.method, self.memory(), self.inference, self.device)  # type: ignore[arg-type]
+        """J and F of one video, weighted by its objects: the epoch's value is the mean over all objects, as in
+        `davis`."""
+        propagator: Propagator[Any, Any] = Propagator(self.method, self.memory(), self.inference, self.device)  # type: ignore[arg-type]
         maps = enumerate(propagate(propagator, video))
         pairs = ((annotation, labels) for i, labels in maps if (annotation := video.annotation(i)) is not None)
         curves = davis.score(pairs, video.name).values()

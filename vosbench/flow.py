@@ -29,7 +29,8 @@ class FlowEstimator(Protocol[S]):
         ...
 
     def estimate(self, query: S, reference: S, *, gap: int, stride: int) -> Float[Tensor, "2 h w"]:
-        """Flow (x, y), query → reference, sampled on cells of `stride` pixels and in units of cells; `gap` in frames."""
+        """Flow (x, y), query → reference, sampled on cells of `stride` pixels and in units of cells; `gap` in
+        frames."""
         ...
 
 
@@ -46,7 +47,8 @@ class NoFlow:
 
 
 class Dis:
-    """Dense inverse search (Kroeger et al. 2016) of OpenCV on the CPU: no weights. `preset`: ultrafast, fast or medium."""
+    """Dense inverse search (Kroeger et al. 2016) of OpenCV on the CPU: no weights. `preset`: ultrafast, fast or
+    medium."""
 
     def __init__(self, preset: Literal["ultrafast", "fast", "medium"] = "medium") -> None:
         self.preset = preset
@@ -106,7 +108,9 @@ class Raft:
     def encode(self, image: UInt8[Tensor, "3 h w"]) -> RaftState:
         h, w = image.shape[1:]
         if min(h, w) < 128:
-            raise ValueError(f"flow=raft_{self.size} needs frames of at least 128 pixels a side, not {h}x{w}: use flow=dis")
+            raise ValueError(
+                f"flow=raft_{self.size} needs frames of at least 128 pixels a side, not {h}x{w}: use flow=dis"
+            )
         net = self.net.to(image.device)
         scaled = nnf.pad(image, (0, -w % 8, 0, -h % 8)).unsqueeze(0) / 127.5 - 1
         return RaftState(net.feature_encoder(scaled), net.context_encoder(scaled), (h, w))
@@ -126,7 +130,7 @@ class Raft:
         hidden, context = query.context.split([hidden_size, query.context.shape[1] - hidden_size], dim=1)
         hidden, context = hidden.tanh(), context.relu()
         h, w = query.features.shape[-2:]
-        start = make_coords_grid(1, h, w, device=query.features.device)
+        start: Tensor = make_coords_grid(1, h, w, device=query.features.device)
         now = start.clone()
         net.corr_block.build_pyramid(query.features.float(), reference.features.float())
         for _ in range(updates):

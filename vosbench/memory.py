@@ -16,8 +16,8 @@ class FrameMemory(Generic[V]):
     recent      the frames t - offset (MAMP: 1, 3 and 5)
     every       every n-th frame (STM: 5)
     last_n      the last n frames (mask embedding: 20)
-    max_frames  at most so many references: given frames stay, then come `recent` as listed, `last_n`, `long` and the newest of
-                `every`; 20 by default where the policy would grow
+    max_frames  at most so many references: given frames stay, then come `recent` as listed, `last_n`, `long` and the
+                newest of `every`; 20 by default where the policy would grow
     """
 
     def __init__(
@@ -49,9 +49,7 @@ class FrameMemory(Generic[V]):
 
     def replace(self, change: Callable[[V], V]) -> None:
         """Applies `change` to every kept value: an object has started, and old frames need a channel for it."""
-        self._entries = {
-            i: Entry(entry.index, entry.given, change(entry.value)) for i, entry in self._entries.items()
-        }
+        self._entries = {i: Entry(entry.index, entry.given, change(entry.value)) for i, entry in self._entries.items()}
 
     def _wanted(self, index: int) -> list[int]:
         given = [i for i, entry in self._entries.items() if self.first and entry.given]

@@ -18,7 +18,8 @@ Hashes = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Prediction:
-    """How one sequence was predicted. Latencies are of all frames but the first, in milliseconds; size is (height, width)."""
+    """How one sequence was predicted. Latencies are of all frames but the first, in milliseconds; size is (height,
+    width)."""
 
     hashes: dict[str, str]
     latency_ms: list[float]
@@ -59,17 +60,16 @@ class PredictionFolder:
         if stale and not overwrite:
             sequence, parts = next(iter(stale.items()))
             raise ValueError(
-                f"{self.root} holds {len(stale)} sequences made with another {' and '.join(parts)} (first: {sequence}): "
-                "set name=<new name> to keep them, or overwrite=true to redo them"
+                f"{self.root} holds {len(stale)} sequences made with another {' and '.join(parts)} (first: "
+                f"{sequence}): set name=<new name> to keep them, or overwrite=true to redo them"
             )
         for sequence in stale:
             self._record(sequence).unlink()
         return todo
 
-    def save(
-        self, sequence: str, frames: Iterable[tuple[str, LabelMap]], record: Callable[[], Prediction]
-    ) -> None:
-        """Writes (name, label map) pairs aside, then `record()`, then moves the folder into place. On an error nothing stays."""
+    def save(self, sequence: str, frames: Iterable[tuple[str, LabelMap]], record: Callable[[], Prediction]) -> None:
+        """Writes (name, label map) pairs aside, then `record()`, then moves the folder into place. On an error nothing
+        stays."""
         aside = self.root / f".{sequence}.{os.getpid()}"
         aside.mkdir()
         try:

@@ -23,8 +23,8 @@ class Inference:
     """At which size a method sees the frames.
 
     short_side  frames are resized (bicubic) so that their shorter side has so many pixels; null: as they are
-    subsample   of the padded frame, every n-th pixel is seen; memory then holds every n-th pixel of the full-size result, and
-                given pixels overwrite at full size (MAMP's half-size inference on YouTube-VOS is 2)
+    subsample   of the padded frame, every n-th pixel is seen; memory then holds every n-th pixel of the full-size
+                result, and given pixels overwrite at full size (MAMP's half-size inference on YouTube-VOS is 2)
     """
 
     short_side: int | None = None
@@ -34,8 +34,8 @@ class Inference:
 class Propagator(Generic[F, V]):
     """Segments one video. Owns what methods never see: object ids, padding, original size, objects that start late.
 
-    Call `step` on every frame in order. Frames before the first given mask come out empty. `seconds` holds how long each step
-    took, from the image in memory to the label map in memory.
+    Call `step` on every frame in order. Frames before the first given mask come out empty. `seconds` holds how long
+    each step took, from the image in memory to the label map in memory.
     """
 
     def __init__(
@@ -48,7 +48,8 @@ class Propagator(Generic[F, V]):
         self._previous: Previous[F, V] | None = None
 
     def step(self, image: Image, given: LabelMap | None = None) -> LabelMap:
-        """The label map of the next frame. `given`: ids of objects that start here, 0 elsewhere; its pixels overwrite."""
+        """The label map of the next frame. `given`: ids of objects that start here, 0 elsewhere; its pixels
+        overwrite."""
         started = perf_counter()
         labels = self._step(image, given)
         self.seconds.append(perf_counter() - started)
@@ -57,7 +58,10 @@ class Propagator(Generic[F, V]):
     @torch.inference_mode()
     def _step(self, image: Image, given: LabelMap | None) -> LabelMap:
         if given is not None and given.shape != image.shape[:2]:
-            raise ValueError(f"the given mask is {given.shape[1]}x{given.shape[0]} pixels, the frame {image.shape[1]}x{image.shape[0]}")
+            (h, w), (rows, columns) = image.shape[:2], given.shape
+            raise ValueError(
+                f"the given mask is {rows}×{columns} (rows×columns), its frame {h}×{w}: give one of its size"
+            )
         if given is not None:
             self._start(given)
         if not self.ids:
@@ -94,7 +98,9 @@ class Propagator(Generic[F, V]):
             self.memory.replace(lambda value: self.method.extend(value, len(new)))
             self._previous = Previous(previous.index, previous.features, self.method.extend(previous.value, len(new)))
 
-    def _overwrite(self, scores: Float[Tensor, "1 n h w"], frame: "_Frame", given: LabelMap) -> Float[Tensor, "1 n h w"]:
+    def _overwrite(
+        self, scores: Float[Tensor, "1 n h w"], frame: "_Frame", given: LabelMap
+    ) -> Float[Tensor, "1 n h w"]:
         channels = np.zeros(256, np.int64)
         channels[self.ids] = np.arange(1, len(self.ids) + 1)
         where = frame.place(torch.from_numpy(channels[given]).to(self.device))
@@ -102,7 +108,8 @@ class Propagator(Generic[F, V]):
 
     def _label_map(self, scores: Float[Tensor, "1 n h w"]) -> LabelMap:
         ids = np.array([0, *self.ids], np.uint8)
-        return ids[scores.argmax(1)[0].cpu().numpy()]
+        labels: LabelMap = ids[scores.argmax(1)[0].cpu().numpy()]
+        return labels
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ STRIDE = 4
 
 
 class Encoder(nn.Sequential):
-    """A ResNet-18 without max-pooling, at stride 4 (MAMP table 5), and the released 3×3 head; nothing is normalised at the end.
+    """A ResNet-18 without max-pooling, at stride 4 (MAMP table 5), and the released 3×3 head; nothing is normalised at
+    the end.
 
     `widths` are the channels of the four stages. 5,291,648 parameters at the default widths and 64 key channels.
     """
@@ -28,12 +29,15 @@ class Encoder(nn.Sequential):
 
     def forward(self, lab: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         # Channels last: convolutions run several times faster in bf16, on CPUs with matrix units and on GPUs alike.
-        return super().forward(lab.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+        keys: Tensor = super().forward(lab.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
+        return keys
 
 
 def _block(before: int, width: int, stride: int) -> BasicBlock:
     changes = stride != 1 or before != width
-    shortcut = nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width)) if changes else None
+    shortcut = (
+        nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width)) if changes else None
+    )
     return BasicBlock(before, width, stride, shortcut)
 
 
@@ -41,7 +45,8 @@ _BLOCK = {"left.0": "conv1", "left.1": "bn1", "left.3": "conv2", "left.4": "bn2"
 
 
 def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a MAMP or MAST checkpoint (their networks are the same) under this package's names; others stay as they are."""
+    """Weights of a MAMP or MAST checkpoint (their networks are the same) under this package's names; others stay as
+    they are."""
     return {_renamed(key.removeprefix("module.")): value for key, value in state.items()}
 
 

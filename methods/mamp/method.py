@@ -42,13 +42,16 @@ class MAMP(Method[Features, Memory]):
     """Trained to rebuild a colour channel from another frame; segments by reading labels from aligned memory frames.
 
     flow       estimates motion from query to reference (inference only)
-    matching   flow: windows around where the flow points (section "Motion-aware Spatio-temporal Matching"); none: around the
-               query's own position; mast: MAST's coarse search for references more than 15 frames away, and no top-k (table 3)
-    alignment  size_aware: padded to the stride, masks at kernel centres; mast: the same without padding; bilinear: neither
+    matching   flow: windows around where the flow points (section "Motion-aware Spatio-temporal Matching"); none:
+               around the query's own position; mast: MAST's coarse search for references more than 15 frames away, and
+               no top-k (table 3)
+    alignment  size_aware: padded to the stride, masks at kernel centres; mast: the same without padding; bilinear:
+               neither
     upsample   exact: the inverse of sampling kernel centres; released: half-pixel bilinear, as the authors' code
     scale      sqrt_c: dot products divided by √channels (the paper's fix of MAST); none: as MAST
     top_k      candidates that take part, over all references (table 6); null: all
-    mask_oob   leave candidates outside of the picture out (the authors' code lets them compete with affinity 0, label 0)
+    mask_oob   leave candidates outside of the picture out (the authors' code lets them compete with affinity 0, label
+               0)
     """
 
     supervision = "self-supervised"
@@ -80,7 +83,8 @@ class MAMP(Method[Features, Memory]):
         self.stride = STRIDE if alignment == "size_aware" else 1
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
-        """Huber loss of the last frame's dropped channel rebuilt from the others (eq. 3 and 4; the ×20 is in released code)."""
+        """Huber loss of the last frame's dropped channel rebuilt from the others (eq. 3 and 4; the ×20 is in released
+        code)."""
         lab = _normalised_lab(clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1))
         dropped = int(torch.randint(1, 3, ()))
         target = lab[:, :, dropped : dropped + 1].clone()
@@ -88,13 +92,16 @@ class MAMP(Method[Features, Memory]):
         lab[:, :, dropped] = 0
         keys = [self._key(frame) for frame in lab.unbind(1)]  # apart: each frame has its own batch statistics
         values = [self._to_grid(frame) for frame in target.unbind(1)]
-        rebuilt = self.read_and_decode(keys[-1], keys[:-1], values[:-1], clip.frames.shape[-2:], self.train_radius)
+        size = (clip.frames.shape[-2], clip.frames.shape[-1])
+        rebuilt = self.read_and_decode(keys[-1], keys[:-1], values[:-1], size, self.train_radius)
         error = nnf.smooth_l1_loss(20 * rebuilt, 20 * target[:, -1], reduction="none")
         return {"reconstruction": error[clip.valid[:, -1].unsqueeze(1)].mean()}
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
         picture = (images[0].clamp(0, 1) * 255).round().byte()
-        return Features(self._key(_normalised_lab(images)), self.flow.encode(picture), (images.shape[2], images.shape[3]))
+        return Features(
+            self._key(_normalised_lab(images)), self.flow.encode(picture), (images.shape[2], images.shape[3])
+        )
 
     def memorize(self, features: Features, masks: Float[Tensor, "1 n h w"]) -> Memory:
         return Memory(features, self._to_grid(masks))
@@ -107,11 +114,17 @@ class MAMP(Method[Features, Memory]):
         masks = [entry.value.masks for entry in context.references]
         gaps = [context.index - entry.index for entry in context.references]
         if self.matching == "mast":
-            offsets = [coarse_offsets(query.key, key, gap, self.radius, self.scale) for key, gap in zip(keys, gaps, strict=True)]
+            offsets = [
+                coarse_offsets(query.key, key, gap, self.radius, self.scale)
+                for key, gap in zip(keys, gaps, strict=True)
+            ]
             return self._from_grid(offset_readout(query.key, keys, masks, offsets, self.radius, self.scale), query.size)
         positions = None
         if self.matching == "flow":
-            positions = [self._positions(query, entry.value.features, gap) for entry, gap in zip(context.references, gaps, strict=True)]
+            positions = [
+                self._positions(query, entry.value.features, gap)
+                for entry, gap in zip(context.references, gaps, strict=True)
+            ]
         return self.read_and_decode(query.key, keys, masks, query.size, self.radius, self.top_k, positions)
 
     def read_and_decode(
@@ -143,7 +156,8 @@ class MAMP(Method[Features, Memory]):
         return from_released(state)
 
     def _key(self, lab: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
-        return self.encoder(lab).float()  # type: ignore[no-any-return]
+        key: Tensor = self.encoder(lab)
+        return key.float()
 
     def _positions(self, query: Features, reference: Features, gap: int) -> Int[Tensor, "h w"]:
         return gather_positions(self.flow.estimate(query.motion, reference.motion, gap=gap, stride=STRIDE))

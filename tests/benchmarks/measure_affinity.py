@@ -1,4 +1,5 @@
-"""One measurement in a process of its own: `python measure_affinity.py <unfold|local|skip> <h> <w> <channels>` prints JSON."""
+"""One measurement in a process of its own: `python measure_affinity.py <unfold|local|skip> <h> <w> <channels>` prints
+JSON."""
 
 import json
 import resource

@@ -1,7 +1,8 @@
 """Local attention: each query cell looks at a square window of cells in every reference.
 
-Queries are handled in blocks. All windows of a block lie in one rectangle, so a block against its rectangle is one matrix product;
-neither an unfold copy of the features nor anything of size (HW)² exists, and memory is bounded by `chunk`.
+Queries are handled in blocks. All windows of a block lie in one rectangle, so a block against its rectangle is one
+matrix product; neither an unfold copy of the features nor anything of size (HW)² exists, and memory is bounded by
+`chunk`.
 """
 
 import math
@@ -35,12 +36,14 @@ def local_readout(
 ) -> Float[Tensor, "b n h w"]:
     """Softmax-weighted sum of reference values over the windows of all references (MAMP eq. 1 and 2).
 
-    The affinity of a query and a candidate is their dot product times `scale`. Candidates are the (2 radius + 1)² cells around the
-    query's own position in each reference; with `top_k`, only the best `top_k` over the union of all references take part.
+    The affinity of a query and a candidate is their dot product times `scale`. Candidates are the (2 radius + 1)²
+    cells around the query's own position in each reference; with `top_k`, only the best `top_k` over the union of all
+    references take part.
 
     positions     per reference, the cell (row-major index, h·w for "outside") that lies at each query position: see
                   `align.gather_positions`; features and values are read through it. Default: the identity. Needs b = 1.
-    mask_oob      leave candidates outside of a reference out of the softmax; otherwise they have affinity 0 and value 0.
+    mask_oob      leave candidates outside of a reference out of the softmax; otherwise they have affinity 0 and value
+                  0.
     skip_uniform  do not search where all candidates hold the same value (the result is that value).
     """
     b, _, h, w = query.shape
@@ -66,7 +69,8 @@ def local_readout(
 
 @dataclass(frozen=True)
 class _Grid:
-    """Geometry of the blocks over an h×w grid: block (y, x) covers cells from (8y, 8x), its rectangle starts `radius` before."""
+    """Geometry of the blocks over an h×w grid: block (y, x) covers cells from (8y, 8x), its rectangle starts `radius`
+    before."""
 
     h: int
     w: int
@@ -123,7 +127,8 @@ class _Grid:
 
 @dataclass(frozen=True)
 class _Source:
-    """One reference: key and value rows (the last row is zero: "outside"), and where each padded grid cell finds its row."""
+    """One reference: key and value rows (the last row is zero: "outside"), and where each padded grid cell finds its
+    row."""
 
     keys: Float[Tensor, "p c"]
     values: Float[Tensor, "p n"]
@@ -134,7 +139,7 @@ class _Source:
         return len(self.keys) - 1
 
     def take(self, rows: Float[Tensor, "p c"], places: Int[Tensor, "m k"]) -> Float[Tensor, "m k c"]:
-        return rows.index_select(0, places.flatten()).unflatten(0, places.shape)
+        return rows.index_select(0, places.flatten()).view(*places.shape, rows.shape[1])
 
 
 def _rows(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "p c"]:
@@ -144,7 +149,7 @@ def _rows(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "p c"]:
 def _blocks(maps: Float[Tensor, "b c h w"], grid: _Grid) -> Float[Tensor, "m q c"]:
     """(blocks of all images, cells of a block, channels); cells beyond the picture are zero."""
     padded = nnf.pad(maps, (0, grid.columns * BLOCK - grid.w, 0, grid.rows * BLOCK - grid.h))
-    tiles = padded.unflatten(3, (grid.columns, BLOCK)).unflatten(2, (grid.rows, BLOCK))
+    tiles = padded.view(*maps.shape[:2], grid.rows, BLOCK, grid.columns, BLOCK)
     return tiles.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(0, 2)
 
 
@@ -154,7 +159,8 @@ def _unblocks(tiles: Float[Tensor, "m q n"], grid: _Grid, b: int) -> Float[Tenso
 
 
 def _windows(rectangles: Shaped[Tensor, "m *q side side"], grid: _Grid) -> Shaped[Tensor, "m q k"]:
-    """(m, side, side) or (m, q, side, side) → each query's own window, (m, q, window), row-major: a strided view, then a copy."""
+    """(m, side, side) or (m, q, side, side) → each query's own window, (m, q, window), row-major: a strided view, then
+    a copy."""
     m, d, side = len(rectangles), grid.diameter, grid.side
     rectangles = rectangles.contiguous()
     if rectangles.dim() == 3:
@@ -178,11 +184,13 @@ def _read_all(
     mask = grid.window_mask(queries).repeat(1, len(sources))
     if mask_oob:
         outside = [place == source.outside for place, source in zip(rectangles, sources, strict=True)]
-        mask = mask + torch.zeros_like(queries[:, :1, :1]).masked_fill(torch.cat(outside, 1).unsqueeze(1), -torch.inf)
+        mask = mask + torch.zeros_like(queries[:, :1, :1]).masked_fill(torch.cat(outside, 1).unsqueeze(1), _never(mask))
     seen = torch.cat([source.take(source.keys, place) for source, place in zip(sources, rectangles, strict=True)], 1)
     weights = torch.baddbmm(mask, queries * scale, seen.mT).softmax(2)
-    values = torch.cat([source.take(source.values, place) for source, place in zip(sources, rectangles, strict=True)], 1)
-    return (weights.nan_to_num(0.0) if mask_oob else weights) @ values.to(weights.dtype)
+    values = torch.cat(
+        [source.take(source.values, place) for source, place in zip(sources, rectangles, strict=True)], 1
+    )
+    return weights @ values.to(weights.dtype)
 
 
 def _read_top(
@@ -199,13 +207,17 @@ def _read_top(
     for source in sources:
         rectangle = grid.rectangles(source.positions, blocks)
         affinity = (queries * scale) @ source.take(source.keys, rectangle.flatten(1)).mT
-        affinity = _windows(affinity.unflatten(2, (grid.side, grid.side)), grid)
+        affinity = _windows(affinity.view(*affinity.shape[:2], grid.side, grid.side), grid)
         if mask_oob:
-            affinity = affinity.masked_fill(_windows(rectangle, grid) == source.outside, -torch.inf)
+            affinity = affinity.masked_fill(_windows(rectangle, grid) == source.outside, _never(affinity))
         affinities.append(affinity)
     best, which = torch.cat(affinities, 2).topk(top_k, dim=2, sorted=False)
-    weights = best.softmax(2)
-    return _read_chosen(weights.nan_to_num(0.0) if mask_oob else weights, which, blocks, sources, grid)
+    return _read_chosen(best.softmax(2), which, blocks, sources, grid)
+
+
+def _never(affinities: Tensor) -> float:
+    """The affinity of what must not be chosen: finite, so that a query with no other candidate reads zeros and not NaN."""
+    return torch.finfo(affinities.dtype).min
 
 
 def _read_chosen(
@@ -229,7 +241,7 @@ def _read_chosen(
 
 def _undecided(
     sources: Sequence[_Source], grid: _Grid, mask_oob: bool
-) -> tuple[Int[Tensor, " m"], Float[Tensor, "m q n"]]:
+) -> tuple[Int[Tensor, " m"], Float[Tensor, "all q n"]]:
     """Blocks with a query whose candidates differ in value, and the answer for all other queries."""
     high, low = [], []
     for source in sources:

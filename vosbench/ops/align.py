@@ -1,4 +1,5 @@
-"""Where feature cells lie in the picture, and how masks get from one to the other and back (MAMP's size-aware alignment)."""
+"""Where feature cells lie in the picture, and how masks get from one to the other and back (MAMP's size-aware
+alignment)."""
 
 import torch
 import torch.nn.functional as nnf
@@ -30,8 +31,9 @@ def resize(maps: Float[Tensor, "b n h w"], size: tuple[int, int]) -> Float[Tenso
 def gather_positions(flow: Float[Tensor, "2 h w"]) -> Int[Tensor, "h w"]:
     """The reference cell that each query cell comes from, as a row-major index; h·w where that lies outside.
 
-    `flow` is (x, y) in cells of the feature grid, query → reference; it is clamped to the size of the grid and rounded, so that
-    reading through these indices equals a bilinear backward warp with zero padding (MAMP section "Motion-aware matching").
+    `flow` is (x, y) in cells of the feature grid, query → reference; it is clamped to the size of the grid and
+    rounded, so that reading through these indices equals a bilinear backward warp with zero padding (MAMP section
+    "Motion-aware matching").
     """
     h, w = flow.shape[1:]
     x = flow[0].clamp(-w, w).round().long() + torch.arange(w, device=flow.device)

@@ -20,8 +20,8 @@ def coarse_offsets(
 ) -> Offsets:
     """Expected displacement (x, y), in cells, under a softmax over a dilated window; zero for near references.
 
-    The dilation is min(4, gap // 15 + 1). A dilated search only meets cells of the query's own phase, so each phase is an
-    ordinary local search on a subsampled grid. Cells outside of the picture take part with affinity 0.
+    The dilation is min(4, gap // 15 + 1). A dilated search only meets cells of the query's own phase, so each phase is
+    an ordinary local search on a subsampled grid. Cells outside of the picture take part with affinity 0.
     """
     h, w = query.shape[-2:]
     offsets = query.new_zeros(2, h, w)
@@ -70,7 +70,7 @@ def offset_readout(
         ]
         weights = torch.cat([affinity for affinity, _ in read], 1).softmax(1)
         parts.append((weights.unsqueeze(1) @ torch.cat([value for _, value in read], 1)).squeeze(1))
-    return torch.cat(parts).T.unflatten(1, (h, w)).unsqueeze(0)
+    return torch.cat(parts).T.reshape(1, -1, h, w)
 
 
 def _window(
@@ -99,6 +99,6 @@ def _window(
 
 def _bilinear(window: Float[Tensor, "q s s n"], fraction: Float[Tensor, "2 q"]) -> Float[Tensor, "q k n"]:
     """Each window moved by a fraction of a cell: one row and one column fewer."""
-    x, y = (part.view(-1, 1, 1, 1) for part in fraction)
+    x, y = fraction.view(2, -1, 1, 1, 1).unbind()
     across = window[:, :, :-1] * (1 - x) + window[:, :, 1:] * x
     return (across[:, :-1] * (1 - y) + across[:, 1:] * y).flatten(1, 2)

@@ -24,13 +24,17 @@ from vosbench.videos import Dataset, Video
 
 log = logging.getLogger(__name__)
 
-TIMED = "image in memory to label map in memory: padding, encoding, flow, matching, upsampling; not reading, writing or scoring"
+TIMED = (
+    "image in memory to label map in memory: padding, encoding, flow, matching, upsampling; "
+    "not reading, writing or scoring"
+)
 WARMUP = "the first frame of each sequence is not counted"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The top-level keys of conf/benchmark.yaml, which explains them; optimizer, schedule and callbacks are the recipe's, unused."""
+    """The top-level keys of conf/benchmark.yaml, which explains them; optimizer, schedule and callbacks are the
+    recipe's, unused."""
 
     runs: str
     name: str
@@ -73,7 +77,11 @@ def run(options: Options) -> None:
     predictor.predict(dataset.videos, folder, overwrite=options.overwrite)
     _wait_for_others(dataset.videos, folder)
     path = records.path_of(Path(options.run), dataset.name, dataset.split, protocol)
-    hashes = {**input_hashes(dataset, folder.root), "method": predictor.recipe, "checkpoint": predictor.checkpoint.sha256}
+    hashes = {
+        **input_hashes(dataset, folder.root),
+        "method": predictor.recipe,
+        "checkpoint": predictor.checkpoint.sha256,
+    }
     if not options.overwrite and records.is_current(path, hashes):
         log.info("%s is up to date", path)
         show(records.read(path))
@@ -105,7 +113,8 @@ def run(options: Options) -> None:
 
 
 def speed(predictions: Sequence[Prediction], predictor: Predictor) -> dict[str, Any]:
-    """The record's `speed`: frames per second over all frames, the mean over sequences of their own, latency percentiles."""
+    """The record's `speed`: frames per second over all frames, the mean over sequences of their own, latency
+    percentiles."""
     latencies = [np.array(prediction.latency_ms) for prediction in predictions if prediction.latency_ms]
     every = np.concatenate(latencies)
     cuda = predictor.device.type == "cuda"

@@ -1,4 +1,5 @@
-"""`vosbench demo`: trains on the embedded data set, predicts, scores beside untrained copies and baselines, and reports.
+"""`vosbench demo`: trains on the embedded data set, predicts, scores beside untrained copies and baselines, and
+reports.
 
 It runs the very commands a user would type, and prints them. Everything lies in the run folder; repeating it resumes.
 """
@@ -58,11 +59,15 @@ def run(options: Options) -> None:
         )
         for name, checkpoint in (("trained", trained), ("untrained", "none")):
             precision = f"precision={options.precision}"
-            rows[f"{method}, {name}"] = _benchmark(method, f"name={name}", f"checkpoint={checkpoint}", precision, *shared)
+            rows[f"{method}, {name}"] = _benchmark(
+                method, f"name={name}", f"checkpoint={checkpoint}", precision, *shared
+            )
     for method in options.baselines:
         rows[method] = _benchmark(method, *shared)
     found = boards(load(runs), mixed=False, baseline=None, published=(), resamples=10000, seed=0)
-    dataset: Dataset = instantiate(configuration.resolve(configuration.compose("predict", ["dataset=collage"]))["dataset"])
+    dataset: Dataset = instantiate(
+        configuration.resolve(configuration.compose("predict", ["dataset=collage"]))["dataset"]
+    )
     figures = [(f"Overlays over time: {video.name}", sheet(video, rows)) for video in dataset.videos]
     write(found, Path(options.run), figures, title="vosbench demo")
     show(found)

@@ -95,5 +95,8 @@ def card(options: Options, checkpoint: Checkpoint, parameters: int, path: Path) 
         record = records.read(Path(options.record))
         scores = ", ".join(f"{name} {100 * value:.1f}" for name, value in record.scores.items() if "Mean" in name)
         where = f"{record.dataset} {record.split}, {record.resolution}, protocol {record.protocol}"
-        lines += [f"| score | {scores} (percent; {where}) |", f"| scored by | `{(record.provenance or {})['command']}` |"]
+        lines += [
+            f"| score | {scores} (percent; {where}) |",
+            f"| scored by | `{(record.provenance or {})['command']}` |",
+        ]
     return "\n".join(lines) + "\n"

@@ -1,12 +1,12 @@
 """`vosbench predict`: label maps for a data set, or for any video and its first mask.
 
-Repeating the command goes on where it stopped. Started several times at once (on several GPUs or machines that share the run
-folder), each process takes the videos that no other works on.
+Repeating the command goes on where it stopped. Started several times at once (on several GPUs or machines that share
+the run folder), each process takes the videos that no other works on.
 """
 
 import logging
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +23,19 @@ from vosbench.memory import FrameMemory
 from vosbench.method import Method
 from vosbench.predictions import Prediction, PredictionFolder, hash_input, hash_of
 from vosbench.propagate import Inference, Propagator, propagate
-from vosbench.videos import Video
+from vosbench.videos import LabelMap, Video
 from vosbench.viz import overlay, write_video
 
 log = logging.getLogger(__name__)
 
+PEAK_RESET = Path("/proc/self/clear_refs")  # Linux: writing 5 there forgets the process's peak memory so far
 AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The top-level keys of conf/predict.yaml, which explains them; optimizer, schedule and callbacks are the recipe's, unused."""
+    """The top-level keys of conf/predict.yaml, which explains them; optimizer, schedule and callbacks are the
+    recipe's, unused."""
 
     runs: str
     name: str
@@ -62,9 +64,12 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Writes `<output>/<sequence>/<frame>.png`; `output` is `<run>/predictions/<dataset>-<split>` when nothing else is said."""
+    """Writes `<output>/<sequence>/<frame>.png`; `output` is `<run>/predictions/<dataset>-<split>` when nothing else is
+    said."""
     if (options.input is None) != (options.mask is None):
-        raise ValueError("input=<video or folder of frames> and mask=<PNG of its first frame> belong together: give both")
+        raise ValueError(
+            "input=<video or folder of frames> and mask=<PNG of its first frame> belong together: give both"
+        )
     if options.input is not None:
         videos: Sequence[Video] = [open_video(options.input, options.mask)]
         default = Path(options.run, "predictions")
@@ -98,7 +103,8 @@ def write_overlay(video: Video, folder: PredictionFolder, fps: float) -> None:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A method with its weights, its memory policy and its device, ready for videos. `recipe` is a digest of what it is."""
+    """A method with its weights, its memory policy and its device, ready for videos. `recipe` is a digest of what it
+    is."""
 
     method: Method[Any, Any]
     memory: Callable[[], FrameMemory[Any]]
@@ -157,14 +163,14 @@ class Predictor:
 
     def _predict_one(self, video: Video, folder: PredictionFolder, advance: Callable[[], None]) -> None:
         propagator = Propagator(self.method, self.memory(), self.inference, self.device)
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
+        self._reset_peak_memory()
         size = video.frame(0).shape[:2]
-        record = lambda: Prediction(  # noqa: E731
-            self.hashes(video), [1000 * s for s in propagator.seconds[1:]], size, self._peak_memory_mb()
-        )
 
-        def frames() -> Any:
+        def record() -> Prediction:
+            latencies = [1000 * seconds for seconds in propagator.seconds[1:]]
+            return Prediction(self.hashes(video), latencies, size, self._peak_memory_mb())
+
+        def frames() -> Iterator[tuple[str, LabelMap]]:
             with self._autocast():
                 for name, labels in zip(video.frame_names, propagate(propagator, video), strict=True):
                     yield name, labels
@@ -175,6 +181,12 @@ class Predictor:
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = AUTOCAST[self.precision]
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+    def _reset_peak_memory(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        elif PEAK_RESET.exists():
+            PEAK_RESET.write_text("5")
 
     def _peak_memory_mb(self) -> float:
         if self.device.type == "cuda":

@@ -1,4 +1,5 @@
-"""`vosbench train`: one method on unlabelled or labelled clips, to checkpoints/{last,best}.ckpt; repeating it resumes."""
+"""`vosbench train`: one method on unlabelled or labelled clips, to checkpoints/{last,best}.ckpt; repeating it
+resumes."""
 
 import logging
 import shutil
@@ -52,9 +53,12 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Trains to `trainer.max_steps`. Raises ValueError when the run folder holds a training of another configuration."""
+    """Trains to `trainer.max_steps`. Raises ValueError when the run folder holds a training of another
+    configuration."""
     folder = Path(options.run) / "checkpoints"
-    recipe = hash_of({key: getattr(options, key) for key in ("method", "optimizer", "schedule", "data", "init", "seed")})
+    recipe = hash_of(
+        {key: getattr(options, key) for key in ("method", "optimizer", "schedule", "data", "init", "seed")}
+    )
     resume = _resume(folder, recipe, overwrite=options.overwrite)
     torch.manual_seed(options.seed)
     engine = _engine(options, recipe)
