@@ -28,17 +28,17 @@ def extreme() -> Picture:
 
 @pytest.mark.parametrize("rgb", [random(), extreme()], ids=["random", "extreme"])
 def test_equals_opencv(rgb: Picture) -> None:
-    """From linear RGB, where OpenCV computes; for a thousandth of colours it falls on the other side of Lab's knee."""
+    """From linear RGB, whose cube roots OpenCV interpolates: rarely, near black, it is off by more."""
     linear = np.where(rgb > 0.04045, ((rgb.astype(np.float64) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     error = np.abs(lab(rgb) - cv2.cvtColor(linear.astype(np.float32), cv2.COLOR_LRGB2LAB)).max(2)
-    assert np.quantile(error, 0.99) < 1e-3
-    assert error.max() < 0.05
+    assert np.quantile(error, 0.98) < 1e-3
+    assert error.max() < 0.02
 
 
 @pytest.mark.parametrize("rgb", [random(), extreme()], ids=["random", "extreme"])
 def test_is_near_opencvs_table_for_srgb(rgb: Picture) -> None:
-    """From sRGB OpenCV interpolates in a table with an error of its own."""
-    assert np.abs(lab(rgb) - cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)).max() < 0.5
+    """From sRGB OpenCV interpolates in one coarse table."""
+    assert np.abs(lab(rgb) - cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)).max() < 0.6
 
 
 def test_known_colours() -> None:

@@ -32,8 +32,12 @@ class FrameMemory(Generic[V]):
     ) -> None:
         self.first, self.long, self.recent, self.every, self.last_n = first, tuple(long), tuple(recent), every, last_n
         self.max_frames = 20 if max_frames is None and every else max_frames
-        if not (first or long or recent or every or last_n):
-            raise ValueError("memory keeps nothing: set at least one of memory.{first,long,recent,every,last_n}")
+        if not (first or 0 in self.long or 1 in self.recent or every or last_n):
+            raise ValueError(
+                "memory has nothing for the second frame: set memory.first=true, or put 1 in memory.recent"
+            )
+        if self.max_frames is not None and self.max_frames < 1:
+            raise ValueError(f"memory.max_frames={max_frames} leaves no reference: set 1 or more, or null")
         self._entries: dict[int, Entry[V]] = {}
 
     def references(self, index: int) -> tuple[Entry[V], ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Generic
+from typing import Generic, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vosbench.memory import FrameMemory
 from vosbench.method import Method
-from vosbench.ops.align import resize
+from vosbench.ops.align import resize, upsample_centres
 from vosbench.types import Context, Entry, F, Previous, V
 from vosbench.videos import Image, LabelMap, Video
 
@@ -25,10 +25,13 @@ class Inference:
     short_side  frames are resized (bicubic) so that their shorter side has so many pixels; null: as they are
     subsample   of the padded frame, every n-th pixel is seen; memory then holds every n-th pixel of the full-size
                 result, and given pixels overwrite at full size (MAMP's half-size inference on YouTube-VOS is 2)
+    upsample    of a subsampled result: exact puts every n-th pixel back where it was taken; released is half-pixel
+                bilinear, which moves masks by half a pixel a frame
     """
 
     short_side: int | None = None
     subsample: int = 1
+    upsample: Literal["exact", "released"] = "exact"
 
 
 class Propagator(Generic[F, V]):
@@ -62,6 +65,8 @@ class Propagator(Generic[F, V]):
             raise ValueError(
                 f"the given mask is {rows}×{columns} (rows×columns), its frame {h}×{w}: give one of its size"
             )
+        if given is not None and not given.any():
+            given = None
         if given is not None:
             self._start(given)
         if not self.ids:
@@ -77,7 +82,8 @@ class Propagator(Generic[F, V]):
         value = self.method.memorize(features, masks[..., ::n, ::n])
         self.memory.add(Entry(self._index, given is not None, value))
         self._previous = Previous(self._index, features, value)
-        return self._label_map(frame.restore(scores))
+        labels = self._label_map(frame.restore(scores))
+        return labels if given is None else np.where(given > 0, given, labels)  # exact at another size, too
 
     def _scores(self, frame: "_Frame", features: F) -> Float[Tensor, "1 n h w"]:
         """Scores at the padded full size; before anything is remembered, all is background."""
@@ -87,7 +93,11 @@ class Propagator(Generic[F, V]):
             return background
         context = Context(self._index, self._previous, self.memory.references(self._index))
         scores = self.method.segment(features, context).float()
-        return scores if self.inference.subsample == 1 else resize(scores, frame.padded)
+        if self.inference.subsample == 1:
+            return scores
+        if self.inference.upsample == "exact":
+            return upsample_centres(scores, self.inference.subsample)
+        return resize(scores, frame.padded)
 
     def _start(self, given: LabelMap) -> None:
         """Gives new objects their channels, in what is remembered too."""

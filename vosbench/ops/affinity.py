@@ -216,7 +216,7 @@ def _read_top(
 
 
 def _never(affinities: Tensor) -> float:
-    """The affinity of what must not be chosen: finite, so that a query with no other candidate reads zeros and not NaN."""
+    """The affinity of what must not be chosen: finite, so that a query with nothing else reads zeros and not NaN."""
     return torch.finfo(affinities.dtype).min
 
 

@@ -37,6 +37,7 @@ class Options:
     methods: list[str]
     baselines: list[str]
     steps: int
+    frames: int
     seed: int
     precision: str
 
@@ -44,38 +45,28 @@ class Options:
 def run(options: Options) -> None:
     """Writes `<run>/leaderboard.{csv,md,tex,html}`; the report shows overlays over time of every row."""
     runs = Path(options.run, "runs")
-    shared = (f"runs={runs}", f"seed={options.seed}")
+    videos = ("dataset=collage", f"dataset.max_frames={options.frames}")
     rows: dict[str, Path] = {}
     for method in options.methods:
-        trained = _command(
-            "train",
-            f"method={method}",
-            "data=collage",
-            "name=train",
-            f"trainer.max_steps={options.steps}",
-            f"trainer.val_check_interval={options.steps}",
-            f"trainer.precision={options.precision}",
-            *shared,
-        )
+        trained = _train(options, method, f"runs={runs}")
         for name, checkpoint in (("trained", trained), ("untrained", "none")):
-            precision = f"precision={options.precision}"
-            rows[f"{method}, {name}"] = _benchmark(
-                method, f"name={name}", f"checkpoint={checkpoint}", precision, *shared
+            settings = (f"checkpoint={checkpoint}", f"seed={options.seed}", f"precision={options.precision}")
+            rows[f"{method}, {name}"] = _command(
+                "benchmark", f"method={method}", f"name={name}", *videos, *settings, f"runs={runs}"
             )
     for method in options.baselines:
-        rows[method] = _benchmark(method, *shared)
+        rows[method] = _command("benchmark", f"method={method}", *videos, f"runs={runs}")
     found = boards(load(runs), mixed=False, baseline=None, published=(), resamples=10000, seed=0)
-    dataset: Dataset = instantiate(
-        configuration.resolve(configuration.compose("predict", ["dataset=collage"]))["dataset"]
-    )
-    figures = [(f"Overlays over time: {video.name}", sheet(video, rows)) for video in dataset.videos]
+    dataset: Dataset = instantiate(_compose("predict", *videos)["dataset"])
+    maps = {name: folder / "predictions" / f"{dataset.name}-{dataset.split}" for name, folder in rows.items()}
+    figures = [(f"Overlays over time: {video.name}", sheet(video, maps)) for video in dataset.videos]
     write(found, Path(options.run), figures, title="vosbench demo")
     show(found)
     log.info("report: %s", Path(options.run, "leaderboard.html"))
 
 
 def sheet(video: Video, rows: dict[str, Path]) -> bytes:
-    """One row of overlays for the truth and for each folder of label maps, at five moments of the video, as PNG."""
+    """One row of overlays for the truth and for each data set's folder of label maps, at five moments, as PNG."""
     indices = [round(moment * (len(video.frame_names) - 1)) for moment in MOMENTS]
     images = [video.frame(index) for index in indices]
     maps = [[video.annotation(index) for index in indices]]
@@ -90,17 +81,22 @@ def sheet(video: Video, rows: dict[str, Path]) -> bytes:
     return png_bytes(contact_sheet(pictures, [f"frame {index}" for index in indices], ["truth", *rows]))
 
 
-def _benchmark(method: str, *changes: str) -> Path:
-    """The folder of label maps that the benchmark of a method leaves."""
-    folder = _command("benchmark", f"method={method}", "dataset=collage", *changes)
-    return Path(folder, "predictions", "collage-val")
+def _train(options: Options, method: str, *changes: str) -> Path:
+    steps, precision = f"trainer.max_steps={options.steps}", f"trainer.precision={options.precision}"
+    validation = f"trainer.val_check_interval={options.steps}"  # once, at the end
+    settings = (f"method={method}", "data=collage", "name=train", f"seed={options.seed}", steps, precision, validation)
+    return _command("train", *settings, *changes)
 
 
-def _command(verb: str, *changes: str) -> str:
+def _command(verb: str, *changes: str) -> Path:
     """Runs a verb in this process, as its command would, and returns its run folder."""
     log.info("\n$ vosbench %s", shlex.join([verb, *changes]))
     module = configuration.task(verb)
-    options = configuration.options(module, configuration.resolve(configuration.compose(verb, list(changes))))
+    options = configuration.options(module, _compose(verb, *changes))
     Path(options.run).mkdir(parents=True, exist_ok=True)
     module.run(options)
-    return str(options.run)
+    return Path(options.run)
+
+
+def _compose(verb: str, *changes: str) -> dict[str, Any]:
+    return configuration.resolve(configuration.compose(verb, changes))

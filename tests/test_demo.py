@@ -1,0 +1,34 @@
+"""The demo in miniature: the same commands, two steps of training, four frames a video."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vosbench import cli
+
+
+def test_demo_trains_scores_and_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["vosbench", "demo", "steps=2", "frames=4", "name=tiny"]
+    monkeypatch.setattr("sys.argv", command)
+    cli.main()
+    run = tmp_path / "runs" / "demo" / "tiny"
+    records = {path.parents[1].name: json.loads(path.read_text()) for path in run.glob("runs/**/results/*.json")}
+    assert {record["method"] for record in records.values()} == {"mamp_small", "copy_first", "flow_warp"}
+    assert records["untrained"]["checkpoint"] == "untrained"
+    assert records["trained"]["checkpoint"]["name"] == "best.ckpt"
+    assert records["trained"]["training_data"] == "collage"
+    report = (run / "leaderboard.html").read_text()
+    assert (
+        report.count("Overlays over time")
+        == len({name.rpartition("_")[0] for name in records["trained"]["objects"]}) * 2
+    )
+    before = {path: path.stat().st_mtime_ns for path in run.glob("runs/**/*.png")}
+    assert before
+    monkeypatch.setattr("sys.argv", command)
+    cli.main()  # again: everything is there
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "mamp_small" in capsys.readouterr().out
