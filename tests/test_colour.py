@@ -43,7 +43,7 @@ def test_is_near_opencvs_table_for_srgb(rgb: Picture) -> None:
 
 def test_known_colours() -> None:
     rgb = np.array([[[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 0, 1]]], np.float32)
-    expected = [[0, 0, 0], [100, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]]
+    expected = np.array([[0, 0, 0], [100, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]])
     np.testing.assert_allclose(lab(rgb)[0], expected, atol=0.02)
 
 

@@ -36,13 +36,13 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     if checkpoint == "none":
         return Checkpoint("untrained", f"seed-{seed}", (), None)
     path = find(checkpoint)
-    state, metadata = _read(path)
+    state, metadata = read(path)
     trained = metadata.get("method")
     own = f"{type(method).__module__}.{type(method).__qualname__}"
     if trained not in (None, own):
         raise ValueError(f"checkpoint {path} was trained for {trained}, not {own}: choose the method it belongs to")
     _load(method, state if trained else method.adapt(state), path)
-    name = checkpoint if _shipped(checkpoint).is_file() else path.name
+    name = checkpoint if path == _shipped(checkpoint) else path.name
     data = tuple(metadata.get("training_data", ()))
     return Checkpoint(name, hashlib.sha256(path.read_bytes()).hexdigest(), data, metadata.get("steps"))
 
@@ -65,8 +65,8 @@ def _shipped(name: str) -> Path:
     return Path(str(resources.files("vosbench"))) / "weights" / f"{name}.safetensors"
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights and vosbench's own metadata (empty for foreign files)."""
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights, and vosbench's own metadata (empty for foreign files). Raises ValueError naming a file that is neither."""
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
@@ -74,7 +74,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 return {key: file.get_tensor(key).float() for key in file.keys()}, metadata  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, SafetensorError, EOFError, KeyError, ValueError, UnpicklingError) as error:
-        raise ValueError(f"cannot read checkpoint {path}: {str(error).splitlines()[0]}; give a whole file") from error
+        raise ValueError(f"cannot read checkpoint {path}: {str(error).splitlines()[0]}; give a whole file, or remove it") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"checkpoint {path} holds a {type(content).__name__}, no weights by name: give another file")
     state = content.get("state_dict", content)
     metadata = content.get("vosbench", {})
     if metadata:

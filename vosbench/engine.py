@@ -63,6 +63,7 @@ class Engine(L.LightningModule):
             )
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=len(clip.videos))
         self.log("loss", total.detach(), prog_bar=True, batch_size=len(clip.videos))
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         return total
 
     def validation_step(self, video: Video, _: int) -> None:
@@ -80,9 +81,6 @@ class Engine(L.LightningModule):
         optimizer = self.optimizer(self.parameters())
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step * self.batch))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch.to(device) if isinstance(batch, Clip) else batch
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["vosbench"] = self.metadata

@@ -8,7 +8,7 @@ from typing import Generic, Literal
 import numpy as np
 import torch
 import torch.nn.functional as nnf
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vosbench.memory import FrameMemory
@@ -85,7 +85,7 @@ class Propagator(Generic[F, V]):
         labels = self._label_map(frame.restore(scores))
         return labels if given is None else np.where(given > 0, given, labels)  # exact at another size, too
 
-    def _scores(self, frame: "_Frame", features: F) -> Float[Tensor, "1 n h w"]:
+    def _scores(self, frame: "_Frame", features: F) -> Float[Tensor, "1 n hp wp"]:
         """Scores at the padded full size; before anything is remembered, all is background."""
         if self._previous is None:
             background = torch.zeros(1, len(self.ids) + 1, *frame.padded, device=self.device)
@@ -109,8 +109,8 @@ class Propagator(Generic[F, V]):
             self._previous = Previous(previous.index, previous.features, self.method.extend(previous.value, len(new)))
 
     def _overwrite(
-        self, scores: Float[Tensor, "1 n h w"], frame: "_Frame", given: LabelMap
-    ) -> Float[Tensor, "1 n h w"]:
+        self, scores: Float[Tensor, "1 n hp wp"], frame: "_Frame", given: LabelMap
+    ) -> Float[Tensor, "1 n hp wp"]:
         channels = np.zeros(256, np.int64)
         channels[self.ids] = np.arange(1, len(self.ids) + 1)
         where = frame.place(torch.from_numpy(channels[given]).to(self.device))
@@ -153,7 +153,7 @@ class _Frame:
         n = inference.subsample
         return cls(canvas[..., ::n, ::n], original, (h, w), padded, top, left)
 
-    def place(self, labels: UInt8[Tensor, "h w"]) -> Float[Tensor, "1 h2 w2"]:
+    def place(self, labels: Int[Tensor, "h w"]) -> Int[Tensor, "1 h2 w2"]:
         """A label map of the original size on the padded canvas, background around it."""
         if self.resized != self.original:
             labels = nnf.interpolate(labels[None, None].float(), self.resized, mode="nearest-exact")[0, 0].long()

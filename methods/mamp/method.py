@@ -170,7 +170,7 @@ class MAMP(Method[Features, Memory]):
 
     def _from_grid(self, maps: Float[Tensor, "b n h w"], size: tuple[int, int]) -> Float[Tensor, "b n h2 w2"]:
         if self.alignment == "size_aware" and self.upsample == "exact":
-            return upsample_centres(maps, STRIDE)
+            return upsample_centres(maps, STRIDE)[..., : size[0], : size[1]]
         return resize(maps, size)
 
 

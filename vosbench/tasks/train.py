@@ -3,27 +3,43 @@ resumes."""
 
 import logging
 import shutil
+import subprocess
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from vosbench.checkpoint import restore
+from vosbench.checkpoint import find, read, restore
 from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.sampling import StepSampler
 from vosbench.engine import Engine
+from vosbench.errors import UsageError, one_line
 from vosbench.memory import FrameMemory
 from vosbench.predictions import hash_of
+from vosbench.training_files import LastCheckpoint, WholeFiles
 from vosbench.types import Clip
 from vosbench.videos import Video
 
 log = logging.getLogger(__name__)
+say = rank_zero_only(log.info)
+
+NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming does here on purpose
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"You're resuming from a checkpoint that ended before the epoch ended",
+    r"Checkpoint directory .* exists and is not empty",
+    r"The '.*_dataloader' does not have many workers",
+    r"The number of training batches .* is smaller than the logging interval",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,28 +69,55 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Trains to `trainer.max_steps`. Raises ValueError when the run folder holds a training of another
-    configuration."""
-    folder = Path(options.run) / "checkpoints"
-    recipe = hash_of(
-        {key: getattr(options, key) for key in ("method", "optimizer", "schedule", "data", "init", "seed")}
-    )
-    resume = _resume(folder, recipe, overwrite=options.overwrite)
+    """Trains to `trainer.max_steps`. Raises ValueError when the run folder holds a training of another configuration."""
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    last, steps = Path(options.run, "checkpoints", "last.ckpt"), options.trainer["max_steps"]
+    if steps < 1:
+        raise ValueError(f"trainer.max_steps={steps}: give the number of steps to train")
+    parts = {key: getattr(options, key) for key in ("method", "optimizer", "schedule", "data", "init", "seed")}
+    done = _done(last, parts, overwrite=options.overwrite)
+    if done is not None and done >= steps:
+        log.info("already trained %d steps: nothing to do; checkpoint=%s", done, find(options.run))
+        return
     torch.manual_seed(options.seed)
-    engine = _engine(options, recipe)
-    trainer = _trainer(options, folder)
-    if resume is None and options.init != "none":
+    engine, data = _engine(options, parts), _Data(options.data, options.seed)
+    trainer = _trainer(options, last)
+    StepSampler(0, steps, data.batch, 0, trainer.world_size)  # raises before other processes are started
+    if done is None and options.init != "none":
         restore(engine.method, options.init, options.seed)  # type: ignore[arg-type]
-    trainer.fit(engine, datamodule=_Data(options.data, options.seed), ckpt_path=resume, weights_only=False)
-    best = trainer.checkpoint_callbacks[0].best_model_path or folder / "last.ckpt"  # type: ignore[attr-defined]
-    log.info("trained %d steps; checkpoint=%s", trainer.global_step, best)
+    where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
+    say("training from step %d to %d on %s", done or 0, steps, where)
+    _fit(trainer, engine, data, None if done is None else last)
+    say("trained %d steps; checkpoint=%s", trainer.global_step, find(options.run))
 
 
-def _engine(options: Options, recipe: str) -> Engine:
+def _done(last: Path, parts: dict[str, Any], *, overwrite: bool) -> int | None:
+    """Steps that the run folder's checkpoint has behind it, or None to begin anew."""
+    if not last.is_file():
+        return None
+    _, metadata = read(last)
+    if metadata.get("recipe") == hash_of(parts):
+        return int(metadata["steps"])
+    if not overwrite:
+        old = metadata.get("parts", {})
+        differ = [key for key in parts if old.get(key) != hash_of(parts[key])]
+        raise ValueError(
+            f"{last} was trained with another {', '.join(differ)}: "
+            "set name=<new name> to keep it, or overwrite=true to train anew"
+        )
+    shutil.rmtree(last.parent)
+    last.parents[1].joinpath("metrics.csv").unlink(missing_ok=True)
+    return None
+
+
+def _engine(options: Options, parts: dict[str, Any]) -> Engine:
     method = instantiate(options.method)
     metadata = {
         "method": options.method["_target_"],
-        "recipe": recipe,
+        "recipe": hash_of(parts),
+        "parts": {key: hash_of(value) for key, value in parts.items()},
         "training_data": [source["dataset"].get("name", name) for name, source in options.data["sources"].items()],
     }
     memory: partial[FrameMemory[Any]] = instantiate(options.memory, _partial_=True)
@@ -83,59 +126,71 @@ def _engine(options: Options, recipe: str) -> Engine:
     return Engine(method, optimizer, schedule, options.data["batch_size"], memory, inference, options.seed, metadata)
 
 
-def _trainer(options: Options, folder: Path) -> L.Trainer:
-    callbacks: list[Callback] = [
-        ModelCheckpoint(folder, "best", monitor="val/J&F", mode="max", enable_version_counter=False),
-        ModelCheckpoint(folder, "last", every_n_train_steps=options.save_every, enable_version_counter=False),
-        RichProgressBar(),
-        *(instantiate(callback) for callback in options.callbacks.values()),
-    ]
-    logger = instantiate(options.logger) if options.logger else False
-    if logger:
-        callbacks.append(LearningRateMonitor("step"))
-    return L.Trainer(
-        **options.trainer,
-        default_root_dir=options.run,
-        callbacks=callbacks,
-        logger=logger,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # StepSampler shares clips out itself
-        enable_model_summary=False,
-    )
+def _trainer(options: Options, last: Path) -> L.Trainer:
+    """Raises UsageError for settings that Lightning does not have or that this machine cannot serve."""
+    settings: dict[str, Any] = {
+        "default_root_dir": options.run,
+        "callbacks": [
+            _Bar(),
+            *(instantiate(callback) for callback in options.callbacks.values()),
+            ModelCheckpoint(last.parent, "best", monitor="val/J&F", mode="max", enable_version_counter=False),
+            LastCheckpoint(last, options.save_every),
+        ],
+        "plugins": [WholeFiles()],
+        "logger": instantiate(options.logger) if options.logger else False,
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,  # StepSampler shares clips out itself
+        "enable_model_summary": False,
+    }
+    if not options.data["validation"]:
+        settings["limit_val_batches"] = 0
+    try:
+        trainer = L.Trainer(**{**settings, **options.trainer})
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise UsageError(f"trainer: {one_line(error)}") from error
+    if trainer.accumulate_grad_batches != 1:
+        raise UsageError("trainer.accumulate_grad_batches: leave it out; data.batch_size is one step's, of all processes")
+    return trainer
 
 
-def _resume(folder: Path, recipe: str, *, overwrite: bool) -> str | None:
-    """The checkpoint to go on from, if it belongs to the same recipe."""
-    last = folder / "last.ckpt"
-    if not last.is_file():
-        return None
-    metadata = torch.load(last, map_location="cpu", weights_only=False, mmap=True).get("vosbench", {})
-    if metadata.get("recipe") == recipe:
-        log.info("resuming from %s", last)
-        return str(last)
-    if not overwrite:
-        raise ValueError(
-            f"{last} was trained with another method, optimizer, data, init or seed: "
-            "set name=<new name> to keep it, or overwrite=true to train anew"
-        )
-    shutil.rmtree(folder)
-    return None
+def _fit(trainer: L.Trainer, engine: Engine, data: "_Data", resume: Path | None) -> None:
+    """Ends as every verb does: an interrupt is a KeyboardInterrupt, and a worker's error is its message."""
+    try:
+        trainer.fit(engine, datamodule=data, ckpt_path=resume, weights_only=False)
+    except SystemExit as end:  # what Lightning makes of an interrupt and of SIGTERM
+        raise KeyboardInterrupt from end
+    except ValueError as error:  # from a DataLoader's worker it comes with its traceback as text
+        raise ValueError(str(error).rpartition("ValueError: ")[2]) from error
+    finally:
+        # The other processes may wait for this one for ever. They get time to say what is wrong.
+        for process in getattr(trainer.strategy.launcher, "procs", []):
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 class _Data(L.LightningDataModule):
     """Clips by global step, so that a resumed run and any number of processes see the same batches."""
+
+    trainer: L.Trainer
 
     def __init__(self, data: dict[str, Any], seed: int) -> None:
         super().__init__()
         sources, clips = (instantiate(data[key], _convert_="all") for key in ("sources", "clips"))
         self.clips = Clips(sources, **clips, seed=seed)
         self.validation: list[Video] = list(instantiate(data["validation"]).videos) if data["validation"] else []
+        for video in self.validation:
+            if len(video.frame_names) < 3 or video.annotation(0) is None:
+                raise ValueError(
+                    f"data.validation: video {video.name} cannot be scored, for want of annotations or of a third frame: "
+                    "leave it out, or set data.validation=null"
+                )
         self.batch, self.workers = data["batch_size"], data["workers"]
 
     def train_dataloader(self) -> DataLoader[Clip]:
         trainer = self.trainer
-        assert trainer is not None
         sampler = StepSampler(
             trainer.global_step, trainer.max_steps, self.batch, trainer.global_rank, trainer.world_size
         )
@@ -146,14 +201,28 @@ class _Data(L.LightningDataModule):
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_one_thread,
         )
 
     def val_dataloader(self) -> DataLoader[Video]:
-        trainer = self.trainer
-        assert trainer is not None
-        share = self.validation[trainer.global_rank :: trainer.world_size] or self.validation
+        share = self.validation[self.trainer.global_rank :: self.trainer.world_size] or self.validation
         return DataLoader(share, batch_size=None, collate_fn=_same)  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch.to(device) if isinstance(batch, Clip) else batch
+
+
+class _Bar(RichProgressBar):
+    """Lightning's progress bar, without the number of an epoch that is always the first."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "train"
 
 
 def _same(video: Video) -> Video:
     return video
+
+
+def _one_thread(_: int) -> None:
+    """Workers are many already. Not 1: OpenCV crashes when it shrinks the threads it had before the fork."""
+    cv2.setNumThreads(0)
