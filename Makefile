@@ -30,7 +30,7 @@ demo: setup  ## train, predict, score and report on the embedded data set, in mi
 	$(BIN)/vosbench demo
 
 bench: setup  ## time and memory against plain implementations
-	$(BIN)/pytest tests/benchmarks -s -o python_files='bench_*.py'
+	$(BIN)/pytest tests/benchmarks -s
 
 clean:  ## remove caches and built packages (runs, data and .venv stay)
 	rm -rf dist .mypy_cache .pytest_cache .ruff_cache .benchmarks

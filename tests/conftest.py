@@ -1,17 +1,21 @@
 """Shared by all tests: shapes and types are checked as they run, one thread each, and where the real video is."""
 
+import logging
 import os
 import runpy
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeDecorHintPep3119Exception
 from jaxtyping import install_import_hook
+from PIL import Image
 
 # Tests share small machines; processes that tests start inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -47,3 +51,79 @@ def real_data() -> Path:
 def reference() -> dict[str, Any]:
     """What tests/reference.py defines: sibling modules cannot be imported from tests."""
     return runpy.run_path(str(Path(__file__).with_name("reference.py")))
+
+
+class Outcome(NamedTuple):
+    """What a command leaves: exit status, stdout, stderr."""
+
+    status: int
+    out: str
+    err: str
+
+    def error(self, status: int, *parts: str) -> None:
+        """Checks that it ended with this status and with one line on stderr that has these parts."""
+        lines = self.err.splitlines()
+        assert (self.status, len(lines)) == (status, 1), self.err
+        assert lines[0].startswith("vosbench: ")
+        assert all(part in lines[0] for part in parts), (parts, lines[0])
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Outcome]]:
+    """Runs `vosbench <arguments>` in this process and in a folder of its own."""
+    from vosbench import cli, configuration
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(configuration, "_folders", [])
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.level, root.handlers = level, handlers[:]
+        for number, handle in signals.items():
+            signal.signal(number, handle)
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["vosbench", *arguments])
+        capsys.readouterr()
+        status: Any = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code
+        finally:
+            restore()
+        return Outcome(status, *capsys.readouterr())
+
+    yield run
+    restore()
+
+
+@pytest.fixture
+def davis(tmp_path: Path) -> Path:
+    """Three videos in DAVIS-2017 layout, 48 by 64 pixels: a (6 frames, object 1), b (5, objects 1 and 2, which appears in
+    frame 2) and c (4, object 1); textured squares that move over noise."""
+    from vosbench.images import write_label_map
+
+    root = tmp_path / "davis"
+    (root / "ImageSets/2017").mkdir(parents=True)
+    (root / "ImageSets/2017/val.txt").write_text("a\nb\nc\n")
+    for seed, (name, count) in enumerate({"a": 6, "b": 5, "c": 4}.items()):
+        for kind in ("JPEGImages", "Annotations"):
+            (root / kind / "480p" / name).mkdir(parents=True)
+        noise = np.random.default_rng(seed).integers(0, 255, (3, 48, 64, 3), np.uint8)
+        for index in range(count):
+            image, labels = noise[0].copy(), np.zeros((48, 64), np.uint8)
+            for id_ in (1, 2) if name == "b" and index > 1 else (1,):
+                rows, columns = slice(22 * id_ - 16, 22 * id_), slice(8 + 3 * index, 26 + 3 * index)
+                image[rows, columns], labels[rows, columns] = noise[id_, :16, :18], id_
+            Image.fromarray(image).save(root / "JPEGImages/480p" / name / f"{index:05}.jpg", quality=95)
+            write_label_map(root / "Annotations/480p" / name / f"{index:05}.png", labels)
+    return root

@@ -58,3 +58,10 @@ def test_gradients_are_finite_everywhere() -> None:
     rgb_to_lab(rgb).sum().backward()
     assert rgb.grad is not None
     assert rgb.grad.isfinite().all()
+
+
+def test_mixed_precision_does_not_touch_colours() -> None:
+    rgb = torch.from_numpy(random()).permute(2, 0, 1).unsqueeze(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(rgb_to_lab(rgb), rgb_to_lab(rgb.float()))
+    torch.testing.assert_close(rgb_to_lab(rgb), torch.from_numpy(lab(random())).permute(2, 0, 1).unsqueeze(0))

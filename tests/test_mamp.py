@@ -31,7 +31,7 @@ def small(**options: Any) -> MAMP:
 def frames(b: int = 2, t: int = 2, h: int = 32, w: int = 40) -> Tensor:
     """Smooth noise in colour."""
     coarse = torch.rand(b * t, 3, h // 8 + 1, w // 8 + 1, generator=torch.Generator().manual_seed(0))
-    return resize(coarse, (h, w)).unflatten(0, (b, t))
+    return resize(coarse, (h, w)).view(b, t, 3, h, w)
 
 
 def clip_of(images: Tensor, valid: Tensor | None = None) -> Clip:
@@ -233,11 +233,9 @@ def test_flow_aligns_references_to_the_query() -> None:
     query, reference = method.encode(image), method.encode(image.roll((-4, 8), (2, 3)))
     scores = method.segment(query, context(method, (3, reference, label.roll((-4, 8), (2, 3))), index=9))
     assert flow.asked == [(0, 1, 6, 4)]
-    inside = (..., slice(4, 28), slice(0, 28))
     expected = label[..., ::4, ::4]
     torch.testing.assert_close(scores[..., ::4, ::4][..., 1:7, :8], expected[..., 1:7, :8])
     assert not scores[..., :1, :].any()  # from outside: no label at all
-    assert scores[inside].sum() > 0
 
 
 def test_without_matching_by_flow_none_is_estimated() -> None:

@@ -66,7 +66,7 @@ def _shipped(name: str) -> Path:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights, and vosbench's own metadata (empty for foreign files). Raises ValueError naming a file that is neither."""
+    """Weights, and vosbench's own metadata (empty for foreign files). Raises ValueError naming an unreadable file."""
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
@@ -74,7 +74,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 return {key: file.get_tensor(key).float() for key in file.keys()}, metadata  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, SafetensorError, EOFError, KeyError, ValueError, UnpicklingError) as error:
-        raise ValueError(f"cannot read checkpoint {path}: {str(error).splitlines()[0]}; give a whole file, or remove it") from error
+        raise ValueError(
+            f"cannot read checkpoint {path}: {str(error).splitlines()[0]}; give a whole file, or remove it"
+        ) from error
     if not isinstance(content, dict):
         raise ValueError(f"checkpoint {path} holds a {type(content).__name__}, no weights by name: give another file")
     state = content.get("state_dict", content)

@@ -132,7 +132,8 @@ class Raft:
         h, w = query.features.shape[-2:]
         start: Tensor = make_coords_grid(1, h, w, device=query.features.device)
         now = start.clone()
-        net.corr_block.build_pyramid(query.features.float(), reference.features.float())
+        with torch.autocast(start.device.type, enabled=False):  # as the original: correlations in full precision
+            net.corr_block.build_pyramid(query.features.float(), reference.features.float())
         for _ in range(updates):
             correlation = net.corr_block.index_pyramid(centroids_coords=now)
             hidden, step = net.update_block(hidden, context, correlation, now - start)

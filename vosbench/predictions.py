@@ -1,5 +1,6 @@
 """A folder of predicted label maps: claimed, written whole or not at all, and never mixed with stale ones."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vosbench.evaluation.records import replace_file
 from vosbench.images import read_label_map, write_label_map
 from vosbench.videos import LabelMap, Video
 
@@ -28,18 +30,23 @@ class Prediction:
 
 
 class PredictionFolder:
-    """`<root>/<sequence>/<frame>.png`, with a record of each whole sequence in `<root>/.records/`."""
+    """`<root>/<sequence>/<frame>.png`, with a record of each whole sequence in `<root>/.records/`.
+
+    Only sequences with a record are ever replaced or removed; other folders there are somebody's own.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / ".records").mkdir(parents=True, exist_ok=True)
 
     def read(self, sequence: str) -> Prediction | None:
-        """The record of a whole sequence, or None."""
+        """The record of a whole sequence, or None. Raises ValueError naming a record that cannot be read."""
         record = self._record(sequence)
         if not (record.is_file() and (self.root / sequence).is_dir()):
             return None
-        content = json.loads(record.read_text())
+        try:
+            content = json.loads(record.read_text())
+        except ValueError as error:
+            raise ValueError(f"cannot read {record}: {error}; remove it and {self.root / sequence}") from error
         return Prediction(**{**content, "size": tuple(content["size"])})
 
     def label_map(self, sequence: str, frame: str) -> LabelMap:
@@ -48,7 +55,7 @@ class PredictionFolder:
     def check(self, wanted: Mapping[str, Hashes], *, overwrite: bool) -> list[str]:
         """Sequences still to do, of those in `wanted` (sequence → hashes). Stale ones are removed if `overwrite`.
 
-        Raises ValueError that says what differs when some were made by something else.
+        Raises ValueError that says what differs when some were made by something else, and for folders in the way.
         """
         todo, stale = [], {}
         for sequence, hashes in wanted.items():
@@ -60,26 +67,30 @@ class PredictionFolder:
         if stale and not overwrite:
             sequence, parts = next(iter(stale.items()))
             raise ValueError(
-                f"{self.root} holds {len(stale)} sequences made with another {' and '.join(parts)} (first: "
-                f"{sequence}): set name=<new name> to keep them, or overwrite=true to redo them"
+                f"{self.root} holds {len(stale)} sequences made with another {' and '.join(parts)} (first: {sequence}):"
+                " set name=<new name> to keep them, or overwrite=true to redo them"
             )
+        for sequence in todo:
+            if (self.root / sequence).exists() and not self._record(sequence).is_file():
+                raise ValueError(
+                    f"{self.root / sequence} was not written by vosbench: choose another output, or remove it"
+                )
         for sequence in stale:
-            self._record(sequence).unlink()
+            self._remove(sequence)
         return todo
 
     def save(self, sequence: str, frames: Iterable[tuple[str, LabelMap]], record: Callable[[], Prediction]) -> None:
         """Writes (name, label map) pairs aside, then `record()`, then moves the folder into place. On an error nothing
-        stays."""
-        aside = self.root / f".{sequence}.{os.getpid()}"
-        aside.mkdir()
+        stays. Only the process that has claimed the sequence may call it."""
+        aside = self.root / f".{sequence}.part"
+        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+        aside.mkdir(parents=True)
         try:
             for name, labels in frames:
                 write_label_map(aside / f"{name}.png", labels)
-            shutil.rmtree(self.root / sequence, ignore_errors=True)
-            written = self._record(sequence).with_suffix(f".{os.getpid()}")
-            written.write_text(json.dumps(asdict(record())))
+            self._remove(sequence)
+            replace_file(self._record(sequence), json.dumps(asdict(record())).encode())
             aside.rename(self.root / sequence)
-            written.replace(self._record(sequence))
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
@@ -89,6 +100,15 @@ class PredictionFolder:
 
     def _record(self, sequence: str) -> Path:
         return self.root / ".records" / f"{sequence}.json"
+
+    def _remove(self, sequence: str) -> None:
+        """Takes a sequence away at once, then deletes it: half a folder with a record would count as whole."""
+        old = self.root / f".{sequence}.old"
+        shutil.rmtree(old, ignore_errors=True)
+        if self._record(sequence).is_file() and (self.root / sequence).exists():
+            (self.root / sequence).rename(old)
+        self._record(sequence).unlink(missing_ok=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 class Claim:
@@ -102,8 +122,9 @@ class Claim:
         self.mine = False
 
     def __enter__(self) -> bool:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         if self._abandoned():
-            self.path.unlink(missing_ok=True)
+            self._clear()
         try:
             with self.path.open("x") as file:
                 file.write(f"{socket.gethostname()} {os.getpid()}")
@@ -120,12 +141,27 @@ class Claim:
         """Whether somebody works on it, here or elsewhere."""
         return self.path.exists() and not self._abandoned()
 
+    def holder(self) -> str:
+        """Machine and process that hold it, for people to read."""
+        try:
+            return " process ".join(self.path.read_text().split())
+        except FileNotFoundError:
+            return "nobody"
+
+    def _clear(self) -> None:
+        """Removes an abandoned lock. One process of this machine at a time, or one would remove another's new lock."""
+        with self.path.with_name(".takeover").open("w") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            if self._abandoned():
+                self.path.unlink()
+
     def _abandoned(self) -> bool:
         try:
             host, process = self.path.read_text().split()
         except (FileNotFoundError, ValueError):
             return False
-        return host == socket.gethostname() and not _alive(int(process))
+        # A process has one claim at a time: one in its own name is of an earlier life, in a container started anew.
+        return host == socket.gethostname() and (int(process) == os.getpid() or not _alive(int(process)))
 
 
 def _alive(process: int) -> bool:

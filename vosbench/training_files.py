@@ -17,8 +17,8 @@ from vosbench.evaluation.records import replace_file
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes checkpoints beside their place and renames them. Lightning's own way passes through the system's folder for
-    temporary files, from where another disk gets a copy, which a kill can cut short."""
+    """Writes checkpoints beside their place and renames them. Lightning's own way leads through the system's folder
+    for temporary files, from where another disk gets a copy, which a kill can cut short."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         content = io.BytesIO()
@@ -66,7 +66,7 @@ class MetricsFile(Logger):
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         self.path = Path(path)
-        self._rows: dict[int, dict[str, Any]] = {}
+        self._rows: dict[int, dict[str, str]] = {}
         self._started = False
 
     @rank_zero_only
@@ -76,7 +76,8 @@ class MetricsFile(Logger):
         if not self._started:
             self._rows = {past: row for past, row in self._read().items() if past < step}
             self._started = True
-        self._rows.setdefault(step, {}).update({key: float(value) for key, value in metrics.items() if key != "epoch"})
+        named = {key: f"{float(value):.7g}" for key, value in metrics.items() if key != "epoch"}
+        self._rows.setdefault(step, {}).update(named)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
@@ -97,7 +98,7 @@ class MetricsFile(Logger):
     def finalize(self, status: str) -> None:
         self.save()
 
-    def _read(self) -> dict[int, dict[str, Any]]:
+    def _read(self) -> dict[int, dict[str, str]]:
         if not self.path.is_file():
             return {}
         with self.path.open(newline="") as file:

@@ -45,14 +45,10 @@ def table() -> dict[tuple[int, int, int], dict[str, dict[str, float]]]:
         plain = {key: n * value for key, value in measure("unfold", h // n, w, channels).items()}
         local, skip = (measure(what, h, w, channels) for what in ("local", "skip"))
         cells = [f"{each['seconds']:6.2f} s {each['mib']:5.0f} MiB" for each in (plain, local, skip)]
-        time, memory, skipped = (
-            plain["seconds"] / local["seconds"],
-            plain["mib"] / local["mib"],
-            plain["seconds"] / skip["seconds"],
-        )
+        time, skipped = (plain["seconds"] / each["seconds"] for each in (local, skip))
+        ratios = f"{time:4.0f}× {plain['mib'] / local['mib']:5.0f}×"
         note = f"  unfold: {n} × {h // n} rows" if n > 1 else ""
-        size = f"{h}×{w}"
-        line = f"{size:>9} {channels:>8} | {cells[0]} | {cells[1]} {time:4.0f}× {memory:5.0f}× | {cells[2]} {skipped:3.0f}×"
+        line = f"{f'{h}×{w}':>9} {channels:>8} | {cells[0]} | {cells[1]} {ratios} | {cells[2]} {skipped:3.0f}×"
         print(line + note, flush=True)
         rows[h, w, channels] = {"unfold": plain, "local": local, "skip": skip}
     return rows

@@ -19,7 +19,9 @@ def rgb_to_lab(rgb: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
     RGB, 0.6 from sRGB. Its 8-bit conversion rounds and is not meant here.
     """
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp(min=0) ** 2.4, rgb / 12.92)
-    xyz = torch.einsum("ij,...jhw->...ihw", linear.new_tensor(_RGB_TO_XYZ), linear)
+    red, green, blue = linear.unbind(-3)
+    # No matrix product: autocast would make it in half precision, and Lab coarser than 8 bits.
+    xyz = torch.stack([r * red + g * green + b * blue for r, g, b in _RGB_TO_XYZ], -3)
     root = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = root.unbind(-3)
     return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), -3)

@@ -20,7 +20,7 @@ from vosbench.evaluation.scoring import evaluate_folder
 from vosbench.predictions import Prediction, PredictionFolder
 from vosbench.tasks.evaluate import input_hashes, is_restricted, show
 from vosbench.tasks.predict import Predictor
-from vosbench.videos import Dataset, Video
+from vosbench.videos import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,11 @@ def run(options: Options) -> None:
         device=options.device,
         precision=options.precision,
     )
-    predictor.predict(dataset.videos, folder, overwrite=options.overwrite)
-    _wait_for_others(dataset.videos, folder)
+    while others := predictor.predict(dataset.videos, folder, overwrite=options.overwrite):
+        log.info("waiting for %s", ", ".join(f"{name} ({folder.claim(name).holder()})" for name in others))
+        while any(folder.claim(name).held() for name in others):
+            time.sleep(1)
+    predictions = [prediction for video in dataset.videos if (prediction := folder.read(video.name)) is not None]
     path = records.path_of(Path(options.run), dataset.name, dataset.split, protocol)
     hashes = {
         **input_hashes(dataset, folder.root),
@@ -103,7 +106,7 @@ def run(options: Options) -> None:
         frames=dataset.frames,
         scores=scores.scores,
         objects=scores.objects,
-        speed=speed([_read(folder, video) for video in dataset.videos], predictor),
+        speed=speed(predictions, predictor),
         provenance=records.provenance(options.overrides, options.seed, hashes),
     )
     records.write_tables(scores, dataset.split, path.with_suffix(""))
@@ -140,18 +143,3 @@ def _described(checkpoint: Checkpoint, supervision: str) -> str | dict[str, str]
     if checkpoint.name == "untrained":
         return "untrained"
     return {"name": checkpoint.name, "sha256": checkpoint.sha256}
-
-
-def _wait_for_others(videos: Sequence[Video], folder: PredictionFolder) -> None:
-    """Until videos that other processes of the same benchmark work on are done, too."""
-    while missing := [video.name for video in videos if folder.read(video.name) is None]:
-        if not any(folder.claim(name).held() for name in missing):
-            raise ValueError(f"{folder.root} lacks {', '.join(missing)}, and nobody works on them: repeat the command")
-        log.info("waiting for other processes: %s", ", ".join(missing))
-        time.sleep(5)
-
-
-def _read(folder: PredictionFolder, video: Video) -> Prediction:
-    prediction = folder.read(video.name)
-    assert prediction is not None  # waited for above
-    return prediction

@@ -7,7 +7,7 @@ the run folder), each process takes the videos that no other works on.
 import logging
 import resource
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,17 +86,20 @@ def run(options: Options) -> None:
         device=options.device,
         precision=options.precision,
     )
-    predictor.predict(videos, folder, overwrite=options.overwrite)
+    others = predictor.predict(videos, folder, overwrite=options.overwrite)
+    for name in others:
+        log.info("%s is left to %s (%s)", name, (claim := folder.claim(name)).holder(), claim.path)
     log.info("label maps: %s", folder.root)
     if options.overlay:
         for video in videos:
-            write_overlay(video, folder, options.fps)
+            if video.name not in others:
+                write_overlay(video, folder, options.fps)
 
 
 def write_overlay(video: Video, folder: PredictionFolder, fps: float) -> None:
-    """`<sequence>.mp4` beside the label maps: the video with its objects coloured."""
+    """`<sequence>-overlay.mp4` beside the label maps: the video with its objects coloured."""
     frames = (overlay(video.frame(i), folder.label_map(video.name, name)) for i, name in enumerate(video.frame_names))
-    path = folder.root / f"{video.name}.mp4"
+    path = folder.root / f"{video.name}-overlay.mp4"
     write_video(path, frames, fps)
     log.info("overlay: %s", path)
 
@@ -147,9 +150,13 @@ class Predictor:
         weights = self.checkpoint.sha256
         return {"method": self.recipe, "checkpoint": weights, "input": hash_input(video), "version": __version__}
 
-    def predict(self, videos: Sequence[Video], folder: PredictionFolder, *, overwrite: bool) -> None:
-        """Segments the videos that are not done yet and that no other process works on, longest first."""
-        todo = set(folder.check({video.name: self.hashes(video) for video in videos}, overwrite=overwrite))
+    def predict(self, videos: Sequence[Video], folder: PredictionFolder, *, overwrite: bool) -> list[str]:
+        """Segments the videos that are not done yet and that no other process works on, longest first.
+
+        Returns the names of those that are left to other processes.
+        """
+        hashes = {video.name: self.hashes(video) for video in videos}
+        todo = set(folder.check(hashes, overwrite=overwrite))
         ordered = sorted((v for v in videos if v.name in todo), key=lambda v: (-len(v.frame_names), v.name))
         if len(todo) < len(videos):
             log.info("%d of %d videos are done already", len(videos) - len(todo), len(videos))
@@ -159,16 +166,19 @@ class Predictor:
                 with folder.claim(video.name) as mine:
                     if mine and folder.read(video.name) is None:
                         progress.update(task, description=video.name)
-                        self._predict_one(video, folder, lambda: progress.advance(task))
+                        self._predict_one(video, hashes[video.name], folder, lambda: progress.advance(task))
+        return [video.name for video in ordered if folder.read(video.name) is None]
 
-    def _predict_one(self, video: Video, folder: PredictionFolder, advance: Callable[[], None]) -> None:
+    def _predict_one(
+        self, video: Video, hashes: dict[str, str], folder: PredictionFolder, advance: Callable[[], None]
+    ) -> None:
         propagator = Propagator(self.method, self.memory(), self.inference, self.device)
         self._reset_peak_memory()
         size = video.frame(0).shape[:2]
 
         def record() -> Prediction:
             latencies = [1000 * seconds for seconds in propagator.seconds[1:]]
-            return Prediction(self.hashes(video), latencies, size, self._peak_memory_mb())
+            return Prediction(hashes, latencies, size, self._peak_memory_mb())
 
         def frames() -> Iterator[tuple[str, LabelMap]]:
             with self._autocast():
@@ -186,7 +196,8 @@ class Predictor:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         elif PEAK_RESET.exists():
-            PEAK_RESET.write_text("5")
+            with suppress(OSError):  # some containers forbid it; the peak is then the process's
+                PEAK_RESET.write_text("5")
 
     def _peak_memory_mb(self) -> float:
         if self.device.type == "cuda":
@@ -199,10 +210,12 @@ def _device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device={name} is none that torch knows: use auto, cpu, cuda or cuda:<number>") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={name}: torch sees no GPU here; use device=cpu")
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device={name} is not known: use auto, cpu, cuda or cuda:<number>")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device={name}: torch sees {torch.cuda.device_count()} GPUs here; use another, or device=cpu")
     return device
 
 

@@ -33,6 +33,7 @@ from vosbench.videos import Video
 log = logging.getLogger(__name__)
 say = rank_zero_only(log.info)
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming does here on purpose
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"You're resuming from a checkpoint that ended before the epoch ended",
@@ -69,10 +70,11 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Trains to `trainer.max_steps`. Raises ValueError when the run folder holds a training of another configuration."""
+    """Trains to `trainer.max_steps`. Raises ValueError when the run folder holds a training of another
+    configuration."""
     for message in NOISE:
         warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     last, steps = Path(options.run, "checkpoints", "last.ckpt"), options.trainer["max_steps"]
     if steps < 1:
         raise ValueError(f"trainer.max_steps={steps}: give the number of steps to train")
@@ -149,8 +151,12 @@ def _trainer(options: Options, last: Path) -> L.Trainer:
         trainer = L.Trainer(**{**settings, **options.trainer})
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UsageError(f"trainer: {one_line(error)}") from error
+    if trainer.precision not in PRECISIONS:
+        raise UsageError(f"trainer.precision={trainer.precision}: choose from {', '.join(PRECISIONS)}")
     if trainer.accumulate_grad_batches != 1:
-        raise UsageError("trainer.accumulate_grad_batches: leave it out; data.batch_size is one step's, of all processes")
+        raise UsageError(
+            "trainer.accumulate_grad_batches: leave it out; data.batch_size is one step's, of all processes"
+        )
     return trainer
 
 
@@ -184,8 +190,8 @@ class _Data(L.LightningDataModule):
         for video in self.validation:
             if len(video.frame_names) < 3 or video.annotation(0) is None:
                 raise ValueError(
-                    f"data.validation: video {video.name} cannot be scored, for want of annotations or of a third frame: "
-                    "leave it out, or set data.validation=null"
+                    f"data.validation: video {video.name} cannot be scored, for want of annotations or of a third "
+                    "frame: leave it out, or set data.validation=null"
                 )
         self.batch, self.workers = data["batch_size"], data["workers"]
 
@@ -213,7 +219,11 @@ class _Data(L.LightningDataModule):
 
 
 class _Bar(RichProgressBar):
-    """Lightning's progress bar, without the number of an epoch that is always the first."""
+    """Lightning's progress bar, counting the steps of the whole training: there is but one epoch."""
+
+    @property
+    def total_train_batches(self) -> int:
+        return self.trainer.max_steps
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "train"

@@ -1,0 +1,143 @@
+"""`vosbench benchmark` as a user meets it: the record's fields, going on, what is redone when, and the leaderboard after it."""
+
+import json
+import math
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+MAMP = ["method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "name=untrained"]
+FIELDS = {
+    *("schema", "method", "supervision", "training_data", "parameters", "checkpoint", "dataset", "split", "protocol"),
+    *("resolution", "frames", "scores", "objects", "speed", "provenance"),
+}
+SCORES = {"J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"}
+SPEED = {
+    *("device", "precision", "size", "fps", "latency_ms", "fps_sequence_mean", "peak_memory_mb", "peak_memory_kind"),
+    *("warmup", "timed"),
+}
+PROVENANCE = {"command", "overrides", "commit", "versions", "seed", "hashes", "time"}
+
+
+def on(davis: Path, *overrides: str) -> list[str]:
+    return ["benchmark", "dataset=davis2017", f"dataset.root={davis}", "device=cpu", "workers=0", *overrides]
+
+
+def record_of(run: str, name: str = "davis2017-val-davis") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path("runs", run, "results", f"{name}.json").read_text())
+    return found
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from numbers(item)
+    elif isinstance(value, int | float):
+        yield value
+
+
+def test_records_and_a_leaderboard_of_them(command: Command, davis: Path) -> None:
+    for method in (["method=copy_first"], ["method=flow_warp"], MAMP):
+        done = command(*on(davis, *method))
+        assert done.status == 0, done.err
+        assert "percent, mean over 3 objects" in done.out
+    record = record_of("mamp_small/untrained")
+    assert set(record) == FIELDS
+    assert (record["method"], record["supervision"], record["checkpoint"]) == (
+        "mamp_small",
+        "self-supervised",
+        "untrained",
+    )
+    assert (record["dataset"], record["split"], record["protocol"]) == ("davis2017", "val", "davis")
+    assert (record["resolution"], record["frames"], record["training_data"]) == ("480p", "all", None)
+    assert record["parameters"] > 1000
+    assert set(record["scores"]) == SCORES
+    assert set(record["objects"]) == {"a_1", "b_1", "c_1"}
+    assert all(math.isfinite(number) for number in numbers(record))
+    speed = record["speed"]
+    assert set(speed) == SPEED
+    assert (speed["precision"], speed["size"], speed["peak_memory_kind"]) == ("32-true", "48x64", "rss")
+    assert speed["device"].startswith("cpu")
+    assert 0 < speed["latency_ms"]["p50"] <= speed["latency_ms"]["p95"]
+    assert 0 < 1000 / speed["latency_ms"]["p95"] <= speed["fps"] * 1.5
+    assert speed["fps_sequence_mean"] > 0
+    assert 50 < speed["peak_memory_mb"] < 100_000
+    assert set(record["provenance"]) == PROVENANCE
+    assert record["provenance"]["overrides"][-1] == "name=untrained"
+    assert record_of("copy_first/default")["checkpoint"] is None
+    assert record_of("flow_warp/default")["scores"]["J&F-Mean"] > record_of("copy_first/default")["scores"]["J&F-Mean"]
+
+    board = command("leaderboard", "resamples=100")
+    assert board.status == 0, board.err
+    table = Path("runs/leaderboard/default/leaderboard.md").read_text()
+    assert all(method in table for method in ("copy_first", "flow_warp", "mamp_small", "untrained"))
+
+
+def test_a_benchmark_goes_on_with_the_timings_it_has(command: Command, davis: Path) -> None:
+    settings = ["method=copy_first", "name=one"]
+    folder = Path("runs/copy_first/one/predictions/davis2017-val/.records")
+    broken = davis / "JPEGImages/480p/c/00003.jpg"
+    content = broken.read_bytes()
+    broken.write_bytes(content[:400] + bytes(len(content) - 400))
+    command(*on(davis, *settings)).error(1, str(broken))
+    before = {path.name: json.loads(path.read_text())["latency_ms"] for path in folder.glob("*.json")}
+    assert {name: len(latencies) for name, latencies in before.items()} == {"a.json": 5, "b.json": 4}
+    broken.write_bytes(content)
+    assert command(*on(davis, *settings)).status == 0
+    after = {path.name: json.loads(path.read_text())["latency_ms"] for path in folder.glob("*.json")}
+    assert {name: after[name] for name in before} == before
+    total = [latency for latencies in after.values() for latency in latencies]
+    assert record_of("copy_first/one")["speed"]["fps"] == pytest.approx(1000 * len(total) / sum(total))
+
+
+def test_a_record_is_rewritten_only_when_something_changed(command: Command, davis: Path) -> None:
+    settings = ["method=copy_first", "name=one"]
+    assert command(*on(davis, *settings)).status == 0
+    path = Path("runs/copy_first/one/results/davis2017-val-davis.json")
+    before = path.read_bytes()
+    again = command(*on(davis, *settings))
+    assert "is up to date" in again.out
+    assert path.read_bytes() == before
+    annotation = davis / "Annotations/480p/a/00003.png"
+    annotation.write_bytes((davis / "Annotations/480p/a/00002.png").read_bytes())
+    command(*on(davis, *settings)).error(1, "annotations changed", str(path), "overwrite=true")
+    assert path.read_bytes() == before
+    assert command(*on(davis, *settings, "overwrite=true")).status == 0
+    assert record_of("copy_first/one")["objects"]["a_1"] != json.loads(before)["objects"]["a_1"]
+
+
+def test_restricted_sets_and_late_objects(command: Command, davis: Path) -> None:
+    settings = ["method=copy_first", "dataset.max_frames=4", "dataset.sequences=[b]", "dataset.late_objects=true"]
+    assert command(*on(davis, *settings, "name=one")).status == 0
+    assert set(record_of("copy_first/one")["objects"]) == {"b_1"}  # the protocol counts objects of the first frame
+    short = command(*on(davis, "method=copy_first", "dataset.max_frames=2", "name=two"))
+    short.error(1, "first and last are not scored")
+
+
+def test_it_waits_for_other_processes_and_takes_over_when_they_die(command: Command, davis: Path) -> None:
+    records = Path("runs/copy_first/default/predictions/davis2017-val/.records")
+    records.mkdir(parents=True)
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    (records / "b.lock").write_text(f"{socket.gethostname()} {other.pid}")
+
+    def end_other() -> None:
+        while not (records / "c.json").exists():
+            time.sleep(0.05)
+        time.sleep(0.2)
+        other.communicate(b"end")
+
+    ending = threading.Thread(target=end_other)
+    ending.start()
+    done = command(*on(davis, "method=copy_first"))
+    ending.join()
+    assert done.status == 0, done.err
+    assert f"waiting for b ({socket.gethostname()} process {other.pid})" in done.out
+    assert set(record_of("copy_first/default")["objects"]) == {"a_1", "b_1", "c_1"}

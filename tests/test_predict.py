@@ -1,0 +1,248 @@
+"""`vosbench predict` as a user meets it: data sets and own video, going on after interrupts, stale work, sharing, checkpoints."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vosbench.datasets.video_folder import VideoFile
+from vosbench.images import read_image, read_label_map
+from vosbench.methods.copy_first.method import CopyFirst
+from vosbench.viz import write_video
+
+Command = Callable[..., Any]
+RUN = Path("runs/copy_first/default")
+MAMP = ["method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8"]
+
+
+def on(davis: Path, *overrides: str) -> list[str]:
+    return ["predict", "dataset=davis2017", f"dataset.root={davis}", "device=cpu", *overrides]
+
+
+def maps(folder: Path) -> dict[str, list[np.ndarray]]:
+    """Label maps by sequence; fails for anything half-written."""
+    assert {path.name for path in folder.glob(".*")} <= {".records"}
+    assert {path.suffix for path in folder.glob(".records/[!.]*")} <= {".json"}
+    sequences = sorted(path for path in folder.glob("[!.]*") if path.is_dir())
+    return {path.name: [read_label_map(file) for file in sorted(path.iterdir())] for path in sequences}
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run of copy_first gets Ctrl-C in the second sequence."""
+    calls = 0
+    segment = CopyFirst.segment
+
+    def interrupting(self: CopyFirst, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            signal.raise_signal(signal.SIGINT)
+        return segment(self, *arguments)
+
+    monkeypatch.setattr(CopyFirst, "segment", interrupting)
+
+
+def test_a_data_set(command: Command, davis: Path) -> None:
+    done = command(*on(davis, "method=copy_first"))
+    assert (done.status, done.err) == (0, "")
+    folder = RUN / "predictions/davis2017-val"
+    assert f"label maps: {folder.absolute()}" in done.out
+    found = maps(folder)
+    assert {name: len(labels) for name, labels in found.items()} == {"a": 6, "b": 5, "c": 4}
+    first = read_label_map(davis / "Annotations/480p/b/00000.png")
+    assert all((labels == first).all() for labels in found["b"])
+    before = times(folder)
+    again = command(*on(davis, "method=copy_first"))
+    assert "3 of 3 videos are done already" in again.out
+    assert times(folder) == before
+
+
+def test_objects_that_start_late_and_another_folder(command: Command, davis: Path) -> None:
+    settings = ["dataset.late_objects=true", "dataset.sequences=[b]", "output=elsewhere"]
+    assert command(*on(davis, "method=flow_warp", *settings)).status == 0
+    found = maps(Path("elsewhere"))["b"]
+    assert [sorted(set(np.unique(labels))) for labels in found] == [[0, 1]] * 2 + [[0, 1, 2]] * 3
+
+
+def test_own_video_with_an_overlay_beside_it(command: Command, davis: Path, tmp_path: Path) -> None:
+    frames = [read_image(path) for path in sorted((davis / "JPEGImages/480p/a").iterdir())]
+    video = tmp_path / "mine.mp4"
+    write_video(video, iter(frames), fps=12)
+    content, mask = video.read_bytes(), davis / "Annotations/480p/a/00000.png"
+    own = ["predict", "method=copy_first", f"input={video}", f"mask={mask}", "device=cpu"]
+    done = command(*own, "overlay=true", "fps=12", f"output={tmp_path}")
+    assert done.status == 0, done.err
+    assert video.read_bytes() == content
+    labels = [read_label_map(path) for path in sorted((tmp_path / "mine").iterdir())]
+    assert len(labels) == 6
+    assert all((found == read_label_map(mask)).all() for found in labels)
+    overlay = VideoFile(tmp_path / "mine-overlay.mp4")
+    assert len(overlay.frame_names) == 6
+    where = labels[0] > 0
+    changed = np.abs(overlay.frame(5).astype(int) - frames[5].astype(int)).mean(2)
+    assert changed[where].mean() > 2 * changed[~where].mean()
+    assert command(*own).status == 0
+    assert list(maps(RUN / "predictions")) == ["mine"]
+
+
+def test_own_frames_with_masks_that_start_late(command: Command, davis: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for frame in ("00000", "00002"):
+        (masks / f"{frame}.png").write_bytes((davis / f"Annotations/480p/b/{frame}.png").read_bytes())
+    own = ["predict", "method=flow_warp", f"input={davis}/JPEGImages/480p/b", f"mask={masks}", "device=cpu"]
+    done = command(*own, "precision=bf16-mixed", "output=out")
+    assert done.status == 0, done.err
+    found = maps(Path("out"))["b"]
+    assert [2 in labels for labels in found] == [False, False, True, True, True]
+    assert (found[0] == read_label_map(masks / "00000.png")).all()
+
+
+def test_an_interrupt_leaves_whole_sequences_and_the_command_goes_on(
+    command: Command, davis: Path, interrupted: None
+) -> None:
+    folder = RUN / "predictions/davis2017-val"
+    command(*on(davis, "method=copy_first")).error(130, "interrupted; the same command goes on from here")
+    assert {name: len(labels) for name, labels in maps(folder).items()} == {"a": 6}
+    before = times(folder)
+    done = command(*on(davis, "method=copy_first"))
+    assert "1 of 3 videos are done already" in done.out
+    assert list(maps(folder)) == ["a", "b", "c"]
+    assert {path: time for path, time in times(folder).items() if path in before} == before
+
+
+def test_what_a_killed_process_left_is_cleared_and_a_living_one_is_let_work(command: Command, davis: Path) -> None:
+    folder = RUN / "predictions/davis2017-val"
+    records = folder / ".records"
+    records.mkdir(parents=True)
+    (folder / ".b.part").mkdir()
+    (folder / ".b.part/00000.png").write_bytes(b"half")
+    working = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        for sequence in ("a", "b"):
+            (records / f"{sequence}.lock").write_text(f"{socket.gethostname()} {working.pid}")
+        done = command(*on(davis, "method=copy_first", "overlay=true"))
+        assert done.status == 0, done.err
+        for sequence in ("a", "b"):
+            assert f"{sequence} is left to {socket.gethostname()} process {working.pid}" in done.out
+        assert sorted(path.name for path in folder.glob("[!.]*")) == ["c", "c-overlay.mp4"]
+    finally:
+        working.communicate(b"end")
+    before = times(folder / "c")
+    assert command(*on(davis, "method=copy_first")).status == 0
+    assert {name: len(labels) for name, labels in maps(folder).items()} == {"a": 6, "b": 5, "c": 4}
+    assert times(folder / "c") == before
+
+
+def test_no_two_processes_ever_hold_one_claim(tmp_path: Path) -> None:
+    """Four processes rush for locks that a dead one left; each lock's holder marks it, and finds no other's mark."""
+    code = """
+import sys
+from pathlib import Path
+from vosbench.predictions import Claim
+folder = Path(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(60):
+    with Claim(folder / f"{number}.lock") as mine:
+        if mine:
+            (folder / f"{number}.mark").touch(exist_ok=False)
+            (folder / f"{number}.mark").unlink()
+            (folder / f"{number}.done").touch()
+"""
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    for number in range(60):
+        (tmp_path / f"{number}.lock").write_text(f"{socket.gethostname()} {dead.stdout.strip()}")
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]  # type: ignore[call-overload]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.communicate()[1] for process in processes] == [""] * 4
+    assert len(list(tmp_path.glob("*.done"))) == 60
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_stale_predictions_are_an_error_and_only_they_are_redone(command: Command, davis: Path) -> None:
+    settings = [*MAMP, "name=one"]
+    folder = Path("runs/mamp_small/one/predictions/davis2017-val")
+    assert command(*on(davis, *settings)).status == 0
+    before = times(folder)
+    for change, part in (("method.radius=3", "method"), ("seed=1", "checkpoint"), ("precision=bf16-mixed", "method")):
+        refused = command(*on(davis, *settings, change))
+        refused.error(1, str(folder.absolute()), f"another {part} ", "name=", "overwrite=true")
+    frame = davis / "JPEGImages/480p/a/00003.jpg"
+    frame.write_bytes((davis / "JPEGImages/480p/a/00002.jpg").read_bytes())
+    command(*on(davis, *settings)).error(1, "1 sequences", "another input", "first: a")
+    assert times(folder) == before
+    assert command(*on(davis, *settings, "overwrite=true")).status == 0
+    changed = {path.parent.name for path, time in times(folder).items() if before[path] != time}
+    assert changed == {"a"}
+    assert list(maps(folder)) == ["a", "b", "c"]
+
+
+def test_folders_that_vosbench_did_not_write_are_never_touched(command: Command, davis: Path) -> None:
+    frames = davis / "JPEGImages/480p"
+    before = {path: path.read_bytes() for path in frames.rglob("*.jpg")}
+    for extra in ([], ["overwrite=true"]):
+        refused = command(*on(davis, "method=copy_first", f"output={frames}", *extra))
+        refused.error(1, str(frames / "a"), "not written by vosbench", "another output")
+    assert {path: path.read_bytes() for path in frames.rglob("*") if path.is_file()} == before
+
+
+def test_checkpoints(command: Command, davis: Path) -> None:
+    train = ["train", *MAMP, "data=collage", "data.sources.collage.dataset.videos=1", "data.validation=null"]
+    tiny = ["data.clips.size=32", "data.batch_size=1", "trainer.max_steps=1", "trainer.accelerator=cpu", "name=trained"]
+    assert command(*train, "data.sources.collage.dataset.size=[48,64]", *tiny).status == 0
+    run = Path("runs/mamp_small/trained")
+    file = run / "checkpoints/last.ckpt"
+    for number, checkpoint in enumerate((run, file)):
+        done = command(*on(davis, *MAMP, f"checkpoint={checkpoint}", f"output=out{number}"))
+        assert done.status == 0, done.err
+    assert all((a == b).all() for a, b in zip(maps(Path("out0"))["b"], maps(Path("out1"))["b"], strict=True))
+
+    def refused(checkpoint: str | Path, *parts: str, method: list[str] = MAMP) -> None:
+        command(*on(davis, *method, f"checkpoint={checkpoint}", "output=never")).error(1, str(checkpoint), *parts)
+        assert not Path("never").exists()
+
+    Path("cut.ckpt").write_bytes(file.read_bytes()[:5000])
+    Path("text.safetensors").write_text("no weights")
+    torch.save([1, 2], "list.ckpt")
+    refused("cut.ckpt", "cannot read checkpoint", "give a whole file")
+    refused("text.safetensors", "cannot read checkpoint", "give a whole file")
+    refused("list.ckpt", "holds a list")
+    refused("nowhere.ckpt", "no file", "checkpoint=none")
+    refused("runs", "no run folder")
+    refused(file, "was trained for vosbench.methods.mamp.method.MAMP", "CopyFirst", method=["method=copy_first"])
+    refused(file, "does not fit MAMP", "other shapes", "width", method=[*MAMP, "method.channels=16"])
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("device=gpu", ["device=gpu", "auto, cpu, cuda"]),
+        ("device=meta", ["device=meta", "auto, cpu, cuda"]),
+        ("device=cuda:99", ["device=cuda:99", "GPUs here"]),
+        ("precision=fast", ["precision=fast", "bf16-mixed"]),
+        ("input=clip.mp4", ["input=", "mask=", "both"]),
+        ("mask=first.png", ["input=", "mask=", "both"]),
+    ],
+)
+def test_settings_that_cannot_work(command: Command, davis: Path, override: str, parts: list[str]) -> None:
+    command(*on(davis, "method=copy_first", override)).error(1, *parts)
+    assert not (RUN / "predictions").exists()
