@@ -108,8 +108,8 @@ def command(
 
 @pytest.fixture
 def davis(tmp_path: Path) -> Path:
-    """Three videos in DAVIS-2017 layout, 48 by 64 pixels: a (6 frames, object 1), b (5, objects 1 and 2, which appears in
-    frame 2) and c (4, object 1); textured squares that move over noise."""
+    """Three videos in DAVIS-2017 layout, 48 by 64 pixels: a (6 frames, object 1), b (5 frames, object 1, and 2 from
+    frame 2 on) and c (4 frames, object 1); textured squares that move over noise."""
     from vosbench.images import write_label_map
 
     root = tmp_path / "davis"

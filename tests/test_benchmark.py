@@ -1,4 +1,4 @@
-"""`vosbench benchmark` as a user meets it: the record's fields, going on, what is redone when, and the leaderboard after it."""
+"""`vosbench benchmark` as a user meets it: the record's fields, going on, what is redone when, the leaderboard."""
 
 import json
 import math
@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from vosbench.images import read_label_map, write_label_map
 
 Command = Callable[..., Any]
 MAMP = ["method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "name=untrained"]
@@ -75,9 +78,9 @@ def test_records_and_a_leaderboard_of_them(command: Command, davis: Path) -> Non
     assert record_of("copy_first/default")["checkpoint"] is None
     assert record_of("flow_warp/default")["scores"]["J&F-Mean"] > record_of("copy_first/default")["scores"]["J&F-Mean"]
 
-    board = command("leaderboard", "resamples=100")
+    board = command("leaderboard", "resamples=100", "name=all")
     assert board.status == 0, board.err
-    table = Path("runs/leaderboard/default/leaderboard.md").read_text()
+    table = Path("runs/leaderboard/all/leaderboard.md").read_text()
     assert all(method in table for method in ("copy_first", "flow_warp", "mamp_small", "untrained"))
 
 
@@ -114,12 +117,27 @@ def test_a_record_is_rewritten_only_when_something_changed(command: Command, dav
     assert record_of("copy_first/one")["objects"]["a_1"] != json.loads(before)["objects"]["a_1"]
 
 
-def test_restricted_sets_and_late_objects(command: Command, davis: Path) -> None:
-    settings = ["method=copy_first", "dataset.max_frames=4", "dataset.sequences=[b]", "dataset.late_objects=true"]
+def test_restricted_sets(command: Command, davis: Path) -> None:
+    settings = ["method=copy_first", "dataset.max_frames=4", "dataset.sequences=[b,c]"]
     assert command(*on(davis, *settings, "name=one")).status == 0
-    assert set(record_of("copy_first/one")["objects"]) == {"b_1"}  # the protocol counts objects of the first frame
+    assert set(record_of("copy_first/one")["objects"]) == {"b_1", "c_1"}
     short = command(*on(davis, "method=copy_first", "dataset.max_frames=2", "name=two"))
     short.error(1, "first and last are not scored")
+    assert not Path("runs/copy_first/two/results").exists()
+
+
+def test_objects_that_start_late_are_scored_where_the_protocol_knows_them(command: Command, davis: Path) -> None:
+    first = davis / "Annotations/480p/b/00000.png"
+    swapped = {path: np.array([0, 2, 1], np.uint8)[read_label_map(path)] for path in sorted(first.parent.iterdir())}
+    for path, labels in swapped.items():  # object 2 is there from the start, 1 comes late
+        write_label_map(path, labels)
+    settings = ["method=copy_first", "dataset.sequences=[b]"]
+    scores = {}
+    for late in ("false", "true"):
+        assert command(*on(davis, *settings, f"dataset.late_objects={late}", f"name=late-{late}")).status == 0
+        scores[late] = record_of(f"copy_first/late-{late}")["objects"]
+    assert scores["true"]["b_2"] == scores["false"]["b_2"]
+    assert scores["true"]["b_1"]["J-Mean"] > scores["false"]["b_1"]["J-Mean"]
 
 
 def test_it_waits_for_other_processes_and_takes_over_when_they_die(command: Command, davis: Path) -> None:

@@ -1,4 +1,4 @@
-"""`vosbench predict` as a user meets it: data sets and own video, going on after interrupts, stale work, sharing, checkpoints."""
+"""`vosbench predict` as a user meets it: data sets, own video, interrupts, stale work, sharing, checkpoints."""
 
 import signal
 import socket
@@ -162,7 +162,9 @@ for number in range(60):
             (folder / f"{number}.mark").unlink()
             (folder / f"{number}.done").touch()
 """
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
     for number in range(60):
         (tmp_path / f"{number}.lock").write_text(f"{socket.gethostname()} {dead.stdout.strip()}")
     command = [sys.executable, "-c", code, str(tmp_path)]

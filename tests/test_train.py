@@ -1,4 +1,4 @@
-"""`vosbench train` as a user meets it: what it leaves, going on after every kind of end, several processes, wrong settings."""
+"""`vosbench train` as a user meets it: what it leaves, going on after any end, two processes, wrong settings."""
 
 import csv
 import os
@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-TINY = """method=mamp_small method.widths=[8,8,8,8] method.channels=8 data=collage data.sources.collage.dataset.videos=2
-data.sources.collage.dataset.frames=8 data.sources.collage.dataset.size=[48,64] data.validation.videos=1
-data.validation.frames=4 data.validation.size=[48,64] data.clips.size=32 data.batch_size=2 trainer.accelerator=cpu
-trainer.devices=1 trainer.log_every_n_steps=1""".split()
+TINY = [
+    *("method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "data=collage"),
+    *("data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.frames=8"),
+    *("data.sources.collage.dataset.size=[48,64]", "data.validation.videos=1", "data.validation.frames=4"),
+    *("data.validation.size=[48,64]", "data.clips.size=32", "data.batch_size=2", "trainer.accelerator=cpu"),
+    *("trainer.devices=1", "trainer.log_every_n_steps=1"),
+]
 RUN = Path("runs/mamp_small")
 Command = Callable[..., Any]
 
@@ -231,7 +234,9 @@ def test_an_error_in_a_reading_process_is_its_message(command: Command, davis: P
     settings = ["~data.sources.collage", f"+data.sources.own={{dataset:{source},repeat:1}}", "data.workers=1"]
     gaps = ["data.clips.sampler.gaps=[1]", "data.clips.sampler.probabilities=[1]"]
     tiny = [word for word in TINY if "sources" not in word]
-    command("train", *tiny, "name=one", *settings, *gaps, *steps(9)).error(1, "cannot read image", str(damaged), "restore")
+    command("train", *tiny, "name=one", *settings, *gaps, *steps(9)).error(
+        1, "cannot read image", str(damaged), "restore"
+    )
 
 
 def test_two_processes_see_the_batches_of_one_inside_a_sweep(command: Command, own: str) -> None:
@@ -244,7 +249,9 @@ def test_two_processes_see_the_batches_of_one_inside_a_sweep(command: Command, o
     assert done.returncode == 0, done.stderr
     notes = [Path("shared", f"notes{rank}").read_text().splitlines() for rank in (0, 1)]
     assert [line for pair in zip(*notes, strict=True) for line in pair] == Path("alone/notes").read_text().splitlines()
-    one, two = (weights(Path("runs/colour", name, "checkpoints/last.ckpt"))["method.colour"] for name in ("alone", "shared"))
+    one, two = (
+        weights(Path("runs/colour", name, "checkpoints/last.ckpt"))["method.colour"] for name in ("alone", "shared")
+    )
     assert one.abs().min() > 0.01
     torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
     assert done.stdout.count("trained 3 steps") == done.stdout.count("training from step 0 to 3 on 2 × cpu") == 1

@@ -2,14 +2,13 @@
 
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from vosbench.checkpoint import Checkpoint, restore
 from vosbench.evaluation import records
@@ -64,9 +63,7 @@ def run(options: Options) -> None:
     }
     tensors = {key: _half(tensor) for key, tensor in method.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, aside, {"vosbench": json.dumps(metadata)})
-    aside.replace(path)
+    records.replace_file(path, save(tensors, {"vosbench": json.dumps(metadata)}))
     parameters = sum(parameter.numel() for parameter in method.parameters())
     records.replace_file(path.with_suffix(".md"), card(options, checkpoint, parameters, path).encode())
     log.info("wrote %s (%.1f MB) and its card %s", path, path.stat().st_size / 1e6, path.with_suffix(".md"))
