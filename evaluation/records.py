@@ -118,7 +118,7 @@ def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
 def provenance(overrides: Sequence[str], seed: int | None, hashes: Mapping[str, str]) -> dict[str, Any]:
     """How a result came about. `commit` is the checkout's, or None when the code is installed; `time` is UTC."""
     return {
-        "command": shlex.join(["vosbench", *sys.argv[1:]]),
+        "command": shlex.join(["vosbench", *(word for word in sys.argv[1:] if word != "--config-name")]),
         "overrides": list(overrides),
         "commit": _commit(),
         "versions": {"vosbench": vosbench.__version__, "python": sys.version.split()[0], **_versions()},

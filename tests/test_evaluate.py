@@ -58,11 +58,8 @@ def davis(root: Path, **settings: object) -> Dataset:
 def options(root: Path, run: Path, **changes: object) -> evaluate.Options:
     dataset = {"_target_": "vosbench.datasets.davis.Davis", "root": str(root), "split": "val", "year": 2017}
     default = evaluate.Options(
-        runs=str(run.parent),
-        name=run.name,
         run=str(run),
         overrides=[],
-        paths={},
         dataset=dataset,
         predictions=None,
         protocol=None,

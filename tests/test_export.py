@@ -13,28 +13,13 @@ from vosbench.tasks import export
 
 def options(tmp_path: Path, checkpoint: str, **changes: object) -> export.Options:
     settings = {
-        "runs": "runs",
-        "name": "default",
-        "run": str(tmp_path),
-        "overrides": [],
-        "paths": {},
         "method": {
             "_target_": "vosbench.methods.mamp.method.MAMP",
             "flow": {"_target_": "vosbench.flow.NoFlow"},
             "widths": [8, 8, 8, 8],
             "channels": 8,
         },
-        "flow": {},
-        "memory": {},
-        "optimizer": {},
-        "schedule": {},
-        "callbacks": {},
-        "weights": "none",
-        "inference": {},
         "checkpoint": checkpoint,
-        "seed": 0,
-        "device": "cpu",
-        "precision": "32-true",
         "overwrite": False,
         "output": str(tmp_path / "tiny.safetensors"),
         "record": None,

@@ -196,10 +196,7 @@ def test_names_in_plots_differ() -> None:
 def settings(runs: Path, out: Path, **changes: Any) -> leaderboard.Options:
     default = leaderboard.Options(
         runs=str(runs),
-        name="x",
         run=str(out),
-        overrides=[],
-        paths={},
         mixed=False,
         baseline=None,
         published=False,

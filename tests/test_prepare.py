@@ -33,11 +33,6 @@ def source(tmp_path: Path) -> Path:
 def options(source: Path, **changes: Any) -> Options:
     dataset = {"_target_": "vosbench.datasets.davis.Davis", "root": str(source), "resolution": None}
     keys: dict[str, Any] = {
-        "runs": "runs",
-        "name": "test",
-        "run": "runs/test",
-        "overrides": [],
-        "paths": {},
         "dataset": dataset,
         "output": str(source.parent / "output"),
         "size": 16,

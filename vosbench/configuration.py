@@ -29,6 +29,12 @@ from yaml import YAMLError
 from vosbench.errors import UsageError, one_line, unknown
 from vosbench.naming import run_name, subject
 
+# Keys that a task need not declare: other keys refer to them, or a method's recipe brings them along for another verb.
+SHARED = {
+    *("runs", "name", "run", "overrides", "paths"),
+    *("method", "flow", "memory", "optimizer", "schedule", "callbacks", "weights"),
+}
+
 _folders: list[str] = []
 
 
@@ -124,12 +130,12 @@ def task(verb: str) -> ModuleType:
 
 
 def options(module: ModuleType, values: Mapping[str, Any]) -> Any:
-    """A task's Options. Raises UsageError naming a key that it does not know."""
+    """A task's Options, from the keys that it declares. Raises UsageError naming a key that it does not know."""
     known = [field.name for field in fields(module.Options)]
     for key in values:
-        if key not in known:
+        if key not in known and key not in SHARED:
             raise UsageError(unknown("key", key, known))
-    return module.Options(**values)
+    return module.Options(**{key: values[key] for key in known if key in values})
 
 
 @contextmanager

@@ -7,7 +7,20 @@ from collections.abc import Iterable, Mapping
 # Keys that say where and on what to work, and all keys under them: one run folder holds the results on many data sets.
 UNNAMED = {
     *("dataset", "data", "input", "mask", "output", "predictions", "checkpoint", "paths", "runs", "name"),
-    *("trainer", "device", "workers", "overwrite", "save_every", "logger", "overlay", "fps", "sweep", "hydra"),
+    *("record", "licence", "notes"),
+    *(
+        "trainer",
+        "device",
+        "workers",
+        "overwrite",
+        "save_every",
+        "logger",
+        "overlay",
+        "fps",
+        "protocol",
+        "sweep",
+        "hydra",
+    ),
 }
 LENGTH = 80
 

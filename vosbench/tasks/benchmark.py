@@ -33,22 +33,13 @@ WARMUP = "the first frame of each sequence is not counted"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The top-level keys of conf/benchmark.yaml, which explains them; optimizer, schedule and callbacks are the
-    recipe's, unused."""
+    """The keys of conf/benchmark.yaml, which explains them."""
 
-    runs: str
-    name: str
     run: str
     overrides: list[str]
-    paths: dict[str, Any]
     subject: str
     method: dict[str, Any]
-    flow: dict[str, Any]
     memory: dict[str, Any]
-    optimizer: dict[str, Any]
-    schedule: dict[str, Any]
-    callbacks: dict[str, Any]
-    weights: str
     inference: dict[str, Any]
     checkpoint: str
     seed: int

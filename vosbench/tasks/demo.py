@@ -29,11 +29,7 @@ MOMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a video, shown in the report
 class Options:
     """The top-level keys of conf/demo.yaml, which explains them."""
 
-    runs: str
-    name: str
     run: str
-    overrides: list[str]
-    paths: dict[str, Any]
     methods: list[str]
     baselines: list[str]
     steps: int
@@ -84,7 +80,17 @@ def sheet(video: Video, rows: dict[str, Path]) -> bytes:
 def _train(options: Options, method: str, *changes: str) -> Path:
     steps, precision = f"trainer.max_steps={options.steps}", f"trainer.precision={options.precision}"
     validation = f"trainer.val_check_interval={options.steps}"  # once, at the end
-    settings = (f"method={method}", "data=collage", "name=train", f"seed={options.seed}", steps, precision, validation)
+    alone = "trainer.devices=1"  # other processes would repeat the whole demo
+    settings = (
+        alone,
+        f"method={method}",
+        "data=collage",
+        "name=train",
+        f"seed={options.seed}",
+        steps,
+        precision,
+        validation,
+    )
     return _command("train", *settings, *changes)
 
 

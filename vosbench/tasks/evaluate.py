@@ -22,11 +22,8 @@ log = logging.getLogger(__name__)
 class Options:
     """The top-level keys of conf/evaluate.yaml, which explains them."""
 
-    runs: str
-    name: str
     run: str
     overrides: list[str]
-    paths: dict[str, Any]
     dataset: dict[str, Any]
     predictions: str | None
     protocol: str | None

@@ -18,25 +18,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The top-level keys of conf/export.yaml, which explains them; what else a recipe holds is unused here."""
+    """The keys of conf/export.yaml, which explains them."""
 
-    runs: str
-    name: str
-    run: str
-    overrides: list[str]
-    paths: dict[str, Any]
     method: dict[str, Any]
-    flow: dict[str, Any]
-    memory: dict[str, Any]
-    optimizer: dict[str, Any]
-    schedule: dict[str, Any]
-    callbacks: dict[str, Any]
-    weights: str
-    inference: dict[str, Any]
     checkpoint: str
-    seed: int
-    device: str
-    precision: str
     overwrite: bool
     output: str
     record: str | None
@@ -54,7 +39,7 @@ def run(options: Options) -> None:
     if options.checkpoint == "none":
         raise ValueError("checkpoint=none has nothing to export: name a file or a run folder")
     method = instantiate(options.method, _convert_="all")
-    checkpoint = restore(method, options.checkpoint, options.seed)
+    checkpoint = restore(method, options.checkpoint, seed=0)
     metadata = {
         "method": options.method["_target_"],
         "training_data": checkpoint.training_data,

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vosbench.evaluation import report, tables
 from vosbench.evaluation.leaderboard import Board, boards, load, load_published
@@ -18,10 +17,7 @@ class Options:
     """The top-level keys of conf/leaderboard.yaml, which explains them."""
 
     runs: str
-    name: str
     run: str
-    overrides: list[str]
-    paths: dict[str, Any]
     mixed: bool
     baseline: str | None
     published: bool

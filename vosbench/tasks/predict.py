@@ -34,21 +34,11 @@ AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.flo
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The top-level keys of conf/predict.yaml, which explains them; optimizer, schedule and callbacks are the
-    recipe's, unused."""
+    """The keys of conf/predict.yaml, which explains them."""
 
-    runs: str
-    name: str
     run: str
-    overrides: list[str]
-    paths: dict[str, Any]
     method: dict[str, Any]
-    flow: dict[str, Any]
     memory: dict[str, Any]
-    optimizer: dict[str, Any]
-    schedule: dict[str, Any]
-    callbacks: dict[str, Any]
-    weights: str
     inference: dict[str, Any]
     checkpoint: str
     seed: int

@@ -28,11 +28,6 @@ MANIFEST = ".prepared.json"
 class Options:
     """The top-level keys of conf/prepare.yaml, which explains them."""
 
-    runs: str
-    name: str
-    run: str
-    overrides: list[str]
-    paths: dict[str, Any]
     dataset: dict[str, Any]
     output: str
     size: int | None

@@ -47,18 +47,12 @@ NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming do
 class Options:
     """The top-level keys of conf/train.yaml, which explains them."""
 
-    runs: str
-    name: str
     run: str
-    overrides: list[str]
-    paths: dict[str, Any]
     method: dict[str, Any]
-    flow: dict[str, Any]
     memory: dict[str, Any]
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
     callbacks: dict[str, Any]
-    weights: str
     data: dict[str, Any]
     inference: dict[str, Any]
     trainer: dict[str, Any]
