@@ -15,7 +15,7 @@ from vosbench.methods.mamp.encoder import STRIDE, Encoder, from_released
 from vosbench.ops.affinity import local_readout
 from vosbench.ops.align import gather_positions, resize, sample_centres, upsample_centres
 from vosbench.ops.colour import rgb_to_lab
-from vosbench.ops.offset import coarse_offsets, offset_readout
+from vosbench.ops.offset import NEAR, coarse_offsets, offset_readout
 from vosbench.types import Clip, Context, Padding
 
 Key = Float[Tensor, "1 c h w"]
@@ -113,7 +113,7 @@ class MAMP(Method[Features, Memory]):
         keys = [entry.value.features.key for entry in context.references]
         masks = [entry.value.masks for entry in context.references]
         gaps = [context.index - entry.index for entry in context.references]
-        if self.matching == "mast":
+        if self.matching == "mast" and max(gaps) > NEAR:  # otherwise windows are where they always are
             offsets = [
                 coarse_offsets(query.key, key, gap, self.radius, self.scale)
                 for key, gap in zip(keys, gaps, strict=True)
