@@ -18,7 +18,7 @@ from vosbench.checkpoint import Checkpoint
 from vosbench.evaluation import records
 from vosbench.evaluation.scoring import evaluate_folder
 from vosbench.predictions import Prediction, PredictionFolder
-from vosbench.tasks.evaluate import input_hashes, is_restricted, show
+from vosbench.tasks.evaluate import input_hashes, is_restricted, publish, show
 from vosbench.tasks.predict import Predictor
 from vosbench.videos import Dataset
 
@@ -65,11 +65,7 @@ def run(options: Options) -> None:
         device=options.device,
         precision=options.precision,
     )
-    while others := predictor.predict(dataset.videos, folder, overwrite=options.overwrite):
-        log.info("waiting for %s", ", ".join(f"{name} ({folder.claim(name).holder()})" for name in others))
-        while any(folder.claim(name).held() for name in others):
-            time.sleep(1)
-    predictions = [prediction for video in dataset.videos if (prediction := folder.read(video.name)) is not None]
+    predictions = _predict_all(predictor, dataset, folder, overwrite=options.overwrite)
     path = records.path_of(Path(options.run), dataset.name, dataset.split, protocol)
     hashes = {
         **input_hashes(dataset, folder.root),
@@ -100,10 +96,18 @@ def run(options: Options) -> None:
         speed=speed(predictions, predictor),
         provenance=records.provenance(options.overrides, options.seed, hashes),
     )
-    records.write_tables(scores, dataset.split, path.with_suffix(""))
-    records.write(record, scores.frames, path)
-    show(record)
-    log.info("wrote %s", path)
+    publish(record, scores, path)
+
+
+def _predict_all(
+    predictor: Predictor, dataset: Dataset, folder: PredictionFolder, *, overwrite: bool
+) -> list[Prediction]:
+    """Records of all videos, once this process and any others that work on them are done."""
+    while others := predictor.predict(dataset.videos, folder, overwrite=overwrite):
+        log.info("waiting for %s", ", ".join(f"{name} ({folder.claim(name).holder()})" for name in others))
+        while any(folder.claim(name).held() for name in others):
+            time.sleep(1)
+    return [prediction for video in dataset.videos if (prediction := folder.read(video.name)) is not None]
 
 
 def speed(predictions: Sequence[Prediction], predictor: Predictor) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 import vosbench
 from vosbench.evaluation import records
-from vosbench.evaluation.scoring import evaluate_folder, hash_annotations, hash_predictions
+from vosbench.evaluation.scoring import Scores, evaluate_folder, hash_annotations, hash_predictions
 from vosbench.videos import Dataset
 
 log = logging.getLogger(__name__)
@@ -61,10 +61,7 @@ def run(options: Options) -> None:
         objects=scores.objects,
         provenance=records.provenance(options.overrides, None, hashes),
     )
-    records.write_tables(scores, dataset.split, path.with_suffix(""))
-    records.write(record, scores.frames, path)
-    show(record)
-    log.info("wrote %s", path)
+    publish(record, scores, path)
 
 
 def input_hashes(dataset: Dataset, predictions: Path) -> dict[str, str]:
@@ -79,6 +76,14 @@ def input_hashes(dataset: Dataset, predictions: Path) -> dict[str, str]:
 def is_restricted(dataset: Mapping[str, Any]) -> bool:
     """Whether a data set's settings leave videos or frames out: predictions of the whole set are then no mistake."""
     return any(dataset.get(key) for key in ("sequences", "exclude", "max_frames"))
+
+
+def publish(record: records.Record, scores: Scores, path: Path) -> None:
+    """Writes the record at `path`, its CSV tables in the folder of the same name, and prints its scores."""
+    records.write_tables(scores, record.split, path.with_suffix(""))
+    records.write(record, scores.frames, path)
+    show(record)
+    log.info("wrote %s", path)
 
 
 def show(record: records.Record) -> None:
