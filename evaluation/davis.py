@@ -45,14 +45,14 @@ def score(pairs: Iterable[tuple[LabelMap, LabelMap]], sequence: str = "the seque
         raise ValueError(f"{sequence}: predicted ids {sorted(strangers)} above its {count} object(s): renumber them")
     table = np.array(values, np.float64)
     frames = np.arange(1, len(table) + 1)
-    return {id_: Curves(frames, table[:, id_ - 1, 0], table[:, id_ - 1, 1]) for id_ in range(1, count + 1)}
+    return {id_: Curves(frames, {"J": table[:, id_ - 1, 0], "F": table[:, id_ - 1, 1]}) for id_ in range(1, count + 1)}
 
 
 def summarise(curves: Curves) -> dict[str, float]:
     """Mean, recall and decay of J and F of one object, as fractions."""
     return {
         f"{name}-{statistic.__name__.capitalize()}": statistic(values)
-        for name, values in (("J", curves.J), ("F", curves.F))
+        for name, values in curves.measures.items()
         for statistic in (mean, recall, decay)
     }
 

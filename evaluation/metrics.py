@@ -16,14 +16,14 @@ Mask = Bool[np.ndarray, "h w"]
 
 
 class Curves(NamedTuple):
-    """One object over time: J and F, in [0, 1], of its scored frames.
+    """One object over time.
 
-    `frames` are the positions of these frames among the annotated frames of the sequence (0 = the first).
+    frames    positions of its scored frames among the annotated frames of the sequence (0 = the first)
+    measures  one value a scored frame under each name: J and F, in [0, 1], or what else a protocol counts
     """
 
     frames: Int64[np.ndarray, " t"]
-    J: Float64[np.ndarray, " t"]
-    F: Float64[np.ndarray, " t"]
+    measures: dict[str, Float64[np.ndarray, " t"]]
 
 
 def tolerance(height: int, width: int) -> int:

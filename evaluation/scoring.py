@@ -251,6 +251,6 @@ def _collect(results: list[_Sequence], rules: ScoringProtocol) -> Scores:
         for id_, curves in result.curves.items():
             key = f"{result.name}_{id_}"
             objects[key] = rules.summarise(curves)
-            frames[f"{key}/J"], frames[f"{key}/F"] = curves.J, curves.F
+            frames |= {f"{key}/{measure}": values for measure, values in curves.measures.items()}
             stems[key] = [result.stems[position] for position in curves.frames]
     return Scores(rules.aggregate(objects), objects, frames, stems)

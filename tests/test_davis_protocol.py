@@ -22,7 +22,7 @@ def labels(*ids: int) -> LabelMap:
 
 
 def curves(j: list[float]) -> Curves:
-    return Curves(np.arange(1, len(j) + 1), np.array(j), np.zeros(len(j)))
+    return Curves(np.arange(1, len(j) + 1), {"J": np.array(j), "F": np.zeros(len(j))})
 
 
 def test_first_and_last_frames_are_not_scored() -> None:
@@ -30,8 +30,8 @@ def test_first_and_last_frames_are_not_scored() -> None:
     right = (labels(1), labels(1))
     scored = davis.score([wrong, right, right, wrong], "a")
     assert list(scored) == [1]
-    np.testing.assert_array_equal(scored[1].J, [1.0, 1.0])
-    np.testing.assert_array_equal(scored[1].F, [1.0, 1.0])
+    np.testing.assert_array_equal(scored[1].measures["J"], [1.0, 1.0])
+    np.testing.assert_array_equal(scored[1].measures["F"], [1.0, 1.0])
     np.testing.assert_array_equal(scored[1].frames, [1, 2])
 
 
@@ -42,22 +42,22 @@ def test_objects_are_those_of_the_first_annotation() -> None:
 
 def test_a_gap_in_the_ids_is_an_empty_object() -> None:
     scored = davis.score([(labels(1, 3), labels(1, 3)), (labels(1, 3), labels(2, 3)), (labels(1, 3), labels(1, 3))])
-    assert {id_: float(curve.J[0]) for id_, curve in scored.items()} == {1: 0.0, 2: 0.0, 3: 1.0}
+    assert {id_: float(curve.measures["J"][0]) for id_, curve in scored.items()} == {1: 0.0, 2: 0.0, 3: 1.0}
     scored = davis.score([(labels(1, 3), labels(1, 3))] * 3)
-    assert scored[2].J[0] == 1.0
+    assert scored[2].measures["J"][0] == 1.0
 
 
 def test_void_is_background_and_predictions_there_are_wrong() -> None:
     truth = labels(1, 255)
     scored = davis.score([(truth, labels(1)), (truth, labels(1, 1)), (truth, labels(1))])
     assert list(scored) == [1]
-    assert scored[1].J[0] == 0.5
+    assert scored[1].measures["J"][0] == 0.5
 
 
 def test_an_object_missing_in_the_prediction_scores_zero() -> None:
     truth = labels(1, 2)
     scored = davis.score([(truth, labels(1))] * 3)
-    assert (scored[1].J[0], scored[2].J[0], scored[2].F[0]) == (1.0, 0.0, 0.0)
+    assert (scored[1].measures["J"][0], scored[2].measures["J"][0], scored[2].measures["F"][0]) == (1.0, 0.0, 0.0)
 
 
 def test_ids_above_the_number_of_objects_are_named_once() -> None:

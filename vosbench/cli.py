@@ -17,12 +17,14 @@ from vosbench.errors import UsageError, reported, unknown
 
 VERBS = {
     "demo": "the whole story on the embedded data set, on a CPU, in minutes",
+    "check": "say all that is wrong with a data set folder, at once",
     "prepare": "write a resized copy of a data set, or the embedded one, to disk",
     "train": "train one method; the same command resumes",
     "predict": "label maps for a data set, or for any video and a first mask",
     "evaluate": "score any folder of label maps under a named protocol",
     "benchmark": "predict, evaluate, and measure speed and memory",
     "leaderboard": "tables and a report from the result records of finished runs",
+    "pack": "a validated submission: a zip of label maps, or COCO RLE",
     "export": "a checkpoint's weights as one small file with a model card",
 }
 

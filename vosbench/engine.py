@@ -73,7 +73,7 @@ class Engine(L.LightningModule):
         maps = enumerate(propagate(propagator, video))
         pairs = ((annotation, labels) for i, labels in maps if (annotation := video.annotation(i)) is not None)
         curves = davis.score(pairs, video.name).values()
-        j, f = (torch.tensor([getattr(curve, name).mean() for curve in curves]).mean() for name in ("J", "F"))
+        j, f = (torch.tensor([curve.measures[name].mean() for curve in curves]).mean() for name in ("J", "F"))
         means = {"val/J": j, "val/F": f, "val/J&F": (j + f) / 2}
         self.log_dict(means, sync_dist=True, batch_size=len(curves), prog_bar=True)
 

@@ -1,4 +1,4 @@
-"""What a user did wrong, in one line: which exceptions that is, what the line says, and the exit status."""
+"""What a user did wrong, in one line or one line a problem: which exceptions that is, and the exit status."""
 
 import difflib
 import errno
@@ -7,11 +7,19 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object
+
+
+class Problems(ValueError):
+    """Everything that is wrong with some files, found in one go: `head` says with which, `found` lists it."""
+
+    def __init__(self, head: str, found: Sequence[str]) -> None:
+        super().__init__(f"{head}: " + "; ".join(found))
+        self.head, self.found = head, list(found)
 
 
 class UsageError(Exception):
@@ -28,7 +36,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def reported(where: str = "") -> Iterator[None]:
-    """Ends the process with one line on stderr for what a user can mend.
+    """Ends the process with one line on stderr for what a user can mend (and one more for each of several Problems).
 
     Status 2: wrong command line or configuration. 1: bad input, or a full disk (`where` is the folder to name when the
     system names no file). 130: an interrupt. All else, and everything under HYDRA_FULL_ERROR=1, passes as it is.
@@ -59,6 +67,8 @@ def _judge(error: BaseException, where: str) -> tuple[int, str | None]:
             )
         case OSError() if error.filename:
             return 1, f"error: {error.filename}: {error.strerror}"
+        case Problems():
+            return 1, "\n  - ".join([f"error: {one_line(error.head)}", *map(one_line, error.found)])
         case ValueError():
             return 1, f"error: {one_line(error)}"
     return 1, None

@@ -4,8 +4,8 @@ Nothing here imports torch, so that scoring workers start in a fraction of a sec
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
@@ -22,11 +22,14 @@ LabelMap = UInt8[np.ndarray, "h w"]
 class Video(ABC):
     """One video: RGB frames by index, and the label maps known for them.
 
-    `frame_names` are the stems under which label maps are saved ("00000", "00001", …), in time order.
+    `frame_names` are the stems under which label maps are saved ("00000", "00001", …), in time order. `listed`: only
+    these are asked for, saved and scored; None: all. `seen`: by object id, whether its category is one of training.
     """
 
     name: str
     frame_names: tuple[str, ...]
+    listed: frozenset[str] | None = None
+    seen: Mapping[int, bool] = {}
 
     @abstractmethod
     def frame(self, index: int) -> Image:
@@ -92,6 +95,8 @@ class FolderVideo(Video):
     binary: bool = False
     late_objects: bool = False
     any_size: bool = False
+    listed: frozenset[str] | None = None
+    seen: Mapping[int, bool] = field(default_factory=dict)
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:  # type: ignore[override]
