@@ -1,26 +1,24 @@
 """Protocol `davis`: the official semi-supervised score of DAVIS-2016 and DAVIS-2017.
 
 Every frame with an annotation counts, except a sequence's first and last. Objects are 1 … the largest id of the first
-annotation. A protocol is a module with these three functions: `score` one sequence, `summarise` one object, `aggregate`
-all objects.
+annotation.
 """
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
-from vosbench.evaluation.metrics import Curves, jaccard_and_f
-from vosbench.videos import LabelMap
+from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f
+from vosbench.images import VOID
 
-VOID = 255
 MEASURES = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 
 
-def score(pairs: Iterable[tuple[LabelMap, LabelMap]], sequence: str = "the sequence") -> dict[int, Curves]:
+def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
     """J and F over time of each object of one sequence.
 
-    pairs: (annotation, prediction) label maps of all annotated frames in time order; read once, two held at a time.
+    pairs: annotation and predicted label map of all annotated frames in time order; read once, two held at a time.
     Void (255) in an annotation is background. Objects missing in a prediction are empty there. A gap in the ids is an
     empty object. Raises ValueError naming the sequence when fewer than three frames come (none would be left to score),
     when the first annotation is empty, when sizes differ, and when predictions hold ids above the number of objects.
@@ -28,24 +26,29 @@ def score(pairs: Iterable[tuple[LabelMap, LabelMap]], sequence: str = "the seque
     values: list[list[tuple[float, float]]] = []
     strangers: set[int] = set()
     count = position = 0
-    held: tuple[LabelMap, LabelMap] | None = None
-    for position, pair in enumerate(pairs, 1):
-        if pair[0].shape != pair[1].shape:
-            raise ValueError(f"{sequence}: a prediction is {pair[1].shape}, its annotation {pair[0].shape}")
+    held: tuple[Objects, Objects] | None = None
+    for position, (annotation, labels) in enumerate(pairs, 1):
+        check_sizes(annotation, labels, sequence)
         if position == 1:
-            count = _count_objects(pair[0], sequence)
+            count = count_objects(annotation, sequence)
             continue
         if held is not None:  # it is not the last one
-            values.append(_score_frame(*held, count))
-            strangers |= _ids_above(held[1], count)
-        held = pair
+            values.append([jaccard_and_f(held[0][id_], held[1][id_]) for id_ in range(1, count + 1)])
+            strangers |= {id_ for id_ in held[1].ids if id_ > count}
+        held = annotation, Objects.of(labels)
     if not values:
         raise ValueError(f"{sequence}: {position} annotated frame(s), and first and last are not scored: leave it out")
     if strangers:
-        raise ValueError(f"{sequence}: predicted ids {sorted(strangers)} above its {count} object(s): renumber them")
+        void = " (255 is void, which only annotations have)" if VOID in strangers else ""
+        ids = f"{sequence}: predicted ids {sorted(strangers)} above its {count} object(s)"
+        raise ValueError(f"{ids}{void}: renumber them")
     table = np.array(values, np.float64)
-    frames = np.arange(1, len(table) + 1)
-    return {id_: Curves(frames, {"J": table[:, id_ - 1, 0], "F": table[:, id_ - 1, 1]}) for id_ in range(1, count + 1)}
+    return curves(np.arange(1, len(table) + 1), table)
+
+
+def curves(frames: Int64[np.ndarray, " t"], table: Float64[np.ndarray, "t n 2"]) -> dict[int, Curves]:
+    """Curves of objects 1 … n from their (J, F) in each frame."""
+    return {i + 1: Curves(frames, {"J": table[:, i, 0], "F": table[:, i, 1]}) for i in range(table.shape[1])}
 
 
 def summarise(curves: Curves) -> dict[str, float]:
@@ -81,16 +84,9 @@ def decay(values: Float64[np.ndarray, " t"]) -> float:
     return float(values[: edges[1] + 1].mean() - values[edges[3] :].mean())
 
 
-def _count_objects(annotation: LabelMap, sequence: str) -> int:
-    count = int(np.where(annotation == VOID, 0, annotation).max())
+def count_objects(annotation: Objects, sequence: str) -> int:
+    """The largest id of a first annotation, void left out. Raises ValueError when it shows no object."""
+    count = max(annotation.ids - {VOID}, default=0)
     if not count:
         raise ValueError(f"{sequence}: its first annotation shows no object; leave this sequence out of the split")
     return count
-
-
-def _score_frame(annotation: LabelMap, prediction: LabelMap, count: int) -> list[tuple[float, float]]:
-    return [jaccard_and_f(annotation == id_, prediction == id_) for id_ in range(1, count + 1)]
-
-
-def _ids_above(prediction: LabelMap, count: int) -> set[int]:
-    return set(np.unique(prediction[prediction > count]).tolist())

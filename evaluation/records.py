@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Shaped
 
 import vosbench
 from vosbench.evaluation.scoring import Scores
 
 SCHEMA = 1
 PACKAGES = ("torch", "torchvision", "lightning", "numpy", "opencv-python-headless", "pillow")
-Frames = Mapping[str, Float64[np.ndarray, " t"]]
+Frames = Mapping[str, Shaped[np.ndarray, " t"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def path_of(run: Path, dataset: str, split: str, protocol: str) -> Path:
 
 
 def write(record: Record, frames: Frames, path: Path) -> None:
-    """Writes the record, and beside it as `.frames.npz` the J and F over time (`<sequence>_<id>/J` and `/F`).
+    """Writes the record, and beside it as `.frames.npz` what is measured over time (Scores.frames).
 
     The record comes last and at once: where it is, all of it is.
     """
@@ -93,8 +93,8 @@ def frames_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.frames.npz")
 
 
-def read_frames(path: Path) -> dict[str, Float64[np.ndarray, " t"]]:
-    """J and F over time beside the record at `path`; empty when the file is not there."""
+def read_frames(path: Path) -> dict[str, Shaped[np.ndarray, " t"]]:
+    """What is measured over time beside the record at `path`; empty when the file is not there."""
     if not frames_path(path).is_file():
         return {}
     with np.load(frames_path(path)) as frames:
@@ -111,7 +111,9 @@ def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
     old = (read(path).provenance or {}).get("hashes", {})
     changed = [name for name, value in hashes.items() if old.get(name) != value]
     if changed:
-        raise ValueError(f"{', '.join(changed)} changed since {path} was written: overwrite=true redoes it")
+        raise ValueError(
+            f"{', '.join(changed)} changed since {path} was written: overwrite=true redoes it, name=<new name> keeps both"
+        )
     return True
 
 
@@ -134,16 +136,17 @@ def write_tables(scores: Scores, split: str, folder: Path) -> None:
     measures = list(scores.scores)
     overall = [f"{scores.scores[measure]:.3f}" for measure in measures]
     _write_csv(folder / f"global_results-{split}.csv", measures, [overall])
-    means = [measure for measure in next(iter(scores.objects.values())) if measure.endswith("-Mean")]
+    means = [name for name in next(iter(scores.objects.values())) if not name.endswith(("-Recall", "-Decay"))]
     rows = [[name, *(f"{values[measure]:.3f}" for measure in means)] for name, values in scores.objects.items()]
     _write_csv(folder / f"per-sequence_results-{split}.csv", ["Sequence", *means], rows)
-    _write_csv(folder / f"per-frame_results-{split}.csv", ["Sequence", "Frame", "J", "F"], _frame_rows(scores))
+    over_time = list(dict.fromkeys(key.rpartition("/")[2] for key in scores.frames if not key.endswith("/frame")))
+    rows = [row for name in scores.stems for row in _frame_rows(scores, name, over_time)]
+    _write_csv(folder / f"per-frame_results-{split}.csv", ["Sequence", "Frame", *over_time], rows)
 
 
-def _frame_rows(scores: Scores) -> Iterable[Sequence[object]]:
-    for name, stems in scores.stems.items():
-        for stem, j, f in zip(stems, scores.frames[f"{name}/J"], scores.frames[f"{name}/F"], strict=True):
-            yield name, stem, float(j), float(f)
+def _frame_rows(scores: Scores, name: str, measures: Sequence[str]) -> list[list[str]]:
+    values = [scores.frames[f"{name}/{measure}"].tolist() for measure in measures]
+    return [[name, stem, *map(str, row)] for stem, *row in zip(scores.stems[name], *values, strict=True)]
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

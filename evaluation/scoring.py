@@ -1,13 +1,13 @@
-"""Scores a folder of predicted label maps against a data set, sequence by sequence, in as many processes as wanted.
+"""Scores predicted label maps against a data set, sequence by sequence, in as many processes as wanted.
 
 Workers import neither torch nor pandas and hold two frames at a time.
 """
 
-import hashlib
 import importlib
 import logging
 import multiprocessing
-from collections.abc import Iterable, Iterator, Mapping
+import signal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -17,20 +17,25 @@ from typing import Protocol, cast
 
 import cv2
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Shaped
 
-from vosbench.evaluation.metrics import Curves
-from vosbench.images import read_label_map
-from vosbench.videos import Dataset, FolderVideo, LabelMap, Video
+from vosbench.errors import Problems
+from vosbench.evaluation.label_maps import LabelMaps, Source, some
+from vosbench.evaluation.metrics import Curves, Objects, Pair, ids_of
+from vosbench.images import VOID
+from vosbench.videos import Dataset, LabelMap, Video
 
-SHOWN = 30
+OBJECTS = 20  # no video set has more in a video: higher values are grey levels
 log = logging.getLogger(__name__)
 
 
 class ScoringProtocol(Protocol):
-    """What a module of this folder offers to be named by `protocol=`; `davis.py` is the model."""
+    """What a module of this folder offers to be named by `protocol=`; `davis.py` is the model.
 
-    def score(self, pairs: Iterable[tuple[LabelMap, LabelMap]], sequence: str) -> dict[int, Curves]: ...
+    It may also say ANY_SIZE (it resizes predictions itself) and UNOFFICIAL (why its numbers are not the official ones).
+    """
+
+    def score(self, pairs: Iterable[Pair], sequence: str) -> dict[int, Curves]: ...
 
     def summarise(self, curves: Curves) -> dict[str, float]: ...
 
@@ -39,28 +44,43 @@ class ScoringProtocol(Protocol):
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one folder, as fractions.
+    """The scores of one set of label maps, as fractions.
 
-    scores   of the whole set; objects: by "<sequence>_<id>"
-    frames   J and F over time under "<sequence>_<id>/J" and "/F"
-    stems    by object, the names of the frames that these arrays hold
+    scores   of the whole data set, the one that ranks first; objects: by "<sequence>_<id>"
+    frames   over time under "<sequence>_<id>/J" and "/F", or what else the protocol measures; and under "/frame" the
+             positions of these frames among the annotated frames of the sequence
+    stems    by object, the names of these frames
     """
 
     scores: dict[str, float]
     objects: dict[str, dict[str, float]]
-    frames: dict[str, Float64[np.ndarray, " t"]]
+    frames: dict[str, Shaped[np.ndarray, " t"]]
     stems: dict[str, list[str]]
 
 
 @dataclass
 class _Sequence:
-    """What a worker returns: curves by object id, names of the annotated frames, and everything that is wrong."""
+    """What a worker returns: curves by object id, names of the annotated frames, and everything that is wrong.
+
+    `faults`: (frame, what is wrong with it); the frame is "" where it is the sequence.
+    """
 
     name: str
     curves: dict[int, Curves] = field(default_factory=dict)
     stems: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
     made_binary: bool = False
+
+    def problems(self) -> list[str]:
+        """One sentence for each kind of fault; frames that have the same one are gathered."""
+        kinds: dict[str, list[tuple[str, str]]] = {}
+        for frame, fault in self.faults:
+            kinds.setdefault(fault.replace(frame, "*") if frame else fault, []).append((frame, fault))
+        gathered = ((kind, [frame for frame, _ in found], found[0][1]) for kind, found in kinds.items())
+        return [
+            f"{self.name}: {fault if len(frames) == 1 else f'{kind} ({len(frames)} frames: {some(frames)})'}"
+            for kind, frames, fault in gathered
+        ]
 
 
 def protocol_named(name: str) -> ScoringProtocol:
@@ -78,80 +98,61 @@ def _is_protocol(stem: str) -> bool:
     return all(hasattr(module, function) for function in ("score", "summarise", "aggregate"))
 
 
-def evaluate_folder(
-    dataset: Dataset, predictions: Path, protocol: str | None = None, workers: int = 2, *, ignore_extra: bool = False
+def evaluate(
+    dataset: Dataset, source: Source, protocol: str | None = None, workers: int = 2, *, ignore_extra: bool = False
 ) -> Scores:
-    """Scores `<predictions>/<sequence>/<frame>.png` for every annotated frame of the data set.
+    """Scores the label maps of every annotated frame of the data set.
 
     protocol      name of a protocol; None: the data set's own
     workers       processes; 0 scores in this one
     ignore_extra  predictions of sequences and frames that the data set does not have are no error (it was restricted)
 
-    Raises one ValueError that lists everything wrong with all sequences: missing or extra folders and frames, masks
-    that are unreadable, RGB or of another size than the annotation, and ids that cannot be.
-    RuntimeError when a worker dies.
+    Raises Problems that list everything wrong with all sequences: missing or extra sequences and frames, masks that are
+    unreadable, RGB or of another size than the annotation, and ids that cannot be. RuntimeError when a worker dies.
     """
     name = protocol or dataset.protocol
     rules = protocol_named(name)
-    if not predictions.is_dir():
-        raise ValueError(
-            f"predictions folder {predictions} does not exist: give the folder that holds <sequence>/*.png"
-        )
-    problems = [] if ignore_extra else _extra_folders(dataset.videos, predictions)
-    results = {result.name: result for result in _scored(dataset.videos, predictions, name, workers, ignore_extra)}
-    ordered = [results[video.name] for video in dataset.videos]
-    problems += [problem for result in ordered for problem in result.problems]
+    videos = dataset.videos
+    maps = {video.name: found for video in videos if (found := source.sequence(video.name)) is not None}
+    problems = [] if ignore_extra else source.problems([video.name for video in videos])
+    if missing := [video.name for video in videos if video.name not in maps]:
+        problems.append(f"{len(missing)} sequence(s) without predictions: {some(missing)}")
+    jobs = [_Job(video, maps[video.name], name, ignore_extra) for video in videos if video.name in maps]
+    results = {result.name: result for result in _scored(jobs, workers)}
+    ordered = [results[video.name] for video in videos if video.name in maps]
+    problems += [problem for result in ordered for problem in result.problems()]
     if problems:
-        raise ValueError(_listing(problems, predictions))
+        raise Problems(f"{len(problems)} problem(s) with {source.path}; nothing was scored", problems)
     if any(result.made_binary for result in ordered):
         log.warning("%s has one object: any nonzero pixel of the predictions was read as object 1", dataset.name)
-    return _collect(ordered, rules)
+    scores = _collect(ordered, {video.name: video.seen for video in dataset.videos}, rules)
+    if all(np.all(values == 1) for name, values in scores.frames.items() if name.endswith(("/J", "/F"))):
+        log.warning("every J and every F is exactly 1: are these predictions the annotations themselves?")
+    return scores
 
 
-def hash_predictions(dataset: Dataset, predictions: Path) -> str:
-    """sha256 over name, size and content of every predicted PNG of the data set's sequences."""
-    videos = sorted(video.name for video in dataset.videos)
-    return _hash_files((f"{name}/{path.name}", path) for name in videos for path in sorted(_masks(predictions / name)))
+@dataclass(frozen=True)
+class _Job:
+    """One sequence to score."""
+
+    video: Video
+    maps: LabelMaps
+    protocol: str
+    ignore_extra: bool
 
 
-def hash_annotations(dataset: Dataset) -> str:
-    """sha256 over the annotations of the data set's frames: their files, or their pixels when they are not in files."""
-    digest = hashlib.sha256()
-    for video in sorted(dataset.videos, key=lambda video: video.name):
-        digest.update(f"{video.name} {len(video.frame_names)}\n".encode())
-        if isinstance(video, FolderVideo):
-            kept = [stem for stem in video.frame_names if stem in video.annotations]
-            digest.update(_hash_files((stem, video.annotations[stem]) for stem in kept).encode())
-        else:
-            for index, stem in enumerate(video.frame_names):
-                if (annotation := video.annotation(index)) is not None:
-                    digest.update(f"{stem} {annotation.shape}\n".encode() + annotation.tobytes())
-    return digest.hexdigest()
-
-
-def _hash_files(files: Iterable[tuple[str, Path]]) -> str:
-    digest = hashlib.sha256()
-    for name, path in files:
-        content = path.read_bytes()
-        digest.update(f"{name} {len(content)} {hashlib.sha256(content).hexdigest()}\n".encode())
-    return digest.hexdigest()
-
-
-def _scored(
-    videos: Iterable[Video], predictions: Path, protocol: str, workers: int, ignore_extra: bool
-) -> Iterator[_Sequence]:
+def _scored(jobs: Sequence[_Job], workers: int) -> Iterator[_Sequence]:
     """Results as they come, the longest sequence first, under a progress bar."""
     from rich.progress import track
 
-    longest_first = sorted(videos, key=lambda video: -len(video.frame_names))
-    jobs = [(video, predictions / video.name, protocol, ignore_extra) for video in longest_first]
+    longest_first = sorted(jobs, key=lambda job: -len(job.video.frame_names))
     if workers == 0:
         with _one_thread():
-            yield from track((_score_video(*job) for job in jobs), "scoring", total=len(jobs))
+            yield from track(map(_score_video, longest_first), "scoring", total=len(jobs))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        futures = [pool.submit(_score_video, *job) for job in jobs]
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start_worker) as pool:
+        futures = [pool.submit(_score_video, job) for job in longest_first]
         try:
             for future in track(as_completed(futures), "scoring", total=len(jobs)):
                 yield future.result()
@@ -161,9 +162,14 @@ def _scored(
             pool.shutdown(cancel_futures=True)
 
 
+def _start_worker() -> None:
+    """One OpenCV thread a process: masks are small. An interrupt is for the process that waits for this one."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Masks are small: OpenCV's threads cost more than they bring."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -172,85 +178,69 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def _score_video(video: Video, folder: Path, protocol: str, ignore_extra: bool) -> _Sequence:
+def _score_video(job: _Job) -> _Sequence:
     """One sequence, in a worker. Problems are collected, never raised, so that all can be shown at once."""
-    result = _Sequence(video.name)
-    if not folder.is_dir():
-        result.problems.append(f"{video.name}: no folder {folder}")
-        return result
-    masks = {path.stem: path for path in _masks(folder)}
-    if extra := sorted(set(masks) - set(video.frame_names)) if not ignore_extra else []:
-        result.problems.append(f"{video.name}: {len(extra)} frame(s) that the video does not have: {_some(extra)}")
+    video, maps, result = job.video, job.maps, _Sequence(job.video.name)
+    result.faults += [("", problem) for problem in maps.problems]
+    if extra := sorted(set(maps.names) - set(video.frame_names)) if not job.ignore_extra else []:
+        result.faults.append(("", f"{len(extra)} frame(s) that the video does not have: {some(extra)}"))
+    rules = protocol_named(job.protocol)
     try:
-        result.curves = protocol_named(protocol).score(_pairs(video, masks, result), video.name)
+        any_size = getattr(rules, "ANY_SIZE", False)
+        result.curves = rules.score(_pairs(video, maps, any_size, result), video.name)
     except ValueError as error:
-        result.problems.append(str(error))
-    if missing := [stem for stem in result.stems if stem not in masks]:
-        result.problems.append(f"{video.name}: {len(missing)} annotated frame(s) without prediction: {_some(missing)}")
+        result.faults.append(("", str(error).removeprefix(f"{video.name}: ")))
+    if missing := [stem for stem in result.stems if stem not in maps.names]:
+        result.faults.append(("", f"{len(missing)} annotated frame(s) without prediction: {some(missing)}"))
     return result
 
 
-def _pairs(video: Video, masks: dict[str, Path], result: _Sequence) -> Iterator[tuple[LabelMap, LabelMap]]:
-    """Label maps of each annotated frame. What cannot be used is noted and empty, so that checking goes on."""
+def _pairs(video: Video, maps: LabelMaps, any_size: bool, result: _Sequence) -> Iterator[Pair]:
+    """Annotation and prediction of each annotated frame. What cannot be used is noted and empty: checking goes on."""
     for index, stem in enumerate(video.frame_names):
         try:
-            annotation = video.annotation(index)
+            annotation = video.annotation(index) if video.listed is None or stem in video.listed else None
         except ValueError as error:
-            result.problems.append(f"{video.name}: {error}")
+            result.faults.append((stem, str(error)))
             continue
         if annotation is None:
             continue
         result.stems.append(stem)
-        prediction = _prediction(masks[stem], annotation, video, result) if stem in masks else None
-        yield annotation, np.zeros_like(annotation) if prediction is None else prediction
+        prediction = _prediction(video, maps, stem, result) if stem in maps.names else None
+        if prediction is not None and prediction.shape != annotation.shape and not any_size:
+            found, wanted = ("×".join(map(str, labels.shape)) for labels in (prediction, annotation))
+            result.faults.append((stem, f"{stem} is {found} (rows×columns), its annotation {wanted}: never resized"))
+            prediction = None
+        yield Objects.of(annotation), np.zeros_like(annotation) if prediction is None else prediction
 
 
-def _prediction(path: Path, annotation: LabelMap, video: Video, result: _Sequence) -> LabelMap | None:
+def _prediction(video: Video, maps: LabelMaps, stem: str, result: _Sequence) -> LabelMap | None:
     try:
-        prediction = read_label_map(path)
+        prediction = maps.read(stem)
+        return _binary(prediction, stem, result) if getattr(video, "binary", False) else prediction
     except ValueError as error:
-        result.problems.append(f"{video.name}: {error}")
+        result.faults.append((stem, str(error)))
         return None
-    if prediction.shape != annotation.shape:
-        found, wanted = ("×".join(map(str, labels.shape)) for labels in (prediction, annotation))
-        result.problems.append(
-            f"{video.name}: {path} is {found} (rows×columns), its annotation {wanted}: never resized"
-        )
-        return None
-    if getattr(video, "binary", False):
-        result.made_binary |= bool(prediction.max() > 1)
-        prediction = (prediction > 0).astype(np.uint8)
-    return prediction
 
 
-def _masks(folder: Path) -> list[Path]:
-    return list(folder.glob("[!.]*.png"))
+def _binary(prediction: LabelMap, stem: str, result: _Sequence) -> LabelMap:
+    """Any nonzero pixel as object 1. Raises ValueError for grey levels, which would count as object too."""
+    ids = ids_of(prediction)
+    if len(ids) > 1 and any(OBJECTS < id_ < VOID for id_ in ids):
+        raise ValueError(f"{stem} has {len(ids)} grey levels, as an antialiased or soft mask has: threshold it")
+    result.made_binary |= max(ids, default=0) > 1
+    return (prediction > 0).view(np.uint8)
 
 
-def _extra_folders(videos: Iterable[Video], predictions: Path) -> list[str]:
-    known = {video.name for video in videos}
-    folders = sorted(path for path in predictions.glob("[!.]*") if path.is_dir() and path.name not in known)
-    return [f"{path.name}: a sequence that the data set does not have" for path in folders if _masks(path)]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-
-
-def _listing(problems: list[str], predictions: Path) -> str:
-    head = f"{len(problems)} problem(s) with the predictions in {predictions}; nothing was scored, correct these first:"
-    rest = [f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-    return f"{head}\n  " + ";\n  ".join([*problems[:SHOWN], *rest])
-
-
-def _collect(results: list[_Sequence], rules: ScoringProtocol) -> Scores:
-    objects: dict[str, dict[str, float]] = {}
-    frames: dict[str, Float64[np.ndarray, " t"]] = {}
-    stems: dict[str, list[str]] = {}
+def _collect(results: Iterable[_Sequence], seen: Mapping[str, Mapping[int, bool]], rules: ScoringProtocol) -> Scores:
+    scores = Scores({}, {}, {}, {})
     for result in results:
         for id_, curves in result.curves.items():
             key = f"{result.name}_{id_}"
-            objects[key] = rules.summarise(curves)
-            frames |= {f"{key}/{measure}": values for measure, values in curves.measures.items()}
-            stems[key] = [result.stems[position] for position in curves.frames]
-    return Scores(rules.aggregate(objects), objects, frames, stems)
+            known = {"seen": float(seen[result.name][id_])} if id_ in seen[result.name] else {}
+            scores.objects[key] = {**rules.summarise(curves), **known}
+            scores.frames.update({f"{key}/{measure}": values for measure, values in curves.measures.items()})
+            scores.frames[f"{key}/frame"] = curves.frames
+            scores.stems[key] = [result.stems[position] for position in curves.frames]
+    scores.scores.update(rules.aggregate(scores.objects))
+    return scores

@@ -1,13 +1,13 @@
 """Protocol `davis`: which frames and objects count, and how they are averaged."""
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
 
 from vosbench.evaluation import davis
-from vosbench.evaluation.metrics import Curves
+from vosbench.evaluation.metrics import Curves, Objects
 from vosbench.videos import LabelMap
 
 SIZE = (40, 60)
@@ -21,6 +21,10 @@ def labels(*ids: int) -> LabelMap:
     return canvas
 
 
+def score(pairs: Iterable[tuple[LabelMap, LabelMap]], sequence: str = "swan") -> dict[int, Curves]:
+    return davis.score(((Objects.of(annotation), prediction) for annotation, prediction in pairs), sequence)
+
+
 def curves(j: list[float]) -> Curves:
     return Curves(np.arange(1, len(j) + 1), {"J": np.array(j), "F": np.zeros(len(j))})
 
@@ -28,7 +32,7 @@ def curves(j: list[float]) -> Curves:
 def test_first_and_last_frames_are_not_scored() -> None:
     wrong = (labels(1), labels(0))
     right = (labels(1), labels(1))
-    scored = davis.score([wrong, right, right, wrong], "a")
+    scored = score([wrong, right, right, wrong], "a")
     assert list(scored) == [1]
     np.testing.assert_array_equal(scored[1].measures["J"], [1.0, 1.0])
     np.testing.assert_array_equal(scored[1].measures["F"], [1.0, 1.0])
@@ -37,50 +41,50 @@ def test_first_and_last_frames_are_not_scored() -> None:
 
 def test_objects_are_those_of_the_first_annotation() -> None:
     first, later = (labels(1), labels(1)), (labels(1, 2), labels(1))
-    assert list(davis.score([first, later, later])) == [1]
+    assert list(score([first, later, later])) == [1]
 
 
 def test_a_gap_in_the_ids_is_an_empty_object() -> None:
-    scored = davis.score([(labels(1, 3), labels(1, 3)), (labels(1, 3), labels(2, 3)), (labels(1, 3), labels(1, 3))])
+    scored = score([(labels(1, 3), labels(1, 3)), (labels(1, 3), labels(2, 3)), (labels(1, 3), labels(1, 3))])
     assert {id_: float(curve.measures["J"][0]) for id_, curve in scored.items()} == {1: 0.0, 2: 0.0, 3: 1.0}
-    scored = davis.score([(labels(1, 3), labels(1, 3))] * 3)
+    scored = score([(labels(1, 3), labels(1, 3))] * 3)
     assert scored[2].measures["J"][0] == 1.0
 
 
 def test_void_is_background_and_predictions_there_are_wrong() -> None:
     truth = labels(1, 255)
-    scored = davis.score([(truth, labels(1)), (truth, labels(1, 1)), (truth, labels(1))])
+    scored = score([(truth, labels(1)), (truth, labels(1, 1)), (truth, labels(1))])
     assert list(scored) == [1]
     assert scored[1].measures["J"][0] == 0.5
 
 
 def test_an_object_missing_in_the_prediction_scores_zero() -> None:
     truth = labels(1, 2)
-    scored = davis.score([(truth, labels(1))] * 3)
+    scored = score([(truth, labels(1))] * 3)
     assert (scored[1].measures["J"][0], scored[2].measures["J"][0], scored[2].measures["F"][0]) == (1.0, 0.0, 0.0)
 
 
 def test_ids_above_the_number_of_objects_are_named_once() -> None:
     pairs = [(labels(1), labels(1)), (labels(1), labels(1, 4)), (labels(1), labels(255)), (labels(1), labels(9))]
     with pytest.raises(ValueError, match=r"^swan: predicted ids \[4, 255\] above its 1 object"):  # 9: in the last frame
-        davis.score(pairs, "swan")
+        score(pairs, "swan")
 
 
 @pytest.mark.parametrize("length", [0, 1, 2])
 def test_too_short(length: int) -> None:
     with pytest.raises(ValueError, match=rf"^swan: {length} annotated frame"):
-        davis.score([(labels(1), labels(1))] * length, "swan")
+        score([(labels(1), labels(1))] * length, "swan")
 
 
 def test_no_object_in_the_first_annotation() -> None:
     with pytest.raises(ValueError, match=r"^swan: its first annotation shows no object"):
-        davis.score([(labels(255), labels(1)), (labels(1), labels(1)), (labels(1), labels(1))], "swan")
+        score([(labels(255), labels(1)), (labels(1), labels(1)), (labels(1), labels(1))], "swan")
 
 
 def test_sizes_are_never_adapted() -> None:
     pair = (labels(1), labels(1))
     with pytest.raises(ValueError, match=r"^swan: a prediction is \(20, 60\)"):
-        davis.score(iter([pair, (labels(1), labels(1)[::2]), pair]), "swan")
+        score(iter([pair, (labels(1), labels(1)[::2]), pair]), "swan")
 
 
 def test_frames_are_read_one_after_the_other() -> None:
@@ -94,7 +98,7 @@ def test_frames_are_read_one_after_the_other() -> None:
             given.append(weakref.ref(prediction))
             yield labels(1), prediction
 
-    davis.score(stream())
+    score(stream())
     assert len(alive) == 50
     assert max(alive) <= 3
 

@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 
 from vosbench.datasets.davis import Davis
+from vosbench.errors import Problems
 from vosbench.evaluation import records
-from vosbench.evaluation.scoring import evaluate_folder, hash_annotations, hash_predictions, protocol_named
+from vosbench.evaluation.label_maps import PngFolder, hash_annotations, hash_predictions
+from vosbench.evaluation.scoring import Scores, protocol_named
+from vosbench.evaluation.scoring import evaluate as score
 from vosbench.images import read_label_map, write_label_map
 from vosbench.tasks import evaluate
 from vosbench.videos import Dataset, Video
@@ -55,6 +58,10 @@ def davis(root: Path, **settings: object) -> Dataset:
     return Davis(root, "val", 2017, **settings)  # type: ignore[arg-type]
 
 
+def score_folder(dataset: Dataset, masks: Path, **settings: object) -> Scores:
+    return score(dataset, PngFolder(masks), **settings)  # type: ignore[arg-type]
+
+
 def options(root: Path, run: Path, **changes: object) -> evaluate.Options:
     dataset = {"_target_": "vosbench.datasets.davis.Davis", "root": str(root), "split": "val", "year": 2017}
     default = evaluate.Options(
@@ -74,7 +81,7 @@ def options(root: Path, run: Path, **changes: object) -> evaluate.Options:
 
 
 def test_scores_by_hand(root: Path, masks: Path) -> None:
-    scores = evaluate_folder(davis(root), masks, workers=0)
+    scores = score_folder(davis(root), masks, workers=0)
     # The square of 20 columns moves 4 a frame; frames 1 to 3 are scored.
     np.testing.assert_allclose(scores.frames["moving_1/J"], [16 / 24, 12 / 28, 8 / 32])
     assert scores.stems["moving_1"] == ["00001", "00002", "00003"]
@@ -83,7 +90,7 @@ def test_scores_by_hand(root: Path, masks: Path) -> None:
 
 
 def test_processes_give_the_same(root: Path, masks: Path) -> None:
-    alone, together = (evaluate_folder(davis(root), masks, workers=workers) for workers in (0, 2))
+    alone, together = (score_folder(davis(root), masks, workers=workers) for workers in (0, 2))
     assert (alone.scores, alone.objects) == (together.scores, together.objects)
 
 
@@ -92,19 +99,23 @@ def test_every_mistake_is_listed_at_once(root: Path, masks: Path) -> None:
     (masks / "stranger").mkdir()
     write_label_map(masks / "stranger/00000.png", square(4))
     (masks / "notes").mkdir()  # holds no masks: no sequence
+    write_label_map(masks / "00000.png", square(4))
+    (moving / "mask.npy").touch()
     (moving / "00000.png").unlink()
     write_label_map(moving / "00009.png", square(4))
     write_label_map(moving / "00001.png", square(4)[::2])
     Image.new("RGB", (64, 48)).save(moving / "00002.png")
     (moving / "00004.png").write_bytes((moving / "00003.png").read_bytes()[:60])
     write_label_map(masks / "still/00002.png", square(4, id_=7))
-    with pytest.raises(ValueError, match=r"^7 problem") as error:
-        evaluate_folder(davis(root), masks, workers=0)
-    lines = str(error.value).splitlines()[1:]
+    with pytest.raises(Problems, match=r"^9 problem") as error:
+        score_folder(davis(root), masks, workers=0)
+    lines = error.value.found
     for expected in [
-        "stranger: a sequence that the data set does not have",
+        "1 sequence(s) that the data set does not have: stranger",
+        "1 image(s) outside of the sequences' folders: 00000.png",
+        "moving: 1 stray file(s), not <frame>.png: mask.npy",
         "moving: 1 frame(s) that the video does not have: 00009",
-        "00001.png is 24×64 (rows×columns), its annotation 48×64",
+        "00001 is 24×64 (rows×columns), its annotation 48×64",
         "00002.png has mode RGB",
         "cannot read mask",
         "moving: 1 annotated frame(s) without prediction: 00000",
@@ -118,23 +129,29 @@ def test_a_missing_sequence_and_a_long_list(root: Path, masks: Path) -> None:
     for index in range(40):
         (masks / f"extra{index:02}").mkdir()
         write_label_map(masks / f"extra{index:02}/00000.png", square(4))
-    with pytest.raises(ValueError, match=r"^41 problem.*\n") as error:
-        evaluate_folder(davis(root), masks, workers=0)
-    assert str(error.value).endswith("… and 11 more")
-    with pytest.raises(ValueError, match=r"still: no folder"):
-        evaluate_folder(davis(root), masks, workers=0, ignore_extra=True)
+    for index in range(3):
+        Image.new("RGB", (64, 48)).save(masks / f"moving/{index:05}.png")
+    with pytest.raises(Problems, match=r"^3 problem") as error:
+        score_folder(davis(root), masks, workers=0)
+    extra, missing, colours = error.value.found
+    assert extra.startswith("40 sequence(s) that the data set does not have: extra00, extra01, ")
+    assert missing == "1 sequence(s) without predictions: still"
+    assert "moving/*.png has mode RGB" in colours
+    assert colours.endswith("(3 frames: 00000, 00001, 00002)")
+    with pytest.raises(Problems, match=r"^2 problem"):
+        score_folder(davis(root), masks, workers=0, ignore_extra=True)
 
 
 def test_a_broken_annotation_is_a_problem_too(root: Path, masks: Path) -> None:
     path = root / "Annotations/480p/still/00002.png"
     path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"^1 problem(.|\n)*cannot read mask .*still/00002\.png"):
-        evaluate_folder(davis(root), masks, workers=0)
+        score_folder(davis(root), masks, workers=0)
 
 
 def test_a_missing_folder_and_an_unknown_protocol(root: Path, masks: Path) -> None:
     with pytest.raises(ValueError, match="nowhere does not exist"):
-        evaluate_folder(davis(root), masks / "nowhere")
+        score_folder(davis(root), masks / "nowhere")
     for name in ("coco", "metrics", "../davis"):
         with pytest.raises(ValueError, match=f"protocol={name} does not exist: choose from davis"):
             protocol_named(name)
@@ -143,20 +160,20 @@ def test_a_missing_folder_and_an_unknown_protocol(root: Path, masks: Path) -> No
 def test_binary_sets_take_any_nonzero_pixel_with_a_notice(
     root: Path, masks: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plain = evaluate_folder(davis(root, binary=True), masks, workers=0)
+    plain = score_folder(davis(root, binary=True), masks, workers=0)
     assert not caplog.messages
     for path in masks.glob("*/*.png"):
         labels = read_label_map(path) * 255
         labels[12, 4] = 0 if labels[12, 4] == 0 else 9
         write_label_map(path, labels)
-    assert evaluate_folder(davis(root, binary=True), masks, workers=0).scores == plain.scores
+    assert score_folder(davis(root, binary=True), masks, workers=0).scores == plain.scores
     assert caplog.messages == ["davis2017 has one object: any nonzero pixel of the predictions was read as object 1"]
 
 
 def test_only_annotated_frames_count(root: Path, masks: Path) -> None:
     (root / "Annotations/480p/moving/00002.png").unlink()
     (masks / "moving/00002.png").unlink()
-    assert evaluate_folder(davis(root), masks, workers=0).stems["moving_1"] == ["00001", "00003"]
+    assert score_folder(davis(root), masks, workers=0).stems["moving_1"] == ["00001", "00003"]
 
 
 class Deadly(Video):
@@ -177,20 +194,20 @@ def test_a_dying_worker_ends_the_run(root: Path, masks: Path, monkeypatch: pytes
     (masks / "deadly").mkdir()
     monkeypatch.setattr(dataset, "videos", (*dataset.videos, Deadly()))
     with pytest.raises(RuntimeError, match="a scoring process died"):
-        evaluate_folder(dataset, masks, workers=1)
+        score_folder(dataset, masks, workers=1)
 
 
 def test_hashes_see_contents_and_names(root: Path, masks: Path) -> None:
     dataset = davis(root)
-    before = hash_predictions(dataset, masks), hash_annotations(dataset)
-    assert before == (hash_predictions(dataset, masks), hash_annotations(dataset))
+    before = hash_predictions(PngFolder(masks), ("moving", "still")), hash_annotations(dataset)
+    assert before == (hash_predictions(PngFolder(masks), ("moving", "still")), hash_annotations(dataset))
     write_label_map(masks / "moving/00001.png", square(5))
     write_label_map(root / "Annotations/480p/moving/00001.png", square(5))
-    after = hash_predictions(dataset, masks), hash_annotations(dataset)
+    after = hash_predictions(PngFolder(masks), ("moving", "still")), hash_annotations(dataset)
     assert before[0] != after[0]
     assert before[1] != after[1]
     (masks / "moving/00001.png").rename(masks / "moving/00007.png")
-    assert hash_predictions(dataset, masks) != after[0]
+    assert hash_predictions(PngFolder(masks), ("moving", "still")) != after[0]
     assert hash_annotations(davis(root, max_frames=4)) != after[1]
 
 
@@ -264,11 +281,11 @@ def test_official_numbers(real_data: Path, folder: str, root: str, split: str, y
     if not golden.is_dir():
         pytest.skip("needs the official scorer's numbers: golden/ beside VOSBENCH_DATA")
     dataset = Davis(real_data / root, split, year, resolution)
-    scores = evaluate_folder(dataset, golden / "predictions", workers=2)
+    scores = score_folder(dataset, golden / "predictions", workers=2)
     official = json.loads((golden / "official_global.json").read_text())
     assert scores.scores == pytest.approx(official, rel=0, abs=1e-12)
     frames = np.load(golden / "official_per_frame.npz")
-    assert set(frames) == set(scores.frames)
+    assert set(frames) == {key for key in scores.frames if not key.endswith("/frame")}
     for key in frames:
         np.testing.assert_allclose(scores.frames[key], frames[key], rtol=0, atol=1e-12, err_msg=key)
     for name, values in json.loads((golden / "official_per_object.json").read_text()).items():

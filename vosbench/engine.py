@@ -9,6 +9,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from vosbench.evaluation import davis
+from vosbench.evaluation.metrics import Objects
 from vosbench.memory import FrameMemory
 from vosbench.propagate import Inference, Propagator, propagate
 from vosbench.types import Clip
@@ -71,7 +72,7 @@ class Engine(L.LightningModule):
         `davis`."""
         propagator: Propagator[Any, Any] = Propagator(self.method, self.memory(), self.inference, self.device)  # type: ignore[arg-type]
         maps = enumerate(propagate(propagator, video))
-        pairs = ((annotation, labels) for i, labels in maps if (annotation := video.annotation(i)) is not None)
+        pairs = ((Objects.of(truth), labels) for i, labels in maps if (truth := video.annotation(i)) is not None)
         curves = davis.score(pairs, video.name).values()
         j, f = (torch.tensor([curve.measures[name].mean() for curve in curves]).mean() for name in ("J", "F"))
         means = {"val/J": j, "val/F": f, "val/J&F": (j + f) / 2}

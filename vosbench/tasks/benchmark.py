@@ -16,7 +16,8 @@ from hydra.utils import instantiate
 
 from vosbench.checkpoint import Checkpoint
 from vosbench.evaluation import records
-from vosbench.evaluation.scoring import evaluate_folder
+from vosbench.evaluation.label_maps import PngFolder
+from vosbench.evaluation.scoring import evaluate
 from vosbench.predictions import Prediction, PredictionFolder
 from vosbench.tasks.evaluate import input_hashes, is_restricted, publish, show
 from vosbench.tasks.predict import Predictor
@@ -67,8 +68,9 @@ def run(options: Options) -> None:
     )
     predictions = _predict_all(predictor, dataset, folder, overwrite=options.overwrite)
     path = records.path_of(Path(options.run), dataset.name, dataset.split, protocol)
+    source = PngFolder(folder.root)
     hashes = {
-        **input_hashes(dataset, folder.root),
+        **input_hashes(dataset, source),
         "method": predictor.recipe,
         "checkpoint": predictor.checkpoint.sha256,
     }
@@ -76,9 +78,7 @@ def run(options: Options) -> None:
         log.info("%s is up to date", path)
         show(records.read(path))
         return
-    scores = evaluate_folder(
-        dataset, folder.root, protocol, options.workers, ignore_extra=is_restricted(options.dataset)
-    )
+    scores = evaluate(dataset, source, protocol, options.workers, ignore_extra=is_restricted(options.dataset))
     method = predictor.method
     record = records.Record(
         method=options.subject,

@@ -12,7 +12,8 @@ from rich.table import Table
 
 import vosbench
 from vosbench.evaluation import records
-from vosbench.evaluation.scoring import Scores, evaluate_folder, hash_annotations, hash_predictions
+from vosbench.evaluation.label_maps import Source, hash_annotations, hash_predictions, open_source
+from vosbench.evaluation.scoring import Scores, evaluate
 from vosbench.videos import Dataset
 
 log = logging.getLogger(__name__)
@@ -40,13 +41,16 @@ def run(options: Options) -> None:
     dataset: Dataset = instantiate(options.dataset)
     protocol = options.protocol or dataset.protocol
     folder = Path(options.predictions or Path(options.run) / "predictions" / f"{dataset.name}-{dataset.split}")
+    source = open_source(folder)
     path = records.path_of(Path(options.run), dataset.name, dataset.split, protocol)
-    hashes = input_hashes(dataset, folder)
+    if folder.resolve() in path.resolve().parents:
+        raise ValueError(f"the results would be written into {folder}, which is read: choose another run folder")
+    hashes = input_hashes(dataset, source)
     if not options.overwrite and records.is_current(path, hashes):
         log.info("%s was made from these very files: nothing to do", path)
         show(records.read(path))
         return
-    scores = evaluate_folder(dataset, folder, protocol, options.workers, ignore_extra=is_restricted(options.dataset))
+    scores = evaluate(dataset, source, protocol, options.workers, ignore_extra=is_restricted(options.dataset))
     record = records.Record(
         method=options.method_name,
         supervision=options.supervision,
@@ -64,10 +68,10 @@ def run(options: Options) -> None:
     publish(record, scores, path)
 
 
-def input_hashes(dataset: Dataset, predictions: Path) -> dict[str, str]:
+def input_hashes(dataset: Dataset, source: Source) -> dict[str, str]:
     """What a score depends on: both kinds of label maps, and the version that scores them."""
     return {
-        "predictions": hash_predictions(dataset, predictions),
+        "predictions": hash_predictions(source, (video.name for video in dataset.videos)),
         "annotations": hash_annotations(dataset),
         "version": vosbench.__version__,
     }
