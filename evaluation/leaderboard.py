@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 
 from vosbench.evaluation import records
 from vosbench.evaluation.records import Record
+from vosbench.evaluation.scoring import described
 from vosbench.evaluation.statistics import Interval, bootstrap, paired_difference, sequence_of
 
-HEADLINE = "J&F-Mean"
 COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames")
 
 
@@ -39,12 +39,23 @@ class Row:
         return tuple(str(getattr(self.record, key)) for key in COMPARABLE)
 
     @property
+    def headline_name(self) -> str:
+        """The score that ranks: a protocol's first."""
+        return next(iter(self.record.scores))
+
+    @property
     def headline(self) -> float:
-        return self.record.scores[HEADLINE]
+        return self.record.scores[self.headline_name]
 
     def headlines(self) -> dict[str, float]:
-        """J&F by object."""
-        return {name: (values["J-Mean"] + values["F-Mean"]) / 2 for name, values in self.record.objects.items()}
+        """J&F by object; nothing under a protocol that does not score objects by J and F."""
+        objects = self.record.objects.items()
+        return {name: (values["J-Mean"] + values["F-Mean"]) / 2 for name, values in objects if "J-Mean" in values}
+
+    def groups(self) -> dict[str, str]:
+        """By object, the group whose mean the headline averages: G is over seen and unseen categories."""
+        objects = self.record.objects.items()
+        return {name: str(values["seen"]) for name, values in objects} if self.headline_name == "G" else {}
 
 
 @dataclass(frozen=True)
@@ -118,12 +129,12 @@ def board(
     def compare(row: Row, other: Row | None) -> Interval | None:
         if other is None or row is other:
             return None
-        return paired_difference(row.headlines(), other.headlines(), resamples, seed)
+        return paired_difference(row.headlines(), other.headlines(), resamples, seed, row.groups())
 
     measured = [
         replace(
             row,
-            interval=bootstrap(row.headlines(), resamples, seed),
+            interval=bootstrap(row.headlines(), resamples, seed, row.groups()),
             to_best=compare(row, best),
             to_baseline=compare(row, reference),
         )
@@ -132,9 +143,10 @@ def board(
     quoted = [row for row in published if row.kind in kinds]
     ordered = sorted([*measured, *quoted], key=lambda row: (-row.headline, row.record.method, row.run))
     dataset, split, protocol, resolution, frames = kinds[0]
-    title = f"{dataset} {split}, {resolution}, {frames} frames, protocol {protocol}"
+    title = f"{dataset} {split}, {resolution}, {frames} frames, protocol {described(protocol)}"
     several = len(kinds) > 1
-    return Board("mixed results" if several else title, ordered, several, _notes(ordered, best, resamples, seed))
+    notes = _notes(ordered, measured[rows.index(best)], resamples, seed)
+    return Board("mixed results" if several else title, ordered, several, notes)
 
 
 def _run_name(folder: Path, runs: Path) -> str:
@@ -164,7 +176,10 @@ def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:
 def _notes(rows: Sequence[Row], best: Row, resamples: int, seed: int) -> list[str]:
     sequences = len({sequence_of(name) for name in best.record.objects})
     how = f"bootstrap over sequences ({sequences} in the best row, {resamples:,} resamples, seed {seed})."
-    notes = [f"95 %: {how}" if sequences > 1 else "One sequence: no interval can be given."]
+    why = "One sequence" if best.record.objects else "No objects"
+    if best.record.objects and not best.headlines():
+        why = f"{best.headline_name} is no mean over objects"
+    notes = [f"95 %: {how}" if best.interval and best.interval.low is not None else f"{why}: no interval can be given."]
     other = [row for row in rows if row.path and set(row.record.objects) != set(best.record.objects)]
     if other:
         notes.append(f"{len(other)} result(s) are over other objects than the best row's: do not compare their means.")

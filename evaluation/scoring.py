@@ -93,6 +93,13 @@ def protocol_named(name: str) -> ScoringProtocol:
     return cast(ScoringProtocol, importlib.import_module(f"vosbench.evaluation.{stem}"))
 
 
+def described(protocol: str) -> str:
+    """The name of a protocol as tables print it: with what keeps its numbers from being official, if anything does."""
+    known = (Path(__file__).parent / f"{protocol.replace('-', '_')}.py").is_file()
+    reason = getattr(protocol_named(protocol), "UNOFFICIAL", None) if known else None
+    return f"{protocol} (unofficial: {reason})" if reason else protocol
+
+
 def _is_protocol(stem: str) -> bool:
     module = importlib.import_module(f"vosbench.evaluation.{stem}")
     return all(hasattr(module, function) for function in ("score", "summarise", "aggregate"))

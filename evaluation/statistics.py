@@ -1,6 +1,6 @@
 """How sure a mean over a few dozen videos is: bootstrap over sequences (Efron 1979), and paired differences.
 
-Sequences are drawn with replacement, each with all its objects; the statistic is the flat mean over objects.
+Sequences are drawn with replacement, each with all its objects; the statistic is a flat mean over objects.
 """
 
 from collections.abc import Mapping
@@ -19,30 +19,44 @@ class Interval(NamedTuple):
     high: float | None
 
 
-def bootstrap(values: Mapping[str, float], resamples: int = 10_000, seed: int = 0) -> Interval:
-    """Percentile interval of the mean of `values`, which are by "<sequence>_<id>" and of any unit."""
-    sums: dict[str, float] = {}
-    counts: dict[str, int] = {}
+def bootstrap(
+    values: Mapping[str, float], resamples: int = 10_000, seed: int = 0, groups: Mapping[str, str] | None = None
+) -> Interval | None:
+    """Percentile interval of the mean of `values`, which are by "<sequence>_<id>" and of any unit; None without values.
+
+    groups  by the same names: the statistic is then the mean over groups of the mean of each (G of YouTube-VOS), and
+            resamples that miss a group are left out
+    """
+    if not values:
+        return None
+    group = {name: (groups or {}).get(name, "") for name in values}
+    rows, columns = sorted({sequence_of(name) for name in values}), sorted(set(group.values()))
+    sums, counts = np.zeros((2, len(rows), len(columns)))
     for name in sorted(values):
-        sequence = sequence_of(name)
-        sums[sequence] = sums.get(sequence, 0.0) + values[name]
-        counts[sequence] = counts.get(sequence, 0) + 1
-    mean = float(np.mean(list(values.values())))
-    if len(sums) < 2:
+        place = rows.index(sequence_of(name)), columns.index(group[name])
+        sums[place] += values[name]
+        counts[place] += 1
+    mean = float(np.mean(sums.sum(0) / counts.sum(0)))
+    if len(rows) < 2:
         return Interval(mean, None, None)
-    draws = _draws(len(sums), resamples, seed)
-    means = (draws @ np.array(list(sums.values()))) / (draws @ np.array(list(counts.values()), np.float64))
-    low, high = np.percentile(means, [2.5, 97.5])
+    draws = _draws(len(rows), resamples, seed)
+    with np.errstate(invalid="ignore"):
+        means = (draws @ sums / (draws @ counts)).mean(1)
+    low, high = np.nanpercentile(means, [2.5, 97.5])
     return Interval(mean, float(low), float(high))
 
 
 def paired_difference(
-    values: Mapping[str, float], reference: Mapping[str, float], resamples: int = 10_000, seed: int = 0
+    values: Mapping[str, float],
+    reference: Mapping[str, float],
+    resamples: int = 10_000,
+    seed: int = 0,
+    groups: Mapping[str, str] | None = None,
 ) -> Interval | None:
     """Interval of mean(values − reference) over the same objects; None when the two are not about the same objects."""
     if set(values) != set(reference):
         return None
-    return bootstrap({name: values[name] - reference[name] for name in values}, resamples, seed)
+    return bootstrap({name: values[name] - reference[name] for name in values}, resamples, seed, groups)
 
 
 def sequence_of(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vosbench.evaluation.leaderboard import COMPARABLE, HEADLINE, Board, Row
+from vosbench.evaluation.leaderboard import COMPARABLE, Board, Row
 from vosbench.evaluation.statistics import Interval
 
 UNKNOWN = "–"
@@ -33,6 +33,7 @@ def checkpoint_name(row: Row) -> str:
 def columns(board: Board) -> list[Column]:
     """Header and cell of each column in which at least one row of the board has something to say."""
     measures = list(dict.fromkeys(name for row in board.rows for name in row.record.scores))
+    headline = board.rows[0].headline_name
 
     def score(name: str) -> Column:
         return name.removesuffix("-Mean"), lambda row: _percent(row.record.scores.get(name))
@@ -45,9 +46,9 @@ def columns(board: Board) -> list[Column]:
         *(kind(key) for key in COMPARABLE if board.mixed),
         ("Supervision", lambda row: row.record.supervision or ""),
         ("Checkpoint", checkpoint_name),
-        score(HEADLINE),
+        score(headline),
         ("95 %", lambda row: _bounds(row.interval)),
-        *(score(name) for name in measures if name != HEADLINE),
+        *(score(name) for name in measures if name != headline),
         ("Δ best", lambda row: _difference(row.to_best)),
         ("Δ baseline", lambda row: _difference(row.to_baseline)),
         ("FPS", lambda row: _speed(row, "fps", ".2f")),
@@ -109,7 +110,7 @@ def show(boards: Sequence[Board]) -> None:
 
 def _values(row: Row) -> dict[str, Any]:
     record, speed = row.record, row.record.speed or {}
-    bounds = ((HEADLINE, row.interval), ("to-best", row.to_best), ("to-baseline", row.to_baseline))
+    bounds = ((row.headline_name, row.interval), ("to-best", row.to_best), ("to-baseline", row.to_baseline))
     return {
         **{key: getattr(record, key) for key in COMPARABLE},
         "method": record.method,
@@ -130,7 +131,7 @@ def _values(row: Row) -> dict[str, Any]:
 
 def _interval_values(name: str, interval: Interval | None) -> Iterator[tuple[str, float | None]]:
     mean, low, high = interval or (None, None, None)
-    if name != HEADLINE:
+    if name.startswith("to-"):
         yield name, mean
     yield f"{name}-low", low
     yield f"{name}-high", high

@@ -13,7 +13,7 @@ from rich.table import Table
 import vosbench
 from vosbench.evaluation import records
 from vosbench.evaluation.label_maps import Source, hash_annotations, hash_predictions, open_source
-from vosbench.evaluation.scoring import Scores, evaluate
+from vosbench.evaluation.scoring import Scores, described, evaluate
 from vosbench.videos import Dataset
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def publish(record: records.Record, scores: Scores, path: Path) -> None:
 def show(record: records.Record) -> None:
     """Prints the scores in percent under the protocol, resolution and frames they hold for."""
     title = f"{record.method} on {record.dataset} {record.split}, {record.resolution}, {record.frames} frames"
-    caption = f"protocol {record.protocol}, percent, mean over {len(record.objects)} objects"
+    caption = f"protocol {described(record.protocol)}, percent, mean over {len(record.objects)} objects"
     table = Table(title=title, caption=caption)
     for measure in record.scores:
         table.add_column(measure, justify="right")
