@@ -52,17 +52,11 @@ class Davis:
         self.protocol = protocol
         images = _subfolder(root, "JPEGImages", resolution)
         labels = Path(annotations) if annotations else root / "Annotations" / (resolution or "")
-        if annotations and not labels.is_dir():
-            raise ValueError(
-                f"annotations folder {labels} does not exist: give the folder that holds <sequence>/<frame>.png"
-            )
-        listed = _folders(images) if split is None else read_list(_list_file(root, split, year, resolution))
+        if annotations:
+            check_annotations(labels)
+        listed = subfolders(images) if split is None else read_list(_list_file(root, split, year, resolution))
         chosen = choose(listed, sequences, exclude, where=f"{self.name} {self.split}")
-        missing = sorted(set(chosen) - set(_folders(images)))
-        if missing:
-            raise ValueError(
-                f"{len(missing)} listed videos are not in {images}: {', '.join(missing)}; add or unlist them"
-            )
+        check_present(chosen, images)
         if binary is None:
             binary = str(year) == "2016" and annotations is None
         self.videos = tuple(
@@ -90,21 +84,37 @@ def scan_video(
     any_size: bool = False,
 ) -> FolderVideo:
     """The video of a folder of images, in order of their names. `labels`: folder of PNGs of the same stems, if any."""
-    found = (path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
-    paths = sorted(found, key=_natural)
-    if len({path.stem for path in paths}) < len(paths):
-        raise ValueError(f"video folder {images} has two images of one name (such as .jpg and .png): keep one of each")
-    masks = {} if labels is None or not labels.is_dir() else {path.stem: path for path in labels.glob("[!.]*.png")}
+    paths = list_images(images)
+    masks = {} if labels is None else list_masks(labels)
     if frames == "annotated":
         paths = [path for path in paths if path.stem in masks]
     if not paths:
         kind = "annotated frames" if frames == "annotated" else f"images ({', '.join(IMAGE_SUFFIXES)})"
         raise ValueError(f"video folder {images} holds no {kind}: add some or leave the video out")
-    paths = paths[:max_frames]
-    if max_frames is not None and max_frames < 1:
-        raise ValueError(f"max_frames={max_frames}: keep 1 frame or more")
+    paths = cut(paths, max_frames)
     kept = {path.stem: masks[path.stem] for path in paths if path.stem in masks}
     return FolderVideo(images.name, tuple(paths), kept, binary=binary, late_objects=late_objects, any_size=any_size)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The images of a folder in order of their names. Raises ValueError when two of them have one stem."""
+    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
+    paths = sorted(found, key=_natural)
+    if len({path.stem for path in paths}) < len(paths):
+        raise ValueError(f"video folder {folder} has two images of one name (such as .jpg and .png): keep one of each")
+    return paths
+
+
+def list_masks(folder: Path) -> dict[str, Path]:
+    """The PNGs of a folder by stem; none when there is no such folder."""
+    return {path.stem: path for path in folder.glob("[!.]*.png")} if folder.is_dir() else {}
+
+
+def cut(paths: list[Path], max_frames: int | None) -> list[Path]:
+    """The first `max_frames` paths. Raises ValueError when that leaves none."""
+    if max_frames is not None and max_frames < 1:
+        raise ValueError(f"max_frames={max_frames}: keep 1 frame or more")
+    return paths[:max_frames]
 
 
 def read_list(path: Path) -> list[str]:
@@ -129,27 +139,46 @@ def choose(names: Sequence[str], only: Sequence[str] | None, exclude: Sequence[s
     return chosen
 
 
+def check_present(names: Sequence[str], images: Path) -> None:
+    """Raises ValueError naming all those videos that have no folder of images."""
+    missing = sorted(set(names) - set(subfolders(images)))
+    if missing:
+        raise ValueError(f"{len(missing)} listed videos are not in {images}: {', '.join(missing)}; add or unlist them")
+
+
+def check_annotations(labels: Path) -> None:
+    """Raises ValueError for a folder of a user's own annotations that is not there."""
+    if not labels.is_dir():
+        raise ValueError(f"annotations folder {labels} does not exist: give the folder of <sequence>/<frame>.png")
+
+
+def check_root(root: Path) -> None:
+    """Raises ValueError for a data set that is not there."""
+    if not root.is_dir():
+        raise ValueError(
+            f"data set root {root} does not exist: set dataset.root, or VOSBENCH_DATA to the folder above it"
+        )
+
+
+def subfolders(path: Path) -> list[str]:
+    """Names of a folder's sub-folders, sorted."""
+    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] != ".")
+
+
 def _natural(path: Path) -> list[str | int]:
     """Sorts frame 2 before frame 10, padded with zeros or not."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)]
 
 
 def _subfolder(root: Path, kind: str, resolution: str | None) -> Path:
-    if not root.is_dir():
-        raise ValueError(
-            f"data set root {root} does not exist: set dataset.root, or VOSBENCH_DATA to the folder above it"
-        )
+    check_root(root)
     if not (root / kind).is_dir():
         raise ValueError(f"data set root {root} has no folder {kind}: set the root to the folder that holds {kind}")
     folder = root / kind / (resolution or "")
     if not folder.is_dir():
-        there = ", ".join(_folders(root / kind)) or "none"
+        there = ", ".join(subfolders(root / kind)) or "none"
         raise ValueError(f"{root / kind} has no resolution {resolution}: set the resolution to one of: {there}")
     return folder
-
-
-def _folders(path: Path) -> list[str]:
-    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] != ".")
 
 
 def _list_file(root: Path, split: str, year: int | str | None, resolution: str | None) -> Path:

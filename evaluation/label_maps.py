@@ -117,7 +117,8 @@ def hash_annotations(dataset: Dataset) -> str:
     for video in sorted(dataset.videos, key=lambda video: video.name):
         digest.update(f"{video.name} {len(video.frame_names)}\n".encode())
         if isinstance(video, FolderVideo):
-            kept = [stem for stem in video.frame_names if stem in video.annotations]
+            kept = [stem for stem in video.frame_names if stem in video.annotations and video.is_listed(stem)]
+            digest.update(f"{sorted((video.starts or {}).items())} {sorted(video.seen.items())}\n".encode())
             digest.update(hash_files((stem, video.annotations[stem]) for stem in kept).encode())
         else:
             for index, stem in enumerate(video.frame_names):

@@ -206,7 +206,7 @@ def _pairs(video: Video, maps: LabelMaps, any_size: bool, result: _Sequence) -> 
     """Annotation and prediction of each annotated frame. What cannot be used is noted and empty: checking goes on."""
     for index, stem in enumerate(video.frame_names):
         try:
-            annotation = video.annotation(index) if video.listed is None or stem in video.listed else None
+            annotation = video.annotation(index) if video.is_listed(stem) else None
         except ValueError as error:
             result.faults.append((stem, str(error)))
             continue

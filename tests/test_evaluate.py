@@ -70,6 +70,7 @@ def options(root: Path, run: Path, **changes: object) -> evaluate.Options:
         dataset=dataset,
         predictions=None,
         protocol=None,
+        scorer="vosbench",
         workers=0,
         overwrite=False,
         method_name="copy",

@@ -180,8 +180,10 @@ def hash_of(content: Any) -> str:
 
 
 def hash_input(video: Video) -> str:
-    """A digest of a video's frame names, the sizes of its files where it has any, and the masks given for it."""
+    """A digest of a video's frame names, which of them are saved, the sizes of its files, and the masks given for it."""
     digest = hashlib.sha256(json.dumps([video.name, video.frame_names, video.file_sizes()]).encode())
+    if video.listed is not None:
+        digest.update(json.dumps(sorted(video.listed)).encode())
     for index in range(len(video.frame_names)):
         given = video.given(index)
         if given is not None:

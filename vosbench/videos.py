@@ -3,8 +3,9 @@
 Nothing here imports torch, so that scoring workers start in a fraction of a second.
 """
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Literal, Protocol
 import numpy as np
 from jaxtyping import UInt8
 
-from vosbench.images import image_size, read_image, read_label_map
+from vosbench.images import VOID, image_size, read_image, read_label_map
 
 Image = UInt8[np.ndarray, "h w 3"]
 LabelMap = UInt8[np.ndarray, "h w"]
+
+log = logging.getLogger(__name__)
 
 
 class Video(ABC):
@@ -43,26 +46,37 @@ class Video(ABC):
         """What a user gives at frame `index`: objects that start there, 0 elsewhere; None when nothing starts."""
         return None
 
+    def is_listed(self, name: str) -> bool:
+        """Whether the label map of this frame is asked for."""
+        return self.listed is None or name in self.listed
+
     def file_sizes(self) -> list[int]:
         """Bytes of the files that hold the frames, which tell a changed video; none for a video that is generated."""
         return []
 
 
-def given_masks(video: Video, annotated: Sequence[int], *, late_objects: bool) -> dict[int, LabelMap]:
+def given_masks(
+    video: Video, annotated: Sequence[int], *, late_objects: bool, expected: Collection[int] | None = None
+) -> dict[int, LabelMap]:
     """What a user gives, by frame index: a label map of the objects that start there.
 
     `annotated`: the frames that have an annotation, in order; only as many are read as the protocol needs.
     `late_objects`: objects that first appear later are given there too; otherwise all start at frame 0, as in DAVIS.
-    Raises ValueError naming the video and frame when there is nothing to start from.
+    `expected`: the objects there are, where that is known: no more is read once they are found, and a warning names
+    those that no annotation shows. Raises ValueError naming the video and frame when there is nothing to start from.
     """
     given: dict[int, LabelMap] = {}
     known = {0, 255}
     for index in annotated if late_objects else [i for i in annotated if i == 0]:
+        if expected is not None and known.issuperset(expected):
+            break
         labels = video.annotation(index)
         new = [] if labels is None else sorted(set(np.unique(labels).tolist()) - known)
         if labels is not None and new:
             given[index] = np.where(np.isin(labels, new), labels, 0).astype(np.uint8)
         known.update(new)
+    if given and (lost := sorted(set(expected or ()) - known)):
+        log.warning("video %s: no annotation shows its objects %s: they stay unsegmented", video.name, lost)
     if not given:
         frame = "any frame" if late_objects else f"its first frame {video.frame_names[0]}"
         problem = "an empty mask" if annotated and (late_objects or annotated[0] == 0) else "no mask"
@@ -86,7 +100,8 @@ class FolderVideo(Video):
     `annotations` maps stems to PNG files (any subset of the frames). `binary`: any nonzero annotated pixel is object 1
     (DAVIS-2016, whose masks are 0/255). `late_objects`: objects that first appear after the first frame are given there
     too; otherwise only the first frame is given, which is the DAVIS protocol. `any_size`: annotations to train on may
-    be smaller than their frames (pseudo-labels at feature resolution); given masks never are.
+    be smaller than their frames (pseudo-labels at feature resolution); given masks never are. `starts`: by object id,
+    the index of the frame from which on the object exists, whatever annotations show; other ids do not exist.
     """
 
     name: str
@@ -97,6 +112,7 @@ class FolderVideo(Video):
     any_size: bool = False
     listed: frozenset[str] | None = None
     seen: Mapping[int, bool] = field(default_factory=dict)
+    starts: Mapping[int, int] | None = None
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -113,7 +129,13 @@ class FolderVideo(Video):
         labels = read_label_map(path, binary=self.binary)
         if not self.any_size:
             check_size(labels, path, image_size(frame), frame)
-        return labels
+        if self.starts is None:
+            return labels
+        there = np.zeros(256, np.uint8)
+        ids = [VOID, *(id_ for id_, start in self.starts.items() if start <= index)]
+        there[ids] = ids
+        started: LabelMap = there[labels]
+        return started
 
     def given(self, index: int) -> LabelMap | None:
         return self._given.get(index)
@@ -124,7 +146,7 @@ class FolderVideo(Video):
     @cached_property
     def _given(self) -> dict[int, LabelMap]:
         annotated = [i for i, name in enumerate(self.frame_names) if name in self.annotations]
-        given = given_masks(self, annotated, late_objects=self.late_objects)
+        given = given_masks(self, annotated, late_objects=self.late_objects, expected=self.starts)
         for index, labels in given.items():
             frame = self.frames[index]
             check_size(labels, self.annotations[frame.stem], image_size(frame), frame)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import vosbench
-from vosbench.evaluation import records
+from vosbench.evaluation import official, records
 from vosbench.evaluation.label_maps import Source, hash_annotations, hash_predictions, open_source
 from vosbench.evaluation.scoring import Scores, described, evaluate
 from vosbench.videos import Dataset
@@ -28,6 +28,7 @@ class Options:
     dataset: dict[str, Any]
     predictions: str | None
     protocol: str | None
+    scorer: str
     workers: int
     overwrite: bool
     method_name: str
@@ -38,8 +39,12 @@ class Options:
 
 def run(options: Options) -> None:
     """Raises ValueError for unusable predictions, and for a record of this run that was made from other files."""
+    if options.scorer not in ("vosbench", "official"):
+        raise ValueError(f"scorer={options.scorer}: choose from vosbench, official")
     dataset: Dataset = instantiate(options.dataset)
     protocol = options.protocol or dataset.protocol
+    if options.scorer == "official":
+        official.check(protocol)
     folder = Path(options.predictions or Path(options.run) / "predictions" / f"{dataset.name}-{dataset.split}")
     source = open_source(folder)
     path = records.path_of(Path(options.run), dataset.name, dataset.split, protocol)
@@ -48,8 +53,16 @@ def run(options: Options) -> None:
     hashes = input_hashes(dataset, source)
     if not options.overwrite and records.is_current(path, hashes):
         log.info("%s was made from these very files: nothing to do", path)
-        show(records.read(path))
-        return
+        show(record := records.read(path))
+    else:
+        record = _score(options, dataset, source, protocol, hashes, path)
+    if options.scorer == "official":
+        show_differences(record, *official.score(dataset, source, protocol))
+
+
+def _score(
+    options: Options, dataset: Dataset, source: Source, protocol: str, hashes: Mapping[str, str], path: Path
+) -> records.Record:
     scores = evaluate(dataset, source, protocol, options.workers, ignore_extra=is_restricted(options.dataset))
     record = records.Record(
         method=options.method_name,
@@ -66,6 +79,7 @@ def run(options: Options) -> None:
         provenance=records.provenance(options.overrides, None, hashes),
     )
     publish(record, scores, path)
+    return record
 
 
 def input_hashes(dataset: Dataset, source: Source) -> dict[str, str]:
@@ -99,3 +113,19 @@ def show(record: records.Record) -> None:
         table.add_column(measure, justify="right")
     table.add_row(*(f"{100 * value:.1f}" for value in record.scores.values()))
     Console().print(table)
+
+
+def show_differences(
+    record: records.Record, scores: Mapping[str, float], objects: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Prints our scores (fractions) beside the official scorer's, and the largest difference of any object's mean."""
+    table = Table(
+        title=f"{record.dataset} {record.split}: vosbench and the official scorer, protocol {record.protocol}"
+    )
+    for header in ("", "vosbench", "official", "difference"):
+        table.add_column(header, justify="right")
+    for name, ours in record.scores.items():
+        table.add_row(name, f"{ours:.12f}", f"{scores[name]:.12f}", f"{ours - scores[name]:+.1e}")
+    pairs = ((record.objects[key][name], value) for key, values in objects.items() for name, value in values.items())
+    worst = max(abs(ours - theirs) for ours, theirs in pairs)
+    Console().print(table, f"largest difference of an object's J or F: {worst:.1e} ({len(objects)} objects)")

@@ -54,8 +54,8 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Writes `<output>/<sequence>/<frame>.png`; `output` is `<run>/predictions/<dataset>-<split>` when nothing else is
-    said."""
+    """Writes `<output>/<sequence>/<frame>.png` of the listed frames; `output` is `<run>/predictions/<dataset>-<split>`
+    when nothing else is said."""
     if (options.input is None) != (options.mask is None):
         raise ValueError(
             "input=<video or folder of frames> and mask=<PNG of its first frame> belong together: give both"
@@ -87,8 +87,9 @@ def run(options: Options) -> None:
 
 
 def write_overlay(video: Video, folder: PredictionFolder, fps: float) -> None:
-    """`<sequence>-overlay.mp4` beside the label maps: the video with its objects coloured."""
-    frames = (overlay(video.frame(i), folder.label_map(video.name, name)) for i, name in enumerate(video.frame_names))
+    """`<sequence>-overlay.mp4` beside the label maps: its listed frames with their objects coloured."""
+    listed = [(i, name) for i, name in enumerate(video.frame_names) if video.is_listed(name)]
+    frames = (overlay(video.frame(i), folder.label_map(video.name, name)) for i, name in listed)
     path = folder.root / f"{video.name}-overlay.mp4"
     write_video(path, frames, fps)
     log.info("overlay: %s", path)
@@ -173,7 +174,8 @@ class Predictor:
         def frames() -> Iterator[tuple[str, LabelMap]]:
             with self._autocast():
                 for name, labels in zip(video.frame_names, propagate(propagator, video), strict=True):
-                    yield name, labels
+                    if video.is_listed(name):
+                        yield name, labels
                     advance()
 
         folder.save(video.name, frames(), record)

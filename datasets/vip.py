@@ -1,0 +1,97 @@
+"""VIP, human parts in video (Zhou et al. 2018): 20 classes with background, as label propagation is tested on it.
+
+The real set was not at hand: the layout of its release VIP_Fine is taken from publications' instructions for it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vosbench.datasets.davis import (
+    check_annotations,
+    check_present,
+    check_root,
+    choose,
+    cut,
+    read_list,
+    scan_video,
+    subfolders,
+)
+from vosbench.errors import Problems
+from vosbench.videos import FolderVideo, Frames
+
+LISTS = ("lists/{}_videos.txt", "lists/{}_id.txt", "lists/{}.txt", "{}.txt")
+
+
+class Vip:
+    """Videos under `Images/<video>/` (or JPEGImages), class masks `Annotations/Category_ids/<video>/<frame>.png`.
+
+    root          the folder VIP_Fine
+    split         list file lists/<split>_videos.txt, lists/<split>_id.txt, lists/<split>.txt or <split>.txt, of video
+                  names or of <video>/<frame> paths; None: every video folder
+    sequences     restrict to these; `exclude` leaves some out
+    max_frames    keep the first so many frames of a video
+    frames        "annotated": the frames with a mask, about every 25th; "all": every image from the first annotated
+                  one on, where masks are saved and scored for annotated frames only
+    annotations   folder of <sequence>/<frame>.png in place of the data set's own
+    resolution    what records call the size of the images
+
+    The classes of the first frame are given; those that first appear later are not, and count as missed. Only folders
+    are listed here. Raises ValueError for missing folders and lists, and once for all videos that have no masks.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | None = "val",
+        sequences: Sequence[str] | None = None,
+        exclude: Sequence[str] = (),
+        max_frames: int | None = None,
+        frames: Frames = "annotated",
+        annotations: str | Path | None = None,
+        resolution: str = "original",
+        protocol: str = "vip",
+        name: str = "vip",
+    ) -> None:
+        root = Path(root)
+        self.name, self.split, self.resolution, self.protocol = name, split or "all", resolution, protocol
+        self.frames: Frames = frames
+        images = _images(root)
+        labels = Path(annotations) if annotations else root / "Annotations" / "Category_ids"
+        check_annotations(labels)
+        names = subfolders(images) if split is None else read_list(_list_file(root, split))
+        chosen = choose(names, sequences, exclude, where=f"{name} {self.split}")
+        check_present(chosen, images)
+        every = [
+            scan_video(images / sequence, labels / sequence, any_size=annotations is not None) for sequence in chosen
+        ]
+        if bare := [video.name for video in every if not video.annotations]:
+            problems = [f"video {sequence} has no mask of a frame" for sequence in bare]
+            raise Problems(f"{labels} lacks videos; add them, or leave them out with dataset.exclude", problems)
+        self.videos = tuple(_from_first_mask(video, frames, max_frames) for video in every)
+
+
+def _from_first_mask(video: FolderVideo, frames: Frames, max_frames: int | None) -> FolderVideo:
+    """Without what comes before the first mask, from which nothing could be propagated."""
+    start = min(index for index, stem in enumerate(video.frame_names) if stem in video.annotations)
+    paths = [path for path in video.frames[start:] if frames == "all" or path.stem in video.annotations]
+    paths = cut(paths, max_frames)
+    kept = {path.stem: video.annotations[path.stem] for path in paths if path.stem in video.annotations}
+    return replace(video, frames=tuple(paths), annotations=kept, listed=frozenset(kept))
+
+
+def _images(root: Path) -> Path:
+    check_root(root)
+    folders = [root / "Images", root / "JPEGImages"]
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    raise ValueError(f"data set root {root} has no folder Images: set the root to the folder VIP_Fine")
+
+
+def _list_file(root: Path, split: str) -> Path:
+    candidates = [root / pattern.format(split) for pattern in LISTS]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise ValueError(f"list file {candidates[0]} does not exist: set split, or split=null for every folder")

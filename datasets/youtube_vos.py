@@ -1,0 +1,238 @@
+"""YouTube-VOS (Xu et al. 2018; its 2019 edition is laid out alike) and every folder like it. Objects may start late.
+
+Of the real set, two valid videos without meta.json were at hand; what is said of meta.json follows its documentation.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vosbench.datasets.davis import (
+    check_annotations,
+    check_root,
+    choose,
+    cut,
+    list_images,
+    list_masks,
+    scan_video,
+    subfolders,
+)
+from vosbench.errors import Problems
+from vosbench.videos import FolderVideo, Frames
+
+SHOWN = 10  # names in one message
+
+
+class YoutubeVos:
+    """Videos under `<split>/JPEGImages/<video>/`, masks under `<split>/Annotations/<video>/`, and `<split>/meta.json`.
+
+    root          folder that holds the splits
+    split         train, valid, test, or any folder name
+    sequences     restrict to these; `exclude` leaves some out
+    max_frames    keep the first so many frames of a video
+    frames        "annotated": the listed frames alone (6 fps); "all": the images of `<split>_all_frames/JPEGImages`
+                  (30 fps) where that exists, else all of `<split>/JPEGImages`; masks are saved for listed frames only
+    annotations   folder of <sequence>/<frame>.png in place of the data set's own, for example pseudo-labels, whose ids
+                  meta.json does not know: their objects start where they first appear
+    seen          the categories of training: a list of them, or a meta.json; None: those of `train/meta.json`, if any
+    resolution    what records call the size of the images
+
+    meta.json says what there is. Its frames are those that any object lists. An object starts at the first frame that
+    lists it or, where the annotation there does not show it, at the next that does; what annotations show of it before
+    that, and other ids, do not exist. Without meta.json, annotations show what there is, and the listed frames are
+    those of `<split>/JPEGImages`. What `<split>` lacks is looked for in `<split>_all_frames`.
+
+    No image is opened here. Raises ValueError for a missing folder, and once for all that is wrong with a meta.json.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "valid",
+        sequences: Sequence[str] | None = None,
+        exclude: Sequence[str] = (),
+        max_frames: int | None = None,
+        frames: Frames = "annotated",
+        annotations: str | Path | None = None,
+        seen: str | Path | Sequence[str] | None = None,
+        resolution: str = "original",
+        protocol: str = "youtube-vos",
+        name: str = "youtube_vos",
+    ) -> None:
+        self.name, self.split, self.resolution, self.protocol = name, split, resolution, protocol
+        self.frames: Frames = frames
+        folders = _Folders.find(Path(root), split, frames, annotations)
+        meta = None if folders.meta is None else _read_meta(folders.meta)
+        there = subfolders(folders.images)
+        chosen = choose(there if meta is None else sorted(meta), sequences, exclude, where=f"{name} {split}")
+        if folders.meta is None or meta is None:
+            self.videos = tuple(_unlisted_video(sequence, folders, max_frames) for sequence in chosen)
+            return
+        problems: list[str] = []
+        if missing := sorted(set(chosen) - set(there)):
+            problems.append(f"{len(missing)} videos are not in {folders.images}: {_some(missing)}")
+        categories = None if seen is None and split == "train" else _categories(seen, Path(root))
+        videos = []
+        for sequence in (sequence for sequence in chosen if sequence not in missing):
+            objects = _objects(sequence, meta[sequence], problems)
+            video = _listed_video(sequence, objects, folders, frames, max_frames, problems)
+            videos.append(replace(video, seen=_seen(objects, categories)))
+        if problems:
+            raise Problems(f"{folders.meta} does not fit; mend it, or leave videos out with dataset.exclude", problems)
+        self.videos = tuple(videos)
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """Where things lie. images: of the frames that methods see; slow: of the 6-fps frames; labels, meta: if any.
+
+    own: the labels are the data set's own.
+    """
+
+    images: Path
+    slow: Path
+    labels: Path | None
+    meta: Path | None
+    own: bool
+
+    @classmethod
+    def find(cls, root: Path, split: str, frames: Frames, annotations: str | Path | None) -> "_Folders":
+        check_root(root)
+        places = [root / split, root / f"{split}_all_frames"]
+        slow = _first(places, "JPEGImages")
+        images = _first(places[::-1], "JPEGImages") if frames == "all" else slow
+        if slow is None or images is None:
+            there = ", ".join(subfolders(root)) or "none"
+            raise ValueError(f"{root} has no {split}/JPEGImages: set dataset.root, or dataset.split to one of: {there}")
+        labels = _first(places, "Annotations")
+        if annotations is not None:
+            labels = Path(annotations)
+            check_annotations(labels)
+        return cls(images, slow, labels, _first(places, "meta.json"), own=annotations is None)
+
+    def masks(self, sequence: str) -> dict[str, Path]:
+        return {} if self.labels is None else list_masks(self.labels / sequence)
+
+
+@dataclass(frozen=True)
+class _Object:
+    """What meta.json says of an object."""
+
+    category: str | None
+    frames: frozenset[str]
+
+
+def _unlisted_video(sequence: str, folders: _Folders, max_frames: int | None) -> FolderVideo:
+    """A video that no meta.json describes."""
+    labels = folders.labels and folders.labels / sequence
+    video = scan_video(
+        folders.images / sequence, labels, max_frames=max_frames, late_objects=True, any_size=not folders.own
+    )
+    slow = folders.slow / sequence
+    if folders.slow == folders.images or not slow.is_dir():
+        return video
+    return replace(video, listed=frozenset(path.stem for path in list_images(slow)))
+
+
+def _listed_video(
+    sequence: str,
+    objects: Mapping[int, _Object],
+    folders: _Folders,
+    frames: Frames,
+    max_frames: int | None,
+    problems: list[str],
+) -> FolderVideo:
+    """A video as meta.json describes it; what does not fit is added to the problems."""
+    paths, masks = list_images(folders.images / sequence), folders.masks(sequence)
+    listed = frozenset[str]().union(*(entry.frames for entry in objects.values()))
+    if lost := sorted(listed - {path.stem for path in paths}):
+        problems.append(f"video {sequence}: {len(lost)} listed frames have no image: {_some(lost)}")
+    if frames == "annotated":
+        paths = [path for path in paths if path.stem in listed]
+    if not paths:
+        problems.append(f"video {sequence}: it has no frames")
+    order = {path.stem: index for index, path in enumerate(paths)}
+    starts = {id_: min(order.get(stem, len(paths)) for stem in entry.frames) for id_, entry in objects.items()}
+    if folders.own:
+        masks = {stem: path for stem, path in masks.items() if stem in listed}
+        if folders.labels and (lost := _without_mask(starts, [order[stem] for stem in masks if stem in order])):
+            problems.append(f"video {sequence}: no mask from their first frames on, of objects {_some(lost)}")
+    paths = cut(paths, max_frames)
+    kept = {path.stem: masks[path.stem] for path in paths if path.stem in masks}
+    return FolderVideo(
+        sequence,
+        tuple(paths),
+        kept,
+        late_objects=True,
+        any_size=not folders.own,
+        listed=listed & {path.stem for path in paths},
+        starts={id_: start for id_, start in starts.items() if start < len(paths)} if folders.own else None,
+    )
+
+
+def _without_mask(starts: Mapping[int, int], annotated: Sequence[int]) -> list[str]:
+    """The objects that start after the last of the annotated frames."""
+    last = max(annotated, default=-1)
+    return [str(id_) for id_, start in sorted(starts.items()) if start > last]
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    """What a meta.json says, by video. Raises ValueError naming a file that cannot be read or is no meta.json."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {path}: {error}; restore this file") from error
+    videos = content.get("videos") if isinstance(content, dict) else None
+    if not isinstance(videos, dict):
+        raise ValueError(f'{path} is no meta.json of YouTube-VOS, which starts with {{"videos": …}}: restore this file')
+    return videos
+
+
+def _objects(sequence: str, content: Any, problems: list[str]) -> dict[int, _Object]:
+    """The objects of a video that list any frames; what cannot be understood is added to the problems."""
+    entries = content.get("objects") if isinstance(content, dict) else None
+    if not isinstance(entries, dict):
+        problems.append(f"video {sequence}: it has no objects")
+        return {}
+    objects = {}
+    for key, entry in entries.items():
+        frames = entry.get("frames") if isinstance(entry, dict) else None
+        if not (key.isdecimal() and 1 <= int(key) <= 254):
+            problems.append(f"video {sequence}: object id {key} is not 1 to 254")
+        elif not (isinstance(frames, list) and all(isinstance(stem, str) for stem in frames)):
+            problems.append(f"video {sequence}: object {key} has no list of frame names")
+        elif frames:
+            objects[int(key)] = _Object(entry.get("category"), frozenset(frames))
+    return objects
+
+
+def _categories(seen: str | Path | Sequence[str] | None, root: Path) -> frozenset[str]:
+    """The categories of training; none where they are not known."""
+    if seen is not None and not isinstance(seen, str | Path):
+        return frozenset(seen)
+    path = Path(seen) if seen is not None else root / "train" / "meta.json"
+    if seen is None and not path.is_file():
+        return frozenset()
+    videos = _read_meta(path)
+    objects = [entry for name, content in videos.items() for entry in _objects(name, content, []).values()]
+    found = frozenset(entry.category for entry in objects if entry.category)
+    if seen is not None and not found:
+        raise ValueError(f"{path} names no categories: give the training set's meta.json, or a list of categories")
+    return found
+
+
+def _seen(objects: Mapping[int, _Object], categories: frozenset[str] | None) -> dict[int, bool]:
+    """By object, whether its category is one of training. categories: None: all are; none: that is not known."""
+    if categories is None:
+        return dict.fromkeys(objects, True)
+    return {id_: entry.category in categories for id_, entry in objects.items() if entry.category and categories}
+
+
+def _first(places: Sequence[Path], name: str) -> Path | None:
+    return next((place / name for place in places if (place / name).exists()), None)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
