@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vosbench.images import read_label_map
-from vosbench.videos import Dataset, FolderVideo, LabelMap
+from vosbench.videos import Dataset, FolderVideo, LabelMap, Video
 
 Files = Iterable[tuple[str, Path]]
 
@@ -115,15 +115,21 @@ def hash_annotations(dataset: Dataset) -> str:
     """sha256 over the annotations of the data set's frames: their files, or their pixels when they are not in files."""
     digest = hashlib.sha256()
     for video in sorted(dataset.videos, key=lambda video: video.name):
-        digest.update(f"{video.name} {len(video.frame_names)}\n".encode())
-        if isinstance(video, FolderVideo):
-            kept = [stem for stem in video.frame_names if stem in video.annotations and video.is_listed(stem)]
-            digest.update(f"{sorted((video.starts or {}).items())} {sorted(video.seen.items())}\n".encode())
-            digest.update(hash_files((stem, video.annotations[stem]) for stem in kept).encode())
-        else:
-            for index, stem in enumerate(video.frame_names):
-                if (annotation := video.annotation(index)) is not None:
-                    digest.update(f"{stem} {annotation.shape}\n".encode() + annotation.tobytes())
+        digest.update(f"{video.name} {sorted(video.seen.items())} {hash_annotation(video)}\n".encode())
+    return digest.hexdigest()
+
+
+def hash_annotation(video: Video) -> str:
+    """sha256 over the annotations of one video as `annotation()` gives them."""
+    digest = hashlib.sha256()
+    if isinstance(video, FolderVideo):
+        kept = [(index, stem) for index, stem in enumerate(video.frame_names) if stem in video.annotations]
+        digest.update(f"{kept} {video.binary} {sorted((video.starts or {}).items())}\n".encode())
+        digest.update(hash_files((stem, video.annotations[stem]) for _, stem in kept).encode())
+    else:
+        for index, stem in enumerate(video.frame_names):
+            if (annotation := video.annotation(index)) is not None:
+                digest.update(f"{index} {stem} {annotation.shape}\n".encode() + annotation.tobytes())
     return digest.hexdigest()
 
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from vosbench.evaluation import records
+from vosbench.evaluation.protocols import described
 from vosbench.evaluation.records import Record
-from vosbench.evaluation.scoring import described
 from vosbench.evaluation.statistics import Interval, bootstrap, paired_difference, sequence_of
 
 COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames")

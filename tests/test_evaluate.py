@@ -14,7 +14,8 @@ from vosbench.datasets.davis import Davis
 from vosbench.errors import Problems
 from vosbench.evaluation import records
 from vosbench.evaluation.label_maps import PngFolder, hash_annotations, hash_predictions
-from vosbench.evaluation.scoring import Scores, protocol_named
+from vosbench.evaluation.protocols import protocol_named
+from vosbench.evaluation.scoring import Scores
 from vosbench.evaluation.scoring import evaluate as score
 from vosbench.images import read_label_map, write_label_map
 from vosbench.tasks import evaluate
@@ -72,6 +73,7 @@ def options(root: Path, run: Path, **changes: object) -> evaluate.Options:
         protocol=None,
         scorer="vosbench",
         workers=0,
+        cache=None,
         overwrite=False,
         method_name="copy",
         supervision=None,

@@ -13,7 +13,8 @@ from rich.table import Table
 import vosbench
 from vosbench.evaluation import official, records
 from vosbench.evaluation.label_maps import Source, hash_annotations, hash_predictions, open_source
-from vosbench.evaluation.scoring import Scores, described, evaluate
+from vosbench.evaluation.protocols import described
+from vosbench.evaluation.scoring import Scores, evaluate
 from vosbench.videos import Dataset
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Options:
     protocol: str | None
     scorer: str
     workers: int
+    cache: str | None
     overwrite: bool
     method_name: str
     supervision: str | None
@@ -63,7 +65,14 @@ def run(options: Options) -> None:
 def _score(
     options: Options, dataset: Dataset, source: Source, protocol: str, hashes: Mapping[str, str], path: Path
 ) -> records.Record:
-    scores = evaluate(dataset, source, protocol, options.workers, ignore_extra=is_restricted(options.dataset))
+    scores = evaluate(
+        dataset,
+        source,
+        protocol,
+        options.workers,
+        ignore_extra=is_restricted(options.dataset),
+        cache=Path(options.cache) if options.cache else None,
+    )
     record = records.Record(
         method=options.method_name,
         supervision=options.supervision,

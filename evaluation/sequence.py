@@ -1,0 +1,126 @@
+"""Scoring one sequence: its label maps beside the annotations, frame by frame, and everything wrong with them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vosbench.evaluation.label_maps import LabelMaps, some
+from vosbench.evaluation.metrics import Curves, Objects, Pair, ids_of
+from vosbench.evaluation.protocols import protocol_named
+from vosbench.evaluation.region_cache import RegionCache
+from vosbench.images import VOID
+from vosbench.videos import LabelMap, Video
+
+OBJECTS = 20  # no video set has more in a video: higher values are grey levels
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sequence to score."""
+
+    video: Video
+    maps: LabelMaps
+    protocol: str
+    ignore_extra: bool
+    cache: Path | None
+
+
+@dataclass
+class Result:
+    """What a worker returns: curves by object id, names of the annotated frames, and everything that is wrong.
+
+    `faults`: (frame, what is wrong with it); the frame is "" where it is the sequence.
+    """
+
+    name: str
+    curves: dict[int, Curves] = field(default_factory=dict)
+    stems: list[str] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    made_binary: bool = False
+
+    def problems(self) -> list[str]:
+        """One sentence for each kind of fault; frames that have the same one are gathered."""
+        kinds: dict[str, list[tuple[str, str]]] = {}
+        for frame, fault in self.faults:
+            kinds.setdefault(fault.replace(frame, "*") if frame else fault, []).append((frame, fault))
+        gathered = ((kind, [frame for frame, _ in found], found[0][1]) for kind, found in kinds.items())
+        return [
+            f"{self.name}: {fault if len(frames) == 1 else f'{kind} ({len(frames)} frames: {some(frames)})'}"
+            for kind, frames, fault in gathered
+        ]
+
+
+def score(job: Job) -> Result:
+    """One sequence, in a worker. Problems are collected, never raised, so that all can be shown at once."""
+    video, maps, result = job.video, job.maps, Result(job.video.name)
+    result.faults += [("", problem) for problem in maps.problems]
+    if extra := sorted(set(maps.names) - set(video.frame_names)) if not job.ignore_extra else []:
+        result.faults.append(("", f"{len(extra)} frame(s) that the video does not have: {some(extra)}"))
+    rules = protocol_named(job.protocol)
+    with ExitStack() as stack:
+        annotated = _annotations(video, job.cache, stack)
+        try:
+            pairs = _pairs(video, annotated, maps, getattr(rules, "ANY_SIZE", False), result)
+            result.curves = rules.score(pairs, video.name)
+        except ValueError as error:
+            result.faults.append(("", str(error).removeprefix(f"{video.name}: ")))
+    if missing := [stem for stem in result.stems if stem not in maps.names]:
+        result.faults.append(("", f"{len(missing)} annotated frame(s) without prediction: {some(missing)}"))
+    return result
+
+
+def _annotations(video: Video, cache: Path | None, stack: ExitStack) -> Callable[[int], Objects | None]:
+    """What gives the annotated objects of a frame by its index."""
+    if cache is not None:
+        try:
+            return stack.enter_context(RegionCache(cache, video)).objects
+        except ValueError:  # of a file that is told again, with all others, where each frame is read
+            pass
+
+    def read(index: int) -> Objects | None:
+        labels = video.annotation(index)
+        return None if labels is None else Objects.of(labels)
+
+    return read
+
+
+def _pairs(
+    video: Video, annotated: Callable[[int], Objects | None], maps: LabelMaps, any_size: bool, result: Result
+) -> Iterator[Pair]:
+    """Annotation and prediction of each annotated frame. What cannot be used is noted and empty: checking goes on."""
+    for index, stem in enumerate(video.frame_names):
+        try:
+            annotation = annotated(index) if video.is_listed(stem) else None
+        except ValueError as error:
+            result.faults.append((stem, str(error)))
+            continue
+        if annotation is None:
+            continue
+        result.stems.append(stem)
+        prediction = _prediction(video, maps, stem, result) if stem in maps.names else None
+        if prediction is not None and prediction.shape != annotation.size and not any_size:
+            found, wanted = ("×".join(map(str, size)) for size in (prediction.shape, annotation.size))
+            result.faults.append((stem, f"{stem} is {found} (rows×columns), its annotation {wanted}: never resized"))
+            prediction = None
+        yield annotation, np.zeros(annotation.size, np.uint8) if prediction is None else prediction
+
+
+def _prediction(video: Video, maps: LabelMaps, stem: str, result: Result) -> LabelMap | None:
+    try:
+        prediction = maps.read(stem)
+        return _binary(prediction, stem, result) if getattr(video, "binary", False) else prediction
+    except ValueError as error:
+        result.faults.append((stem, str(error)))
+        return None
+
+
+def _binary(prediction: LabelMap, stem: str, result: Result) -> LabelMap:
+    """Any nonzero pixel as object 1. Raises ValueError for grey levels, which would count as object too."""
+    ids = ids_of(prediction)
+    if len(ids) > 1 and any(OBJECTS < id_ < VOID for id_ in ids):
+        raise ValueError(f"{stem} has {len(ids)} grey levels, as an antialiased or soft mask has: threshold it")
+    result.made_binary |= max(ids, default=0) > 1
+    return (prediction > 0).view(np.uint8)
