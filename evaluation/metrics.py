@@ -87,9 +87,14 @@ def check_sizes(annotation: Objects, prediction: LabelMap, sequence: str) -> Non
 
 def ids_of(labels: LabelMap) -> frozenset[int]:
     """The ids in a label map but 0, the background."""
+    largest = int(labels.max(initial=0))
+    if largest <= 1:
+        return frozenset(range(1, largest + 1))
     left, top, width, height = cv2.boundingRect(labels)  # most of a frame is background
-    counts = np.bincount(labels[top : top + height, left : left + width].ravel())
-    return frozenset(np.flatnonzero(counts).tolist()) - {0}
+    objects = labels[top : top + height, left : left + width]
+    if largest > 32:  # one pass over all pixels; below, a comparison for each id is several times faster
+        return frozenset(np.flatnonzero(np.bincount(objects.ravel())).tolist()) - {0}
+    return frozenset(id_ for id_ in range(1, largest + 1) if (objects == id_).any())
 
 
 def tolerance(height: int, width: int) -> int:

@@ -1,0 +1,94 @@
+"""Annotated objects kept on disk: the same regions, the same scores, and never those of other annotations."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vosbench.datasets.davis import Davis
+from vosbench.errors import Problems
+from vosbench.evaluation.label_maps import PngFolder
+from vosbench.evaluation.metrics import EMPTY, Objects, Region
+from vosbench.evaluation.region_cache import RegionCache
+from vosbench.evaluation.scoring import evaluate
+from vosbench.images import write_label_map
+
+
+def data_set(root: Path) -> Davis:
+    return Davis(root, "val", 2017)
+
+
+def predictions(root: Path) -> PngFolder:
+    """The first annotation of each video, moved two columns to the right in every frame."""
+    folder = root.parent / "predictions"
+    for video in data_set(root).videos:
+        (folder / video.name).mkdir(parents=True, exist_ok=True)
+        first = video.annotation(0)
+        assert first is not None
+        for name in video.frame_names:
+            write_label_map(folder / video.name / f"{name}.png", np.roll(first, 2, axis=1))
+    return PngFolder(folder)
+
+
+def assert_same(one: Region, other: Region) -> None:
+    for field in fields(Region):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+
+
+def test_regions_come_back_as_they_were(davis: Path, tmp_path: Path) -> None:
+    for video in data_set(davis).videos:
+        for _ in ("made", "found"):
+            with RegionCache(tmp_path / "cache", video) as cache:
+                for index in range(len(video.frame_names)):
+                    labels, objects = video.annotation(index), cache.objects(index)
+                    assert labels is not None
+                    assert objects is not None
+                    expected = Objects.of(labels)
+                    assert (objects.size, objects.ids) == (expected.size, expected.ids)
+                    assert objects[9] is EMPTY
+                    for id_ in expected.ids:
+                        assert_same(objects[id_], expected[id_])
+                    np.testing.assert_array_equal(objects.labels, labels)
+                assert cache.objects(len(video.frame_names)) is None
+
+
+def test_frames_without_object_or_without_annotation(davis: Path, tmp_path: Path) -> None:
+    folder = davis / "Annotations/480p/a"
+    write_label_map(folder / "00002.png", np.zeros((48, 64), np.uint8))
+    (folder / "00003.png").unlink()
+    with RegionCache(tmp_path, data_set(davis).videos[0]) as cache:
+        empty = cache.objects(2)
+        assert empty is not None
+        assert (empty.size, empty.ids) == ((48, 64), frozenset())
+        assert cache.objects(3) is None
+
+
+@pytest.mark.parametrize("protocol", ["davis", "davis-unsupervised", "vos-benchmark", "youtube-vos", "vip"])
+def test_scores_are_the_same_and_files_are_made_once(davis: Path, tmp_path: Path, protocol: str) -> None:
+    source, cache = predictions(davis), tmp_path / "cache"
+    plain = evaluate(data_set(davis), source, protocol, workers=0)
+    first = evaluate(data_set(davis), source, protocol, workers=0, cache=cache)
+    written = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    second = evaluate(data_set(davis), source, protocol, workers=0, cache=cache)
+    assert plain.scores == first.scores == second.scores
+    assert plain.objects == first.objects == second.objects
+    assert len(written) == 2 * 3  # an index and the bits of each video
+    assert written == {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+
+
+def test_changed_annotations_are_not_scored_by_old_ones(davis: Path, tmp_path: Path) -> None:
+    source, cache = predictions(davis), tmp_path / "cache"
+    evaluate(data_set(davis), source, workers=0, cache=cache)
+    path = davis / "Annotations/480p/a/00002.png"
+    write_label_map(path, np.zeros((48, 64), np.uint8))
+    plain = evaluate(data_set(davis), source, workers=0)
+    assert evaluate(data_set(davis), source, workers=0, cache=cache).scores == plain.scores
+
+
+def test_a_broken_annotation_is_listed_and_nothing_is_kept(davis: Path, tmp_path: Path) -> None:
+    source, cache = predictions(davis), tmp_path / "cache"
+    (davis / "Annotations/480p/a/00002.png").write_bytes(b"no png")
+    with pytest.raises(Problems, match=r"a: cannot read mask .*a/00002\.png"):
+        evaluate(data_set(davis), source, workers=0, cache=cache)
+    assert len(list(cache.iterdir())) == 2 * 2  # of the two other videos
