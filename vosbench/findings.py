@@ -1,0 +1,119 @@
+"""What `vosbench check` can find in a data set: problems to mend, notes to know; and the lines that say so."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+SHOWN = 5  # places named in one line
+
+
+class Problem(Enum):
+    """What keeps a data set from being predicted or scored as it should be, and the remedy."""
+
+    BROKEN_LINK = "broken links", "restore what they point to, or remove them"
+    FRAME_UNREADABLE = "frames that cannot be read", "restore or remove these files"
+    MASK_UNREADABLE = "masks that cannot be read", "restore these files"
+    COLOUR = "masks in colour or with transparency", "save object ids, not colours: indexed PNGs (mode P)"
+    SIXTEEN_BIT = "16-bit masks", "save object ids as 8-bit indexed PNGs"
+    ABOVE_254 = "ids above 254", "a mask holds ids 1 to 254: number the objects of each video from 1"
+    LOW_BIT = "2- or 4-bit grey masks", "reading scales their ids (1 becomes 85 or 17): save 8-bit indexed PNGs"
+    ANTIALIASED = "antialiased masks (grey levels between 0 and 255)", "draw them without smoothing, one id a pixel"
+    MASK_SIZE = "masks of another size than their frame", "give masks of the frame's size, or the right resolution"
+    FRAME_SIZE = "frames of another size than the first of their video", "bring the frames of a video to one size"
+    SAME_NUMBER = "frames of one number", "their order is not defined: rename or remove all but one"
+    ORPHAN = "annotations without an image", "add the images, or remove these files"
+    UNREAD = "images of a kind that is not read", "give frames as .jpg, .jpeg or .png, masks as .png"
+    NO_START = "no object to start from", "label the first frame (objects 1, 2, …), or leave these videos out"
+    TOO_SHORT = "1 or 2 frames", "protocol davis scores neither first nor last frame: leave these videos out"
+
+    def __init__(self, what: str, advice: str) -> None:
+        self.what, self.advice = what, advice
+
+
+class Note(Enum):
+    """What is worth knowing of a data set, and what to do about it."""
+
+    BINARY = "masks of 0 and 255", "use dataset.year=2016 or dataset.binary=true: elsewhere 255 is void"
+    MERGED = "masks of several ids read as one object", "dataset.binary=false or year=2017 keeps objects apart"
+    GREY = "grey masks", "read as ids; indexed PNGs with a palette can be looked at"
+    PALETTE = "palettes that are not the VOC colour map", "no harm: ids are what counts, not colours"
+    UNLABELLED = "no annotations", "fit for training without labels; predicting needs a first mask, scoring all"
+    FEW = "1 or 2 annotated frames", "enough to predict and submit; to score, protocol davis needs 3"
+    SPARSE = "annotated in part", "only annotated frames are scored; dataset.frames=annotated keeps only these"
+    GAPS = "gaps in object ids", "protocol davis takes a gap among the ids of the first frame for an empty object"
+    LATE = (
+        "late objects",
+        "dataset.late_objects=true and protocol=vos-benchmark score them; protocol davis ignores them",
+    )
+    VANISHING = "objects that vanish for good", "protocol davis counts what is predicted after that as wrong"
+    EMPTY = "empty masks", "there protocol davis scores an empty prediction 1, any other 0"
+    VOID = "void pixels (255)", "protocol davis takes them for background, davis-unsupervised leaves them out"
+    MANY = "more than 20 objects", "time and memory grow with each; davis-unsupervised takes at most 20"
+    UNLISTED = "ids in masks that meta.json does not list, or not yet", "these are ignored"
+    NEVER_SHOWN = "objects of meta.json that no mask shows", "these are neither started nor scored"
+    JUMPS = "frame numbers that jump", "if frames were lost, restore them"
+    SHORT = "1 or 2 frames", "protocol davis, which scores neither first nor last frame, refuses such videos"
+    STRIDE = "sizes not divisible by the stride", "methods pad those, and cut the padding off again"
+    STRAY = "stray files and folders", "these are ignored: remove them"
+    LEFT_OUT = "folders that the list leaves out", "list them if they belong to the split"
+
+    def __init__(self, what: str, advice: str) -> None:
+        self.what, self.advice = what, advice
+
+
+class Finding(NamedTuple):
+    """One thing found at `place`, for example "bear/00003.png"; `video` is empty for the data set as a whole."""
+
+    kind: Problem | Note
+    place: str
+    video: str = ""
+
+
+@dataclass
+class VideoFacts:
+    """What is known of one video, as plain data.
+
+    size     (height, width) of its first readable frame
+    objects  ids that its annotations show
+    digest   sha256 over names and contents of its frames and annotations (over names and sizes unless `full`)
+    """
+
+    name: str
+    frames: int = 0
+    annotated: int = 0
+    size: tuple[int, int] | None = None
+    objects: frozenset[int] = frozenset()
+    digest: str = ""
+    found: list[Finding] = field(default_factory=list)
+
+    def add(self, kind: Problem | Note, place: str = "") -> None:
+        """Notes a finding; `place` is "/<file>" or nothing, and detail."""
+        self.found.append(Finding(kind, f"{self.name}{place}", self.name))
+
+
+def lines(kinds: type[Problem] | type[Note], found: Iterable[Finding], videos: int) -> list[str]:
+    """One line for all findings of a kind, in the order of `kinds`: what, how many, where, what to do."""
+    by_kind: dict[Problem | Note, list[Finding]] = {}
+    for finding in found:
+        by_kind.setdefault(finding.kind, []).append(finding)
+    return [_line(kind, by_kind[kind], videos) for kind in kinds if kind in by_kind]
+
+
+def _line(kind: Problem | Note, found: list[Finding], videos: int) -> str:
+    places = ", ".join(finding.place for finding in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
+    return f"{kind.what}: {_count(found, videos)} ({places}); {kind.advice}"
+
+
+def _count(found: list[Finding], videos: int) -> str:
+    """How many in how many videos."""
+    concerned = {finding.video for finding in found}
+    if "" in concerned:
+        return str(len(found))
+    several = f"{len(found)} in " if len(found) > len(concerned) else ""
+    return f"{several}{len(concerned)} of {videos} videos"
+
+
+def by(size: tuple[int, ...]) -> str:
+    """A (height, width) as rows×columns."""
+    return "×".join(map(str, size))

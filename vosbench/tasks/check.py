@@ -1,0 +1,145 @@
+"""`vosbench check`: says all that is wrong with a data set, at once, and advises. It writes nothing.
+
+Problems (exit status 1) keep the set from being predicted or scored as it should; notes are good to know. The hash
+tells two people whether they have the same frames and annotations.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from rich.console import Console
+from rich.progress import track
+
+from vosbench import errors
+from vosbench.datasets.video_folder import VideoFile
+from vosbench.findings import Finding, Note, Problem, VideoFacts, by, lines
+from vosbench.inspection import inspect, visible
+from vosbench.videos import Dataset, FolderVideo, Video
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The top-level keys of conf/check.yaml, which explains them."""
+
+    dataset: dict[str, Any]
+    stride: int
+    full: bool
+    workers: int
+
+
+def run(options: Options) -> None:
+    """Raises errors.Problems for a data set that has some, ValueError for one that cannot be read at all."""
+    if options.stride < 1 or options.workers < 0:
+        raise ValueError(f"stride={options.stride} must be 1 or more, workers={options.workers} 0 or more")
+    dataset: Dataset = instantiate(options.dataset)
+    whole = not any(options.dataset.get(key) for key in ("sequences", "exclude"))
+    console = Console(markup=False, highlight=False, soft_wrap=True)  # whole lines in a log
+    jobs = [
+        (video, folder, options.full)
+        for video, folder in zip(dataset.videos, _label_folders(dataset.videos), strict=True)
+    ]
+    every = _inspected(jobs, options.workers)
+    bar = track(every, "checking", len(jobs), console=console, transient=True, disable=not console.is_terminal)
+    facts = sorted(bar, key=lambda video: video.name)
+    found = [finding for video in facts for finding in video.found]
+    found += [*_found_in_set(dataset, facts, options.stride), *_found_beside(dataset.videos, whole)]
+    console.print(summary(dataset, facts, options), end="")
+    if notes := lines(Note, found, len(facts)):
+        console.print("notes\n" + "\n".join(f"  - {line}" for line in notes))
+    if problems := lines(Problem, found, len(facts)):
+        raise errors.Problems(f"problems with {dataset.name} {dataset.split}", problems)
+    console.print("no problems found")
+
+
+def _inspected(jobs: Sequence[tuple[Video, Path | None, bool]], workers: int) -> Iterator[VideoFacts]:
+    """Facts as they come. `jobs`: what `inspect` takes. RuntimeError when a worker dies."""
+    if workers == 0:
+        yield from (inspect(*job) for job in jobs)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        try:
+            for future in as_completed([pool.submit(inspect, *job) for job in jobs]):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise RuntimeError("a checking process died, perhaps for lack of memory: try fewer workers") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _label_folders(videos: Sequence[Video]) -> list[Path | None]:
+    """Where each video's annotations lie; of a video without any, where they would lie beside those of the others."""
+    own = [next((path.parent for path in getattr(video, "annotations", {}).values()), None) for video in videos]
+    above = next((folder.parent for folder in own if folder), None)
+    return [folder or (above and above / video.name) for folder, video in zip(own, videos, strict=True)]
+
+
+def _found_in_set(dataset: Dataset, facts: Sequence[VideoFacts], stride: int) -> Iterator[Finding]:
+    """Findings that depend on the other videos, the protocol or the stride."""
+    labelled = any(video.annotated for video in facts)
+    for video in facts:
+        if video.frames and not video.annotated:
+            yield Finding(Problem.NO_START if labelled else Note.UNLABELLED, video.name, video.name)
+        if 0 < video.frames <= 2:
+            scored = video.annotated and dataset.protocol == "davis"
+            yield Finding(Problem.TOO_SHORT if scored else Note.SHORT, f"{video.name} {video.frames}", video.name)
+        if video.size and _is_padded(video.size, stride):
+            yield Finding(Note.STRIDE, f"{video.name} {by(video.size)}", video.name)
+
+
+def _found_beside(videos: Sequence[Video], whole: bool) -> Iterator[Finding]:
+    """What lies beside the videos' folders, and those of their annotations. `whole`: none were left out on purpose."""
+    paths = [
+        video.frames[0].parent if isinstance(video, FolderVideo) else video.path
+        for video in videos
+        if isinstance(video, FolderVideo | VideoFile)
+    ]
+    for folder in sorted({path.parent for path in paths}):
+        for path in visible(folder):
+            if path.is_symlink() and not path.exists():
+                yield Finding(Problem.BROKEN_LINK, _place(path))
+            elif path not in paths and whole:
+                yield Finding(Note.LEFT_OUT if path.is_dir() else Note.STRAY, _place(path))
+    with_images = {path.name for folder in {path.parent for path in paths} for path in visible(folder)}
+    for folder in sorted({labels.parent for labels in _label_folders(videos) if labels}):
+        for path in visible(folder):
+            if path.name not in with_images or not path.is_dir():
+                yield Finding(Note.STRAY, _place(path))
+
+
+def _place(path: Path) -> str:
+    """A path below the data set's root, such as Annotations/480p/bear."""
+    return "/".join(path.parts[-3:])
+
+
+def _is_padded(size: tuple[int, int], stride: int) -> bool:
+    return any(pixels % stride for pixels in size)
+
+
+def summary(dataset: Dataset, facts: Sequence[VideoFacts], options: Options) -> str:
+    """What the data set is, one thing a line."""
+    sizes = Counter(video.size for video in facts if video.size)
+    padded = sum(count for size, count in sizes.items() if _is_padded(size, options.stride))
+    share = padded / max(len(facts), 1)
+    objects = [len(video.objects) for video in facts]
+    digest = hashlib.sha256("".join(f"{video.name} {video.digest}\n" for video in facts).encode()).hexdigest()
+    rows = {
+        "root": options.dataset.get("root") or "none: generated",
+        "videos": len(facts),
+        "frames": f"{sum(v.frames for v in facts)}, {sum(v.annotated for v in facts)} annotated",
+        "objects": f"{sum(objects)}, at most {max(objects, default=0)} in a video"
+        if options.full
+        else "not counted: full=false",
+        "sizes": f"{len(sizes)}: " + ", ".join(f"{by(size)} ({count})" for size, count in sizes.most_common(5)),
+        "stride": f"{options.stride} does not divide the size of {padded} of {len(facts)} videos ({share:.0%})",
+        "sha256": f"{digest} of names and {'contents' if options.full else 'file sizes, not contents: full=false'}",
+    }
+    head = f"{dataset.name} {dataset.split}, resolution {dataset.resolution}\n"
+    return head + "".join(f"  {key:<10} {value}\n" for key, value in rows.items())
