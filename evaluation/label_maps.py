@@ -90,11 +90,26 @@ class PngFolder:
         images = [path.name for path in entries if path.suffix in (".png", ".jpg", ".jpeg") and path.is_file()]
         strays = "image(s) outside of the sequences' folders"
         found = (("sequence(s) that the data set does not have", folders), (strays, images))
-        return [f"{len(names)} {what}: {some(names)}" for what, names in found if names]
+        problems = [f"{len(names)} {what}: {some(names)}" for what, names in found if names]
+        return [*self._elsewhere(known), *problems]
+
+    def _elsewhere(self, known: Collection[str]) -> list[str]:
+        """Where the sequences seem to lie when none is here: a level or two below, or the one above."""
+        if any((self.path / name).is_dir() for name in known):
+            return []
+        below = [*sorted(self.path.glob("[!.]*")), *sorted(self.path.glob("[!.]*/[!.]*"))]
+        for folder in [*below, self.path.absolute().parent]:
+            if any((folder / name).is_dir() for name in known):
+                return [f"the sequences seem to lie in {folder}: give that folder"]
+        return []
 
 
 def open_source(path: Path) -> Source:
     """A folder of PNGs, or a .json file of COCO RLE. Raises ValueError when it is not there or cannot be read."""
+    if path.is_file() and path.suffix != ".json":
+        raise ValueError(
+            f"predictions {path} is a file: give a folder <sequence>/*.png (unpacked), or a .json of COCO RLE"
+        )
     if path.suffix == ".json":
         from vosbench.evaluation.rle import RleFile
 

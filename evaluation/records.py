@@ -111,9 +111,8 @@ def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
     old = (read(path).provenance or {}).get("hashes", {})
     changed = [name for name, value in hashes.items() if old.get(name) != value]
     if changed:
-        raise ValueError(
-            f"{', '.join(changed)} changed since {path} was written: overwrite=true redoes it, name=<new name> keeps both"
-        )
+        remedy = "overwrite=true redoes it, name=<new name> keeps both"
+        raise ValueError(f"{', '.join(changed)} changed since {path} was written: {remedy}")
     return True
 
 

@@ -2,9 +2,10 @@
 
 import json
 import os
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,6 +75,7 @@ def options(root: Path, run: Path, **changes: object) -> evaluate.Options:
         scorer="vosbench",
         workers=0,
         cache=None,
+        pictures=0,
         overwrite=False,
         method_name="copy",
         supervision=None,
@@ -257,13 +259,9 @@ def test_a_restricted_set_scores_part_of_a_folder(root: Path, masks: Path, tmp_p
     assert list(record.objects) == ["still_1"]
 
 
-def test_command_line(root: Path, masks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vosbench.cli import main
-
-    monkeypatch.chdir(tmp_path)
+def test_command_line(root: Path, masks: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
     words = f"dataset=davis2017 dataset.root={root} predictions={masks} workers=0 method_name=copy run=out".split()
-    monkeypatch.setattr(sys, "argv", ["vosbench", "evaluate", *words])
-    main()
+    assert command("evaluate", *words).status == 0
     record = records.read(tmp_path / "out/results/davis2017-val-davis.json")
     assert record.method == "copy"
     assert record.provenance is not None

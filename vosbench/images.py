@@ -45,18 +45,26 @@ def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h 
     """An indexed (mode P) or 8-bit grey PNG as object ids: 0 background, 255 void.
 
     `binary`: any nonzero pixel is object 1. Raises ValueError naming the file for RGB(A) masks, 16-bit masks, and
-    unreadable files; nothing is ever converted silently.
+    unreadable files, and grey masks of 2 or 4 bits, whose ids Pillow would scale; nothing is ever converted silently.
     """
     try:
         with Pillow.open(path) as image:
-            mode, labels = image.mode, np.asarray(image)
+            mode, raw, labels = image.mode, _raw_mode(image), np.asarray(image)
     except (OSError, SyntaxError) as error:
         raise ValueError(f"cannot read mask {path}: {error}; restore this file") from error
+    if raw in ("L;2", "L;4"):
+        raise ValueError(f"mask {path} has {raw[-1]} bits of grey, which are scaled when read: save 8-bit object ids")
     if mode not in ("P", "L", "1"):
         raise ValueError(f"mask {path} has mode {mode}, not an indexed PNG (mode P or L): save object ids, not colours")
     if binary or mode == "1":
         return (labels > 0).astype(np.uint8)
     return labels.astype(np.uint8, copy=False)
+
+
+def _raw_mode(image: Pillow.Image) -> str:
+    """How pixels lie in the file, for PNG: "L;4" is 4 bits of grey. Known before the pixels are read."""
+    tiles = getattr(image, "tile", [])
+    return str(tiles[0][3]) if tiles else ""
 
 
 def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:

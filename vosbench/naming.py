@@ -15,6 +15,7 @@ UNNAMED = {
         "overwrite",
         "save_every",
         "scorer",
+        "format",
         "cache",
         "pictures",
         "logger",

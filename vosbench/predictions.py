@@ -180,7 +180,7 @@ def hash_of(content: Any) -> str:
 
 
 def hash_input(video: Video) -> str:
-    """A digest of a video's frame names, which of them are saved, the sizes of its files, and the masks given for it."""
+    """A digest of a video's frame names, which of these are saved, the sizes of its files, and its given masks."""
     digest = hashlib.sha256(json.dumps([video.name, video.frame_names, video.file_sizes()]).encode())
     if video.listed is not None:
         digest.update(json.dumps(sorted(video.listed)).encode())

@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from vosbench.checkpoint import Checkpoint
 from vosbench.evaluation import records
 from vosbench.evaluation.label_maps import PngFolder
+from vosbench.evaluation.pictures import write_pictures
 from vosbench.evaluation.scoring import evaluate
 from vosbench.predictions import Prediction, PredictionFolder
 from vosbench.tasks.evaluate import input_hashes, is_restricted, publish, show
@@ -50,6 +51,8 @@ class Options:
     dataset: dict[str, Any]
     protocol: str | None
     workers: int
+    cache: str | None
+    pictures: int
 
 
 def run(options: Options) -> None:
@@ -78,7 +81,14 @@ def run(options: Options) -> None:
         log.info("%s is up to date", path)
         show(records.read(path))
         return
-    scores = evaluate(dataset, source, protocol, options.workers, ignore_extra=is_restricted(options.dataset))
+    scores = evaluate(
+        dataset,
+        source,
+        protocol,
+        options.workers,
+        ignore_extra=is_restricted(options.dataset),
+        cache=Path(options.cache) if options.cache else None,
+    )
     method = predictor.method
     record = records.Record(
         method=options.subject,
@@ -96,6 +106,7 @@ def run(options: Options) -> None:
         speed=speed(predictions, predictor),
         provenance=records.provenance(options.overrides, options.seed, hashes),
     )
+    write_pictures(dataset, source, scores, path.with_suffix(""), options.pictures)
     publish(record, scores, path)
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 import vosbench
 from vosbench.evaluation import official, records
 from vosbench.evaluation.label_maps import Source, hash_annotations, hash_predictions, open_source
+from vosbench.evaluation.pictures import write_pictures
 from vosbench.evaluation.protocols import described
 from vosbench.evaluation.scoring import Scores, evaluate
 from vosbench.videos import Dataset
@@ -32,6 +33,7 @@ class Options:
     scorer: str
     workers: int
     cache: str | None
+    pictures: int
     overwrite: bool
     method_name: str
     supervision: str | None
@@ -87,6 +89,7 @@ def _score(
         objects=scores.objects,
         provenance=records.provenance(options.overrides, None, hashes),
     )
+    write_pictures(dataset, source, scores, path.with_suffix(""), options.pictures)
     publish(record, scores, path)
     return record
 

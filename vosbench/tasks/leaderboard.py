@@ -40,16 +40,14 @@ def run(options: Options) -> None:
     log.info("wrote %s/leaderboard.{csv,md,tex,html}", options.run)
 
 
-def write(
-    found: Sequence[Board], folder: Path, figures: Sequence[tuple[str, bytes]] = (), title: str = "Leaderboard"
-) -> None:
-    """Writes leaderboard.{csv,md,tex,html} into `folder`. figures: (title, PNG) pairs for the report."""
+def write(found: Sequence[Board], folder: Path, title: str = "Leaderboard") -> None:
+    """Writes leaderboard.{csv,md,tex,html} into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         "csv": tables.to_csv(found),
         "md": tables.to_markdown(found),
         "tex": tables.to_latex(found),
-        "html": report.html(found, figures, title),
+        "html": report.html(found, title),
     }
     for suffix, text in texts.items():
         replace_file(folder / f"leaderboard.{suffix}", text.encode())

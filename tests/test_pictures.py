@@ -1,0 +1,268 @@
+"""Pictures beside a record: overlays at five moments, worst frames with their errors, and what becomes of old ones."""
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jaxtyping import UInt8
+from PIL import Image
+
+from vosbench import viz
+from vosbench.datasets.davis import Davis
+from vosbench.evaluation.label_maps import open_source
+from vosbench.evaluation.pictures import INDEX, read_pictures, worst_frames, write_pictures
+from vosbench.evaluation.scoring import Scores, evaluate
+from vosbench.images import read_image, write_label_map
+
+RED = viz.COLOURS[1]
+
+
+def scores(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Scores:
+    """J and F by "<sequence>_<id>" over frames 00001, 00002, …"""
+    frames = {
+        f"{key}/{name}": np.array(values, float)[:, i] for key, values in curves.items() for i, name in enumerate("JF")
+    }
+    stems = {key: [f"{index:05}" for index in range(1, len(values) + 1)] for key, values in curves.items()}
+    return Scores({}, {}, frames, stems)
+
+
+NOTHING = scores({})
+
+
+@pytest.fixture
+def predictions(davis: Path, tmp_path: Path) -> Path:
+    """The annotations themselves."""
+    return Path(shutil.copytree(davis / "Annotations/480p", tmp_path / "predictions"))
+
+
+def dataset(root: Path) -> Davis:
+    return Davis(root, split="val", year=2017)
+
+
+def write(davis: Path, predictions: Path, folder: Path, found: Scores = NOTHING, count: int = 8) -> None:
+    write_pictures(dataset(davis), open_source(predictions), found, folder, count)
+
+
+def share(image: UInt8[np.ndarray, "_ _ 3"], colour: object) -> float:
+    """Of pixels that look like the colour."""
+    return float((np.abs(image.astype(int) - np.array(colour)).max(-1) < 40).mean())
+
+
+def redness(image: UInt8[np.ndarray, "_ _ 3"]) -> float:
+    """Of the pictures below their titles."""
+    return float((image[40:, :, 0].astype(int) - image[40:, :, 1]).mean())
+
+
+def panels(path: Path) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+    image = read_image(path)
+    return [image[:, 400 * place : 400 * (place + 1)] for place in range(3)]
+
+
+def test_sheets_show_predictions_and_annotations_at_the_same_five_moments(
+    davis: Path, predictions: Path, tmp_path: Path
+) -> None:
+    for path in (predictions / "a").iterdir():
+        write_label_map(path, np.full((48, 64), 1, np.uint8))
+    write(davis, predictions, tmp_path / "out")
+    found = {(picture.kind, picture.sequence): picture for picture in read_pictures(tmp_path / "out")}
+    assert sorted(found) == [(kind, name) for kind in ("sheet", "truth") for name in "abc"]
+    sheet, truth = found["sheet", "a"], found["truth", "a"]
+    assert (sheet.file, truth.file) == ("sheets/a.jpg", "sheets/a-truth.jpg")
+    # Of 6 frames; the first was given, and is no moment.
+    assert sheet.caption == truth.caption == "frame 00001, frame 00002, frame 00003, frame 00004, frame 00005"
+    predicted, annotated = (read_image(tmp_path / "out" / picture.file) for picture in (sheet, truth))
+    assert predicted.shape == annotated.shape
+    assert predicted.shape[1] == 1200
+    assert redness(predicted) > redness(annotated) + 20  # all of it is covered, and only a square of the truth
+
+
+def test_moments_are_of_the_frames_that_have_predictions(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    for index in (1, 2, 4):
+        (predictions / f"a/{index:05}.png").unlink()
+    shutil.rmtree(predictions / "b")
+    write(davis, predictions, tmp_path / "out")
+    found = {picture.sequence: picture.caption for picture in read_pictures(tmp_path / "out")}
+    assert set(found) == {"a", "c"}
+    assert found["a"] == "frame 00003, frame 00003, frame 00003, frame 00005, frame 00005"
+
+
+def test_frames_without_annotation_are_shown_plain(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    for index in range(1, 6):
+        (davis / f"Annotations/480p/a/{index:05}.png").unlink()
+    write(davis, predictions, tmp_path / "out")
+    plain, tinted = (read_image(tmp_path / "out/sheets" / f"a{end}.jpg") for end in ("-truth", ""))
+    assert share(plain, RED) < share(tinted, RED)
+    frame = np.asarray(Image.fromarray(read_image(davis / "JPEGImages/480p/a/00001.jpg")).resize((236, 177)))
+    assert abs(float(plain[-170:, 5:230].mean()) - float(frame.mean())) < 5
+
+
+def test_sequences_are_chosen_evenly_and_alike_for_all_methods(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    for count, expected in ((1, "a"), (2, "ac"), (3, "abc")):
+        write(davis, predictions, tmp_path / "out", count=count)
+        assert {picture.sequence for picture in read_pictures(tmp_path / "out")} == set(expected)
+    shutil.rmtree(predictions / "a")
+    write(davis, predictions, tmp_path / "out", count=2)
+    assert {picture.sequence for picture in read_pictures(tmp_path / "out")} == {"c"}
+
+
+def test_worst_frames_are_one_a_sequence_and_sorted() -> None:
+    found = worst_frames(
+        scores(
+            {
+                "a_1": [(0.9, 0.7), (0.5, 0.3), (0.2, 0.6)],  # equally bad at 2 and 3: the earlier one
+                "b_1": [(0.9, 0.9), (0.0, 0.0)],
+                "b_2": [(0.2, 0.2), (0.0, 0.0), (0.0, 0.0)],  # as bad as object 1, and worse on the whole
+                "dog_park_12": [(0.0, 0.1)],
+                "empty_1": [(0.5, 0.5)],
+            }
+        )
+    )
+    assert [(worst.sequence, worst.object_id, worst.frame) for worst in found] == [
+        ("b", 2, "00002"), ("dog_park", 12, "00001"), ("a", 1, "00002"), ("empty", 1, "00001"),
+    ]  # fmt: skip
+    assert found[2].caption == "a, object 1, frame 00002: J 50.0, F 30.0"
+
+
+def test_protocols_without_j_and_f_have_no_worst_frames() -> None:
+    arrays = {"a_1/intersection": np.ones(3), "a_1/union": np.ones(3), "a_1/frame": np.arange(3)}
+    assert worst_frames(Scores({}, {}, arrays, {"a_1": ["0", "1", "2"]})) == []
+    assert worst_frames(Scores({}, {}, {"a_1/J": np.empty(0), "a_1/F": np.empty(0)}, {"a_1": []})) == []
+
+
+def test_worst_frame_shows_what_is_missed_and_false(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    labels = np.zeros((48, 64), np.uint8)
+    labels[30:46, 11:29] = 1  # below the object
+    write_label_map(predictions / "a/00001.png", labels)
+    labels[:] = 0
+    write_label_map(predictions / "b/00003.png", labels)
+    found = evaluate(dataset(davis), open_source(predictions), "vos-benchmark", 0)
+    write(davis, predictions, tmp_path / "out", found, count=2)
+    worst = [picture for picture in read_pictures(tmp_path / "out") if picture.kind == "worst"]
+    assert [picture.file for picture in worst] == ["worst/1-b_2-00003.jpg", "worst/2-a_1-00001.jpg"]
+    assert worst[1].caption == "a, object 1, frame 00001: J 0.0, F 0.0"
+    annotation, prediction, errors = panels(tmp_path / "out" / worst[1].file)
+    assert share(errors, viz.MISSED) > 0.08
+    assert share(errors, viz.FALSE) > 0.08
+    assert share(errors, viz.HIT) < 0.01
+    middle = slice(40, 150), slice(60, 220)  # the object in the annotation only
+    assert share(annotation[middle], RED) > share(prediction[middle], RED)
+    _, _, errors = panels(tmp_path / "out" / worst[0].file)
+    assert share(errors, viz.MISSED) > 0.08
+    assert share(errors, viz.FALSE) < 0.01
+
+
+def test_worst_frame_is_cropped_around_a_small_object(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    labels = np.zeros((48, 64), np.uint8)
+    labels[40:44, 58:64] = 1
+    write_label_map(davis / "Annotations/480p/a/00002.png", labels)
+    write_label_map(predictions / "a/00002.png", np.zeros((48, 64), np.uint8))
+    write(davis, predictions, tmp_path / "out", scores({"a_1": [(1, 1), (0, 0)]}))
+    assert share(panels(tmp_path / "out/worst/1-a_1-00002.jpg")[2], viz.MISSED) > 0.05  # of the frame it is 0.8 %
+
+
+def test_errors_are_those_of_the_matched_proposal(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    """davis-unsupervised: proposals are numbered as they like, and matched with objects over the whole sequence."""
+    for path in (predictions / "a").iterdir():
+        labels = np.zeros((48, 64), np.uint8)
+        labels[:6, :20] = 1  # a proposal that no object is matched with
+        labels[6:22, 8:26] = 0 if path.stem == "00004" else 7
+        write_label_map(path, labels)
+    found = evaluate(dataset(davis), open_source(predictions), "davis-unsupervised", 0)
+    write(davis, predictions, tmp_path / "out", found, count=1)
+    (worst,) = (picture for picture in read_pictures(tmp_path / "out") if picture.kind == "worst")
+    assert worst.caption == "a, object 1, frame 00004: J 0.0, F 0.0"
+    errors = panels(tmp_path / "out" / worst.file)[2]
+    assert share(errors, viz.MISSED) > 0.08
+    assert share(errors, viz.FALSE) < 0.01
+
+
+def test_masks_of_0_and_255_are_the_one_object_of_a_binary_set(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    for path in (predictions / "a").iterdir():
+        write_label_map(path, np.full((48, 64), 255, np.uint8))
+    binary = Davis(davis, split="val", year=2017, sequences=["a"], binary=True)
+    write_pictures(binary, open_source(predictions), NOTHING, tmp_path / "out", 1)
+    predicted, truth = (read_image(tmp_path / f"out/sheets/a{end}.jpg") for end in ("", "-truth"))
+    assert redness(predicted) > redness(truth) + 20
+
+
+def test_predictions_of_another_size_and_void_are_drawn(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    for path in (predictions / "a").iterdir():
+        write_label_map(path, np.full((24, 32), 1, np.uint8))
+        annotation = np.full((48, 64), 255, np.uint8)
+        annotation[6:22, 8:26] = 1
+        write_label_map(davis / "Annotations/480p/a" / path.name, annotation)
+    write(davis, predictions, tmp_path / "out", scores({"a_1": [(0.3, 0.1)]}))
+    assert [picture.kind for picture in read_pictures(tmp_path / "out") if picture.sequence == "a"] == [
+        "sheet", "truth", "worst",
+    ]  # fmt: skip
+
+
+def test_pictures_of_an_earlier_scoring_go(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "global_results-val.csv").write_text("kept")
+    write(davis, predictions, out, scores({"a_1": [(0.5, 0.5)]}))
+    assert (out / "worst/1-a_1-00001.jpg").is_file()
+    write(davis, predictions, out, scores({"c_1": [(0.5, 0.5)]}), count=1)
+    assert [path.name for path in (out / "worst").iterdir()] == ["1-c_1-00001.jpg"]
+    assert sorted(path.name for path in (out / "sheets").iterdir()) == ["a-truth.jpg", "a.jpg"]
+    write(davis, predictions, out, count=0)
+    assert [path.name for path in out.iterdir()] == ["global_results-val.csv"]
+    assert read_pictures(out) == []
+
+
+def test_what_cannot_be_drawn_is_named_and_left_out(
+    davis: Path, predictions: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (davis / "JPEGImages/480p/a/00001.jpg").write_bytes(b"broken")
+    with caplog.at_level(logging.WARNING):
+        write(davis, predictions, tmp_path / "out", scores({"a_1": [(0.5, 0.5)], "b_1": [(0.6, 0.6)]}))
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "no sheet of a", "no picture of the worst frame of a",
+    ]  # fmt: skip
+    found = read_pictures(tmp_path / "out")
+    assert {picture.sequence for picture in found} == {"b", "c"}
+    assert [picture.file for picture in found if picture.kind == "worst"] == ["worst/2-b_1-00001.jpg"]
+
+
+def test_without_predictions_there_is_nothing_to_draw(davis: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    write(davis, tmp_path / "empty", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [INDEX]
+    assert read_pictures(tmp_path / "out") == []
+
+
+def test_broken_and_missing_pictures_are_left_out(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert read_pictures(out) == []
+    write(davis, predictions, out)
+    (out / "sheets/a.jpg").unlink()
+    whole = (out / "sheets/b.jpg").read_bytes()
+    (out / "sheets/b.jpg").write_bytes(whole[: len(whole) // 2])
+    assert [picture.file for picture in read_pictures(out)] == [
+        "sheets/a-truth.jpg", "sheets/b-truth.jpg", "sheets/c.jpg", "sheets/c-truth.jpg",
+    ]  # fmt: skip
+    for content in (
+        "{",
+        "[1]",
+        "{}",
+        json.dumps([{"kind": "sheet"}]),
+        json.dumps([dict.fromkeys(("kind", "file", "sequence", "caption"), 1)]),
+    ):
+        (out / INDEX).write_text(content)
+        assert read_pictures(out) == []
+
+
+@pytest.mark.real
+def test_pictures_of_real_video_are_small(real_data: Path, tmp_path: Path) -> None:
+    root = real_data / "davis2017-240p"
+    found = Davis(root, split="val", year=2017, resolution="240p")
+    source = open_source(real_data.parent / "golden/davis2017-240p-val-perturbed/predictions")
+    write_pictures(found, source, evaluate(found, source, "davis", 0), tmp_path / "out", 8)
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "out").rglob("*.jpg")}
+    assert set(sizes) == {"dogs-jump.jpg", "dogs-jump-truth.jpg", "1-dogs-jump_2-00034.jpg"}
+    assert max(sizes.values()) < 100_000

@@ -1,0 +1,250 @@
+"""`vosbench pack`: label maps as a submission that a benchmark's server takes (a zip of indexed PNGs), or as COCO RLE.
+
+All that is wrong with them is said at once, and then nothing is written.
+"""
+
+import filecmp
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from zipfile import ZipFile, ZipInfo
+
+import numpy as np
+from hydra.utils import instantiate
+from rich.progress import track
+
+from vosbench.errors import Problems
+from vosbench.evaluation.label_maps import LabelMaps, Source, open_source, some
+from vosbench.evaluation.rle import write_rle
+from vosbench.images import VOID, image_size, write_label_map
+from vosbench.videos import Dataset, FolderVideo, LabelMap, Video
+
+log = logging.getLogger(__name__)
+
+GROUPED = 5  # more sequences with the same problem share one line
+SMOOTHED = 5  # more unknown ids in a frame are named together
+VOID_HINT = " (255 is void in annotations: save objects as 1, 2, …)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The top-level keys of conf/pack.yaml, which explains them."""
+
+    dataset: dict[str, Any]
+    predictions: str
+    output: str
+    format: str | None
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a server asks for. top: the folder above the sequences; listed_only: only frames that the data set lists."""
+
+    top: str
+    listed_only: bool
+
+
+FORMATS = {"davis": Format(top="", listed_only=False), "youtube-vos": Format(top="Annotations/", listed_only=True)}
+
+
+def run(options: Options) -> None:
+    """Raises Problems that list all that is wrong with the label maps, and ValueError for a part of a data set, an
+    unknown format, and an output that holds other label maps."""
+    output, predictions = Path(options.output), Path(options.predictions)
+    if output.suffix not in (".zip", ".json"):
+        raise ValueError(f"output={output} must end in .zip (a submission) or .json (COCO RLE)")
+    dataset: Dataset = instantiate(options.dataset)
+    name = options.format or dataset.protocol
+    if name not in FORMATS:
+        raise ValueError(f"{name} is no format of submissions: set format to one of: {', '.join(FORMATS)}")
+    _refuse_part(options.dataset, FORMATS[name])
+    submission = Submission(dataset.videos, open_source(predictions), FORMATS[name])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    aside = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        if output.suffix == ".zip":
+            write_zip(aside, FORMATS[name].top, submission.label_maps())
+        else:
+            write_rle(aside, submission.label_maps())
+        if found := submission.problems():
+            what = f"{name} submission for {dataset.name} {dataset.split}"
+            raise Problems(f"{predictions} makes no {what}; nothing was written, mend these first", found)
+        _put(output, aside, overwrite=options.overwrite)
+    finally:
+        aside.unlink(missing_ok=True)
+    if left_out := submission.left_out:
+        log.info("%d frame(s) that are not asked for were left out: %s", len(left_out), some(left_out))
+    frames, size = submission.packed, output.stat().st_size / 1e6
+    log.info("%s holds %d label maps of %d sequences (%.1f MB)", output, frames, len(dataset.videos), size)
+
+
+def _refuse_part(settings: Mapping[str, Any], format_: Format) -> None:
+    """A submission is whole. Raises ValueError naming the keys that leave videos or frames of a data set out."""
+    keys = [key for key in ("sequences", "exclude", "max_frames") if settings.get(key)]
+    if settings.get("frames") == "annotated" and not format_.listed_only:
+        keys.append("frames")
+    if keys:
+        chosen = ", ".join(f"dataset.{key}={settings[key]}" for key in keys)
+        raise ValueError(f"a submission holds the whole data set, but {chosen} makes it a part: use the whole one")
+
+
+def _put(output: Path, aside: Path, *, overwrite: bool) -> None:
+    """Gives a finished file its place. Raises ValueError when another is there, unless `overwrite`."""
+    if output.exists() and not overwrite and not filecmp.cmp(output, aside, shallow=False):
+        raise ValueError(f"{output} exists and holds other label maps: choose another output, or overwrite=true")
+    aside.replace(output)
+
+
+def write_zip(path: Path, top: str, videos: Iterable[tuple[str, Iterable[tuple[str, LabelMap]]]]) -> None:
+    """Writes `<top><sequence>/<frame>.png`, indexed with the VOC palette; equal label maps give equal bytes.
+
+    PNGs are compressed already and stored as they are. Raises ValueError when the zip does not read back.
+    """
+    written = []
+    with ZipFile(path, "w") as archive, TemporaryDirectory() as folder:
+        png = Path(folder, "label_map.png")
+        for sequence, frames in videos:
+            for frame, labels in frames:
+                write_label_map(png, labels)
+                entry = ZipInfo(f"{top}{sequence}/{frame}.png")  # of 1980: the time of writing is not to matter
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, png.read_bytes())
+                written.append(entry.filename)
+    with ZipFile(path) as archive:
+        if archive.testzip() is not None or archive.namelist() != written:
+            raise ValueError(f"{path} does not read back as it was written: check the disk and repeat the command")
+
+
+@dataclass
+class Submission:
+    """Label maps on their way into a file; what is wrong with them is collected while they pass.
+
+    left_out  frames that were there but are not asked for; packed: how many label maps passed
+    """
+
+    videos: Sequence[Video]
+    source: Source
+    format: Format
+    left_out: list[str] = field(default_factory=list)
+    packed: int = 0
+    _missing: list[str] = field(default_factory=list)
+    _found: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # problem → sequence → frames
+
+    def label_maps(self) -> Iterator[tuple[str, Iterator[tuple[str, LabelMap]]]]:
+        """Sequences and their label maps, under a progress bar. Only those that have their frame's size pass."""
+        for video in track(self.videos, "packing"):
+            maps = self.source.sequence(video.name)
+            if maps is None:
+                self._missing.append(video.name)
+            else:
+                yield video.name, self._checked(copy(video), maps)  # given masks that a video keeps go with the copy
+
+    def problems(self) -> list[str]:
+        """One line for each problem with a sequence, or for all its sequences when there are many."""
+        lines = self.source.problems([video.name for video in self.videos])
+        if self._missing:
+            lines.append(f"{len(self._missing)} of {len(self.videos)} sequences are missing: {some(self._missing)}")
+        for problem, where in self._found.items():
+            if len(where) > GROUPED:
+                frames = sum(map(len, where.values()))
+                lines.append(f"{len(where)} sequences ({some(where)}){f', {frames} frames' * bool(frames)}: {problem}")
+            else:
+                lines += [f"{name}{_named(frames)}: {problem}" for name, frames in where.items()]
+        return lines
+
+    def _checked(self, video: Video, maps: LabelMaps) -> Iterator[tuple[str, LabelMap]]:
+        names = self._names(video, maps)
+        starts = self._starts(video)
+        for index, name in enumerate(video.frame_names):
+            labels = self._read(video, index, maps) if name in names else None
+            if labels is not None:
+                for problem in _wrong_objects(labels, video, index, starts) if starts else []:
+                    self._note(problem, video, name)
+                self.packed += 1
+                yield name, labels
+
+    def _names(self, video: Video, maps: LabelMaps) -> set[str]:
+        """The frames that are asked for and there."""
+        for problem in maps.problems:
+            self._note(problem, video)
+        asked = [name for name in video.frame_names if not self.format.listed_only or video.is_listed(name)]
+        extra = sorted(set(maps.names) - set(asked))
+        if self.format.listed_only:
+            self.left_out += [f"{video.name}/{name}" for name in extra]
+        elif extra:
+            self._note("frames that the video does not have", video, *extra)
+        if missing := [name for name in asked if name not in maps.names]:
+            self._note("frames without label map", video, *missing)
+        return set(asked) - set(missing)
+
+    def _starts(self, video: Video) -> dict[int, int]:
+        """By object, the index of the frame where it is given; none when that cannot be known."""
+        try:
+            given = {index: video.given(index) for index in range(len(video.frame_names))}
+        except ValueError as error:
+            alike = str(error).replace(f"video {video.name} ", "the video ")
+            self._note(f"the data set does not say what objects there are: {alike}", video)
+            return {}
+        starts = {id_: index for index, labels in given.items() if labels is not None for id_ in _ids(labels)}
+        if not starts:
+            self._note("the data set does not say what objects there are: it has no masks to start from", video)
+        return starts
+
+    def _read(self, video: Video, index: int, maps: LabelMaps) -> LabelMap | None:
+        """A label map that has its frame's size, or None."""
+        name = video.frame_names[index]
+        try:
+            labels, size = maps.read(name), _size(video, index)
+        except ValueError as error:
+            alike = str(error).replace(f"{video.name}/{name}", "<sequence>/<frame>")
+            self._note(alike, video, name)
+            return None
+        if labels.shape == size:
+            return labels
+        found, wanted = ("×".join(map(str, shape)) for shape in (labels.shape, size))
+        self._note(f"{found} (rows×columns), the frame is {wanted}: save it at the original size", video, name)
+        return None
+
+    def _note(self, problem: str, video: Video, *frames: str) -> None:
+        self._found.setdefault(problem, {}).setdefault(video.name, []).extend(frames)
+
+
+def _wrong_objects(labels: LabelMap, video: Video, index: int, starts: Mapping[int, int]) -> Iterator[str]:
+    """What is wrong with the objects of a frame. starts: by object, the index of the frame where it is given."""
+    ids = _ids(labels)
+    unknown = [id_ for id_ in ids if id_ not in starts]
+    if len(unknown) > SMOOTHED:
+        yield f"many ids that are none of its objects {_listed(starts)}, as in a smoothed mask: save object ids"
+    else:
+        yield from (f"id {id_} is none of its objects {_listed(starts)}{VOID_HINT * (id_ == VOID)}" for id_ in unknown)
+    for id_ in ids:
+        if starts.get(id_, 0) > index:
+            yield f"object {id_} is there before frame {video.frame_names[starts[id_]]}, which introduces it"
+    given = video.given(index)
+    if given is not None:
+        new = [id_ for id_, start in starts.items() if start == index]
+        if not np.array_equal(np.where(np.isin(labels, new), labels, 0), given):
+            yield "not the mask that is given there: copy the data set's annotation of this frame"
+
+
+def _ids(labels: LabelMap) -> list[int]:
+    return [int(id_) for id_ in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)) if id_]
+
+
+def _listed(ids: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(ids)))
+
+
+def _size(video: Video, index: int) -> tuple[int, ...]:
+    """(height, width) of a frame; a file tells it without being decoded."""
+    return image_size(video.frames[index]) if isinstance(video, FolderVideo) else video.frame(index).shape[:2]
+
+
+def _named(frames: Sequence[str]) -> str:
+    return f", {len(frames)} frame(s) ({some(frames)})" if frames else ""
