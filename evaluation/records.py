@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def provenance(overrides: Sequence[str], seed: int | None, hashes: Mapping[str, 
     return {
         "command": shlex.join(["vosbench", *(word for word in sys.argv[1:] if word != "--config-name")]),
         "overrides": list(overrides),
-        "commit": _commit(),
+        "commit": commit(),
         "versions": {"vosbench": vosbench.__version__, "python": sys.version.split()[0], **_versions()},
         "seed": seed,
         "hashes": dict(hashes),
@@ -177,8 +178,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _commit() -> str | None:
-    """The commit of the checkout this code runs from, with "-dirty" when files differ from it."""
+@cache
+def commit() -> str | None:
+    """The commit of the checkout this code runs from, with "-dirty" when files differ from it; asked for once.
+
+    A command that takes long asks when it starts: by its end the checkout may be another.
+    """
     root = Path(vosbench.__file__).resolve().parents[1]
     if not (root / ".git").exists():  # installed, perhaps inside some other repository
         return None

@@ -57,6 +57,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Writes the record `<run>/results/<dataset>-<split>-<protocol>.json` and prints its scores."""
+    records.commit()
     dataset: Dataset = instantiate(options.dataset)
     protocol = options.protocol or dataset.protocol
     folder = PredictionFolder(Path(options.run, "predictions", f"{dataset.name}-{dataset.split}"))
