@@ -8,7 +8,6 @@ import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,8 @@ def evaluate(
     ignore_extra  predictions of sequences and frames that the data set does not have are no error (it was restricted)
 
     Raises Problems that list everything wrong with all sequences: missing or extra sequences and frames, masks that are
-    unreadable, RGB or of another size than the annotation, and ids that cannot be. RuntimeError when a worker dies.
+    unreadable, RGB or of another size than the annotation, and ids that cannot be. BrokenProcessPool when a worker
+    dies.
     """
     name = protocol or dataset.protocol
     rules = protocol_named(name)
@@ -78,7 +78,8 @@ def evaluate(
     if any(result.made_binary for result in ordered):
         log.warning("%s has one object: any nonzero pixel of the predictions was read as object 1", dataset.name)
     scores = _collect(ordered, {video.name: video.seen for video in dataset.videos}, rules)
-    if all(np.all(values == 1) for name, values in scores.frames.items() if name.endswith(("/J", "/F"))):
+    measured = [values for name, values in scores.frames.items() if name.endswith(("/J", "/F"))]
+    if measured and all(np.all(values == 1) for values in measured):
         log.warning("every J and every F is exactly 1: are these predictions the annotations themselves?")
     return scores
 
@@ -98,8 +99,6 @@ def _scored(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
         try:
             for future in track(as_completed(futures), "scoring", total=len(jobs)):
                 yield future.result()
-        except BrokenProcessPool as error:
-            raise RuntimeError("a scoring process died, perhaps for lack of memory: try fewer workers") from error
         finally:
             pool.shutdown(cancel_futures=True)
 

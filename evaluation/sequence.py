@@ -1,5 +1,6 @@
 """Scoring one sequence: its label maps beside the annotations, frame by frame, and everything wrong with them."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -45,7 +46,8 @@ class Result:
         """One sentence for each kind of fault; frames that have the same one are gathered."""
         kinds: dict[str, list[tuple[str, str]]] = {}
         for frame, fault in self.faults:
-            kinds.setdefault(fault.replace(frame, "*") if frame else fault, []).append((frame, fault))
+            kind = re.sub(rf"(?<!\w){re.escape(frame)}(?!\w)", "*", fault) if frame else fault
+            kinds.setdefault(kind, []).append((frame, fault))
         gathered = ((kind, [frame for frame, _ in found], found[0][1]) for kind, found in kinds.items())
         return [
             f"{self.name}: {fault if len(frames) == 1 else f'{kind} ({len(frames)} frames: {some(frames)})'}"

@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from hydra.errors import InstantiationException
@@ -56,6 +57,8 @@ def _judge(error: BaseException, where: str) -> tuple[int, str | None]:
     match error:
         case KeyboardInterrupt():
             return 130, "interrupted; the same command goes on from here"
+        case BrokenProcessPool():
+            return 1, "error: a worker process died, perhaps for lack of memory: set fewer workers"
         case UsageError():
             return 2, f"error: {one_line(error)}"
         case InstantiationException():

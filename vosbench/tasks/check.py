@@ -8,7 +8,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -60,7 +59,7 @@ def run(options: Options) -> None:
 
 
 def _inspected(jobs: Sequence[tuple[Video, Path | None, bool]], workers: int) -> Iterator[VideoFacts]:
-    """Facts as they come. `jobs`: what `inspect` takes. RuntimeError when a worker dies."""
+    """Facts as they come. `jobs`: what `inspect` takes. BrokenProcessPool when a worker dies."""
     if workers == 0:
         yield from (inspect(*job) for job in jobs)
         return
@@ -68,8 +67,6 @@ def _inspected(jobs: Sequence[tuple[Video, Path | None, bool]], workers: int) ->
         try:
             for future in as_completed([pool.submit(inspect, *job) for job in jobs]):
                 yield future.result()
-        except BrokenProcessPool as error:
-            raise RuntimeError("a checking process died, perhaps for lack of memory: try fewer workers") from error
         finally:
             pool.shutdown(cancel_futures=True)
 
