@@ -28,10 +28,11 @@ def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Cu
     """
     tables: list[Float64[np.ndarray, "p n 2"]] = []
     strangers: set[int] = set()
-    count = 0
+    count = highest = 0
     for annotation, labels in pairs:
         check_sizes(annotation, labels, sequence)
         count = count or count_objects(annotation, sequence)
+        highest = max(highest, int(labels.max()))
         if VOID in annotation.ids:
             labels = np.where(annotation.labels == VOID, 0, labels).astype(np.uint8)
         proposals = Objects.of(labels)
@@ -41,7 +42,7 @@ def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Cu
         raise ValueError(f"{sequence}: no annotated frame: leave it out")
     if strangers:
         raise ValueError(f"{sequence}: predicted ids {sorted(strangers)} above {PROPOSALS} proposals: renumber them")
-    table = np.stack(tables)
+    table = np.stack(tables)[:, : max(highest, count)]  # as the official tool: none is added where there are enough
     return curves(np.arange(len(table)), table[:, _match(table.mean(0).mean(-1)), np.arange(count)])
 
 

@@ -42,8 +42,12 @@ def score(dataset: Dataset, source: Source, protocol: str) -> tuple[dict[str, fl
     with TemporaryDirectory() as folder:
         root = Path(folder)
         _write_copies(dataset, source, root, "Annotations" + ("_unsupervised" if "unsupervised" in protocol else ""))
-        with contextlib.redirect_stdout(io.StringIO()):
-            found = evaluation(str(root), TASKS[protocol], "val", codalab=True).evaluate(str(root / "results"))
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed):
+                found = evaluation(str(root), TASKS[protocol], "val", codalab=True).evaluate(str(root / "results"))
+        except SystemExit as error:  # with status 0, when it does not take the masks
+            raise ValueError(f"the official scorer stopped and said: {printed.getvalue()}") from error
     scores = {
         f"{name}-{statistic}": float(np.mean(found[name][key]))
         for name in "JF"

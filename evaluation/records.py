@@ -136,8 +136,12 @@ def write_tables(scores: Scores, split: str, folder: Path) -> None:
     measures = list(scores.scores)
     overall = [f"{scores.scores[measure]:.3f}" for measure in measures]
     _write_csv(folder / f"global_results-{split}.csv", measures, [overall])
-    means = [name for name in next(iter(scores.objects.values())) if not name.endswith(("-Recall", "-Decay"))]
-    rows = [[name, *(f"{values[measure]:.3f}" for measure in means)] for name, values in scores.objects.items()]
+    every = dict.fromkeys(measure for values in scores.objects.values() for measure in values)
+    means = [measure for measure in every if not measure.endswith(("-Recall", "-Decay"))]
+    rows = [
+        [name, *(f"{values[measure]:.3f}" if measure in values else "" for measure in means)]
+        for name, values in scores.objects.items()
+    ]
     _write_csv(folder / f"per-sequence_results-{split}.csv", ["Sequence", *means], rows)
     over_time = list(dict.fromkeys(key.rpartition("/")[2] for key in scores.frames if not key.endswith("/frame")))
     rows = [row for name in scores.stems for row in _frame_rows(scores, name, over_time)]

@@ -5,7 +5,6 @@ Workers import neither torch nor pandas and hold two frames at a time.
 
 import logging
 import multiprocessing
-import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -94,19 +93,17 @@ def _scored(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
             yield from track(map(sequence.score, longest_first), "scoring", total=len(jobs))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=sequence.start_worker) as pool:
         futures = [pool.submit(sequence.score, job) for job in longest_first]
         try:
             for future in track(as_completed(futures), "scoring", total=len(jobs)):
                 yield future.result()
+        except BaseException:  # an interrupt, too: nobody waits for what is still being scored
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """One OpenCV thread a process: masks are small. An interrupt is for the process that waits for this one."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """Scoring one sequence: its label maps beside the annotations, frame by frame, and everything wrong with them."""
 
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from vosbench.evaluation.label_maps import LabelMaps, some
@@ -53,6 +55,15 @@ class Result:
             f"{self.name}: {fault if len(frames) == 1 else f'{kind} ({len(frames)} frames: {some(frames)})'}"
             for kind, frames, fault in gathered
         ]
+
+
+def start_worker() -> None:
+    """One OpenCV thread a process: masks are small. An interrupt is for the process that waits for this one.
+
+    It stands here because what a worker imports is what it waits for: nothing of Hydra.
+    """
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def score(job: Job) -> Result:

@@ -1,8 +1,11 @@
 """J and F: by hand, against a slow reference, and against the official scorer's numbers."""
 
+import itertools
 import math
+import runpy
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from jaxtyping import Bool
@@ -125,6 +128,70 @@ def test_crops_change_nothing() -> None:
         assert f == pytest.approx(slow_f(annotation, prediction), abs=1e-12)
         values.add(round(f, 3))
     assert len(values) > 20
+
+
+@pytest.mark.parametrize("highest", [1, 2, 20, 32, 33, 255])
+def test_ids(highest: int) -> None:
+    generator = np.random.default_rng(highest)
+    for _ in range(20):
+        ids = generator.integers(0, highest + 1, 3).astype(np.uint8)
+        ids[generator.integers(3)] = highest
+        labels = np.zeros((31, 47), np.uint8)
+        for id_ in ids:
+            y, x = generator.integers(0, 31), generator.integers(0, 47)
+            labels[y : y + 3, x : x + 3] = id_
+        for each in (labels, labels[::2, ::3]):
+            assert metrics.ids_of(each) == set(np.unique(each).tolist()) - {0}
+    assert metrics.ids_of(np.zeros((3, 4), np.uint8)) == set()
+
+
+# Large frames, whose large disks are a distance transform.
+
+
+def dilated(boundary: Mask, radius: int) -> Mask:
+    """The definition of the disk, by cv2.dilate."""
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return np.asarray(cv2.dilate(boundary.view(np.uint8), (x**2 + y**2 <= radius**2).astype(np.uint8)) > 0)
+
+
+@pytest.mark.parametrize("radius", [metrics.LARGE_DISK, 25, 36, 72])
+def test_the_distance_transform_is_the_dilation(radius: int) -> None:
+    generator = np.random.default_rng(radius)
+    shapes = [(1, 300), (300, 1), (7, 9), (211, 340), (400, 160)]
+    for (height, width), share in itertools.product(shapes, (1e-4, 1e-3, 0.02, 1.0)):
+        boundary = np.asarray(generator.random((height, width)) < share)
+        np.testing.assert_array_equal(metrics.dilate(boundary, radius), dilated(boundary, radius))
+    nothing = np.zeros((50, 60), bool)
+    assert not metrics.dilate(nothing, radius).any()
+
+
+def test_at_most_the_radius_away() -> None:
+    """All pixels up to the radius, such as (24, 7) at 25, and none beyond."""
+    boundary = np.zeros((81, 81), bool)
+    boundary[40, 40] = True
+    y, x = np.mgrid[-40:41, -40:41]
+    for radius in range(metrics.LARGE_DISK, 40):
+        np.testing.assert_array_equal(metrics.dilate(boundary, radius), x**2 + y**2 <= radius**2)
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (2160, 3840)], ids=["1080p", "4K"])
+def test_large_frames(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = runpy.run_path(str(Path(__file__).with_name("reference_scorer.py")))
+    generator = np.random.default_rng(size[0])
+    pairs = []
+    for corner in ((0, 0), (size[0] - 180, size[1] - 240), (size[0] // 2, size[1] // 3)):
+        masks = np.zeros((2, *size), bool)
+        for mask in masks:
+            mask[corner[0] : corner[0] + 180, corner[1] : corner[1] + 240] = blob(generator, 180, 240)
+        pairs.append((masks[0], masks[1]))
+    pairs.append((pairs[0][0], pairs[1][0]))  # far apart
+    assert tolerance(*size) >= metrics.LARGE_DISK
+    transformed = [jaccard_and_f(*pair) for pair in pairs]
+    expected = [reference["frame_scores"](*pair) for pair in pairs]
+    np.testing.assert_allclose(transformed, expected, rtol=0, atol=1e-12)
+    assert any(0 < f < 1 for _, f in transformed)
+    monkeypatch.setattr(metrics, "LARGE_DISK", 1000)
+    assert [jaccard_and_f(*pair) for pair in pairs] == transformed
 
 
 @pytest.mark.real

@@ -16,6 +16,7 @@ from vosbench.evaluation.label_maps import Source, hash_annotations, hash_predic
 from vosbench.evaluation.pictures import write_pictures
 from vosbench.evaluation.protocols import described
 from vosbench.evaluation.scoring import Scores, evaluate
+from vosbench.evaluation.statistics import sequence_of
 from vosbench.videos import Dataset
 
 log = logging.getLogger(__name__)
@@ -138,6 +139,15 @@ def show_differences(
         table.add_column(header, justify="right")
     for name, ours in record.scores.items():
         table.add_row(name, f"{ours:.12f}", f"{scores[name]:.12f}", f"{ours - scores[name]:+.1e}")
-    pairs = ((record.objects[key][name], value) for key, values in objects.items() for name, value in values.items())
-    worst = max(abs(ours - theirs) for ours, theirs in pairs)
+    # Sorted in each sequence: under davis-unsupervised the official tool numbers objects as their proposals.
+    kinds = {(sequence_of(key), name) for key, values in objects.items() for name in values}
+    worst = max(
+        abs(ours - theirs)
+        for kind in kinds
+        for ours, theirs in zip(*(_sorted(found, *kind) for found in (record.objects, objects)), strict=True)
+    )
     Console().print(table, f"largest difference of an object's J or F: {worst:.1e} ({len(objects)} objects)")
+
+
+def _sorted(objects: Mapping[str, Mapping[str, float]], sequence: str, measure: str) -> list[float]:
+    return sorted(values[measure] for key, values in objects.items() if sequence_of(key) == sequence)

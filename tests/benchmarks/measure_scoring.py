@@ -1,0 +1,90 @@
+"""One scoring in a process of its own: `python measure_scoring.py '<settings as JSON>'` prints JSON.
+
+Settings: way (reference | workers=<n>), root, resolution, year, split, masks, and for ours cache (a folder) and
+dilate (true: no distance transform). Imports are not timed; starting worker processes is.
+"""
+
+import json
+import resource
+import runpy
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Result = tuple[dict[str, float], dict[str, list[float]]]  # overall; by "<sequence>_<id>", mean J and F
+
+
+def main(way: str, **settings: Any) -> dict[str, Any]:
+    run = reference(**settings) if way == "reference" else ours(int(way.removeprefix("workers=")), **settings)
+    start, before = time.perf_counter(), cpu_seconds()
+    scores, objects = run()
+    return {
+        "wall": time.perf_counter() - start,
+        "cpu": cpu_seconds() - before,
+        "mb": peak_mb(),
+        "worker_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6,
+        "scores": scores,
+        "objects": objects,
+    }
+
+
+def reference(
+    root: str, masks: str, resolution: str = "480p", year: int | None = None, split: str | None = None
+) -> Callable[[], Result]:
+    scorer = runpy.run_path(str(Path(__file__).parents[1] / "reference_scorer.py"))
+
+    def run() -> Result:
+        found = scorer["score_folders"](Path(root, "Annotations", resolution), Path(masks), binary=year == 2016)
+        return scorer["overall"](found), {
+            name: [curves[key].mean() for key in "JF"] for name, curves in sorted(found.items())
+        }
+
+    return run
+
+
+def ours(
+    workers: int,
+    root: str,
+    masks: str,
+    resolution: str = "480p",
+    year: int | None = None,
+    split: str | None = None,
+    cache: str | None = None,
+    dilate: bool = False,
+) -> Callable[[], Result]:
+    from vosbench.datasets.davis import Davis
+    from vosbench.evaluation import metrics
+    from vosbench.evaluation.label_maps import PngFolder
+    from vosbench.evaluation.scoring import evaluate
+
+    if dilate:  # in this process, hence workers=0
+        metrics.LARGE_DISK = 10**9
+
+    def run() -> Result:
+        dataset = Davis(root, split, year, resolution)
+        found = evaluate(dataset, PngFolder(Path(masks)), "davis", workers, cache=Path(cache) if cache else None)
+        means = {name: [values[f"{key}-Mean"] for key in "JF"] for name, values in sorted(found.objects.items())}
+        return found.scores, means
+
+    return run
+
+
+def cpu_seconds() -> float:
+    """Of this process and its children that ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def peak_mb() -> float:
+    """Of this process. Linux counts in ru_maxrss what the process was forked from, too."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(**json.loads(sys.argv[1]))))
