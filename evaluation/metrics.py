@@ -8,17 +8,16 @@ cut-outs, which changes no number and makes small objects cheap.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Float64, Int64
 
 from vosbench.videos import LabelMap
 
 Mask = Bool[np.ndarray, "h w"]
-LARGE_DISK = 18  # pixels; from here on (1080p) a distance transform costs no more than a dilation, at 4K a quarter
 
 
 class Curves(NamedTuple):
@@ -130,13 +129,23 @@ def cut_out(mask: Mask, radius: int) -> Region:
 
 
 def dilate(boundary: Mask, radius: int) -> Mask:
-    """The pixels at most `radius` from one of the boundary."""
-    if radius < LARGE_DISK:
-        return np.asarray(cv2.dilate(boundary.view(np.uint8), _disk(radius))).view(np.bool_)
-    if not boundary.any():
-        return boundary
-    distance = cv2.distanceTransform((~boundary).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance <= radius)  # exact: squared distances are whole numbers below 2²⁴
+    """The pixels at most `radius` from one of the boundary.
+
+    The disk is a stack of rows, and rows get wider towards its middle. So the boundary is widened step by step, and
+    laid over the result as far above and below as the disk has a row of that width: less work than a dilation with the
+    whole disk (half at 480p, a quarter at 1080p) and than a distance transform.
+    """
+    wide, reach, height = boundary.view(np.uint8), 0, len(boundary)
+    near = np.zeros_like(wide)
+    for row in range(radius, -1, -1):
+        step = math.isqrt(radius**2 - row**2) - reach
+        if step:
+            wide = np.asarray(cv2.dilate(wide, np.ones((1, 2 * step + 1), np.uint8)))
+            reach += step
+        if row < height:
+            near[row:] |= wide[: height - row]
+            near[: height - row] |= wide[row:]
+    return near.view(np.bool_)
 
 
 def jaccard(annotation: Region, prediction: Region) -> float:
@@ -178,13 +187,6 @@ def _overlap(a: Region, b: Region) -> tuple[Slices, Slices]:
         for region in (a, b)
     )
     return here, there
-
-
-@lru_cache
-def _disk(radius: int) -> UInt8[np.ndarray, "d d"]:
-    """x² + y² ≤ radius²."""
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return np.asarray(x * x + y * y <= radius * radius, np.uint8)
 
 
 _NOTHING = np.zeros((0, 0), np.bool_)

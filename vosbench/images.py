@@ -57,7 +57,7 @@ def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h 
     if mode not in ("P", "L", "1"):
         raise ValueError(f"mask {path} has mode {mode}, not an indexed PNG (mode P or L): save object ids, not colours")
     if binary or mode == "1":
-        return (labels > 0).astype(np.uint8)
+        return (labels > 0).view(np.uint8)
     return labels.astype(np.uint8, copy=False)
 
 

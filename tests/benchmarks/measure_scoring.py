@@ -1,7 +1,7 @@
 """One scoring in a process of its own: `python measure_scoring.py '<settings as JSON>'` prints JSON.
 
 Settings: way (reference | workers=<n>), root, resolution, year, split, masks, and for ours cache (a folder) and
-dilate (true: no distance transform). Imports are not timed; starting worker processes is.
+dilate (whole disk | distance transform: in place of ours). Imports are not timed; starting worker processes is.
 """
 
 import json
@@ -13,6 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+from jaxtyping import Bool
+
+Mask = Bool[np.ndarray, "h w"]
 Result = tuple[dict[str, float], dict[str, list[float]]]  # overall; by "<sequence>_<id>", mean J and F
 
 
@@ -52,7 +57,7 @@ def ours(
     year: int | None = None,
     split: str | None = None,
     cache: str | None = None,
-    dilate: bool = False,
+    dilate: str | None = None,
 ) -> Callable[[], Result]:
     from vosbench.datasets.davis import Davis
     from vosbench.evaluation import metrics
@@ -60,7 +65,7 @@ def ours(
     from vosbench.evaluation.scoring import evaluate
 
     if dilate:  # in this process, hence workers=0
-        metrics.LARGE_DISK = 10**9
+        metrics.dilate = {"whole disk": whole_disk, "distance transform": distance_transform}[dilate]
 
     def run() -> Result:
         dataset = Davis(root, split, year, resolution)
@@ -69,6 +74,16 @@ def ours(
         return found.scores, means
 
     return run
+
+
+def whole_disk(boundary: Mask, radius: int) -> Mask:
+    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    disk = (x**2 + y**2 <= radius**2).astype(np.uint8)
+    return np.asarray(cv2.dilate(boundary.view(np.uint8), disk)).view(np.bool_)
+
+
+def distance_transform(boundary: Mask, radius: int) -> Mask:
+    return np.asarray(cv2.distanceTransform((~boundary).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius)
 
 
 def cpu_seconds() -> float:
