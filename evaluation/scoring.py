@@ -4,9 +4,7 @@ Workers import neither torch nor pandas and hold two frames at a time.
 """
 
 import logging
-import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from vosbench.evaluation.label_maps import Source, some
 from vosbench.evaluation.protocols import ScoringProtocol, protocol_named
 from vosbench.evaluation.sequence import Job, Result
 from vosbench.videos import Dataset
+from vosbench.workers import shared_out
 
 log = logging.getLogger(__name__)
 
@@ -88,22 +87,9 @@ def _scored(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
     from rich.progress import track
 
     longest_first = sorted(jobs, key=lambda job: -len(job.video.frame_names))
-    if workers == 0 or not jobs:
-        with _one_thread():
-            yield from track(map(sequence.score, longest_first), "scoring", total=len(jobs))
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=sequence.start_worker) as pool:
-        futures = [pool.submit(sequence.score, job) for job in longest_first]
-        try:
-            for future in track(as_completed(futures), "scoring", total=len(jobs)):
-                yield future.result()
-        except BaseException:  # an interrupt, too: nobody waits for what is still being scored
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with _one_thread():
+        results = shared_out(sequence.score, longest_first, workers, prepare=sequence.use_one_thread)
+        yield from track(results, "scoring", total=len(jobs))
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Scoring one sequence: its label maps beside the annotations, frame by frame, and everything wrong with them."""
 
 import re
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -57,13 +56,9 @@ class Result:
         ]
 
 
-def start_worker() -> None:
-    """One OpenCV thread a process: masks are small. An interrupt is for the process that waits for this one.
-
-    It stands here because what a worker imports is what it waits for: nothing of Hydra.
-    """
+def use_one_thread() -> None:
+    """In a process of its own: masks are small, and OpenCV's threads cost more than they bring."""
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def score(job: Job) -> Result:

@@ -7,9 +7,7 @@ tells two people whether they have the same frames and annotations.
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from vosbench.datasets.video_folder import VideoFile
 from vosbench.findings import Finding, Note, Problem, VideoFacts, by, lines
 from vosbench.inspection import inspect, visible
 from vosbench.videos import Dataset, FolderVideo, Video
+from vosbench.workers import shared_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ def run(options: Options) -> None:
         (video, folder, options.full)
         for video, folder in zip(dataset.videos, _label_folders(dataset.videos), strict=True)
     ]
-    every = _inspected(jobs, options.workers)
+    every = shared_out(_inspect, jobs, options.workers)
     bar = track(every, "checking", len(jobs), console=console, transient=True, disable=not console.is_terminal)
     facts = sorted(bar, key=lambda video: video.name)
     found = [finding for video in facts for finding in video.found]
@@ -58,17 +57,8 @@ def run(options: Options) -> None:
     console.print("no problems found")
 
 
-def _inspected(jobs: Sequence[tuple[Video, Path | None, bool]], workers: int) -> Iterator[VideoFacts]:
-    """Facts as they come. `jobs`: what `inspect` takes. BrokenProcessPool when a worker dies."""
-    if workers == 0:
-        yield from (inspect(*job) for job in jobs)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        try:
-            for future in as_completed([pool.submit(inspect, *job) for job in jobs]):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _inspect(job: tuple[Video, Path | None, bool]) -> VideoFacts:
+    return inspect(*job)
 
 
 def _label_folders(videos: Sequence[Video]) -> list[Path | None]:

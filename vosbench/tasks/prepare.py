@@ -5,10 +5,9 @@ import json
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from rich.progress import track
 
 from vosbench.images import resize_image, resize_labels, write_label_map
 from vosbench.videos import Dataset, FolderVideo, Image, Video
+from vosbench.workers import shared_out
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def run(options: Options) -> None:
     for folder in (images, labels, output / "ImageSets"):
         folder.mkdir(parents=True, exist_ok=True)
     if todo:
-        done = _write_all(todo, images, labels, form, options.workers)
+        done = shared_out(partial(_write, images=images, labels=labels, form=form), todo, options.workers)
         for _ in track(done, f"{dataset.name} {dataset.split}", total=len(todo)):
             pass
     with _aside(output / "ImageSets" / f"{dataset.split}.txt") as listed:
@@ -106,23 +106,6 @@ def _manifest(video: Video, form: _Form) -> dict[str, Any]:
     if not video.file_sizes():
         digest.update(video.frame(0).tobytes() + video.frame(len(video.frame_names) - 1).tobytes())
     return {"source": digest.hexdigest()[:16], **asdict(form)}
-
-
-def _write_all(todo: list[Video], images: Path, labels: Path, form: _Form, workers: int) -> Iterator[None]:
-    """Writes the videos, yielding after each; the first error ends it, and the videos already whole stay."""
-    if not workers:
-        for video in todo:
-            _write(video, images, labels, form)
-            yield
-        return
-    with ProcessPoolExecutor(
-        workers, get_context("spawn")
-    ) as pool:  # the progress bar's thread does not survive a fork
-        try:
-            for future in as_completed([pool.submit(_write, video, images, labels, form) for video in todo]):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
