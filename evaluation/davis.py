@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f
+from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f, listing
 from vosbench.images import VOID
 
 MEASURES = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
@@ -18,32 +18,42 @@ MEASURES = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
     """J and F over time of each object of one sequence.
 
-    pairs: annotation and predicted label map of all annotated frames in time order; read once, two held at a time.
+    pairs: annotation and prediction of all annotated frames in time order; read once, two held at a time.
     Void (255) in an annotation is background. Objects missing in a prediction are empty there. A gap in the ids is an
     empty object. Raises ValueError naming the sequence when fewer than three frames come (none would be left to score),
     when the first annotation is empty, when sizes differ, and when predictions hold ids above the number of objects.
     """
     values: list[list[tuple[float, float]]] = []
     strangers: set[int] = set()
+    late: set[int] = set()
     count = position = 0
-    held: tuple[Objects, Objects] | None = None
-    for position, (annotation, labels) in enumerate(pairs, 1):
-        check_sizes(annotation, labels, sequence)
+    held: Pair | None = None
+    for position, pair in enumerate(pairs, 1):
+        check_sizes(*pair, sequence)
         if position == 1:
-            count = count_objects(annotation, sequence)
+            count = count_objects(pair[0], sequence)
             continue
         if held is not None:  # it is not the last one
             values.append([jaccard_and_f(held[0][id_], held[1][id_]) for id_ in range(1, count + 1)])
             strangers |= {id_ for id_ in held[1].ids if id_ > count}
-        held = annotation, Objects.of(labels)
+            late |= held[0].ids - {VOID}
+        held = pair
     if not values:
         raise ValueError(f"{sequence}: {position} annotated frame(s), and first and last are not scored: leave it out")
     if strangers:
-        void = " (255 is void, which only annotations have)" if VOID in strangers else ""
-        ids = f"{sequence}: predicted ids {sorted(strangers)} above its {count} object(s)"
-        raise ValueError(f"{ids}{void}: renumber them")
+        ids = f"{sequence}: predicted ids {listing(strangers)} above its {count} object(s)"
+        raise ValueError(f"{ids}{_why(strangers, late)}")
     table = np.array(values, np.float64)
     return curves(np.arange(1, len(table) + 1), table)
+
+
+def _why(strangers: set[int], late: set[int]) -> str:
+    """What ids above the number of objects may be, and what to do. late: ids that annotations show at any time."""
+    if VOID in strangers:
+        return " (255 is void, which only annotations have): renumber them"
+    if strangers <= late:
+        return ", which start late and are not scored: remove them, or use protocol=vos-benchmark"
+    return ": renumber them"
 
 
 def curves(frames: Int64[np.ndarray, " t"], table: Float64[np.ndarray, "t n 2"]) -> dict[int, Curves]:

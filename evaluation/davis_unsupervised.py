@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from vosbench.evaluation.davis import aggregate, count_objects, curves, summarise
-from vosbench.evaluation.metrics import EMPTY, Curves, Objects, Pair, check_sizes, jaccard_and_f
+from vosbench.evaluation.metrics import EMPTY, Curves, Objects, Pair, check_sizes, jaccard_and_f, listing
 from vosbench.images import VOID
 
 __all__ = ["aggregate", "score", "summarise"]
@@ -22,26 +22,25 @@ PROPOSALS = 20
 def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
     """J and F over time of each object of one sequence, against the proposal that it is matched with.
 
-    pairs: annotation and predicted label map of all annotated frames in time order; read once, one held at a time.
+    pairs: annotation and prediction of all annotated frames in time order; read once, one held at a time.
     Objects are those of the first annotation; one that no proposal is left for is missed. Raises ValueError naming the
     sequence when there is no frame, when the first annotation is empty, when sizes differ, and for ids above 20.
     """
     tables: list[Float64[np.ndarray, "p n 2"]] = []
     strangers: set[int] = set()
     count = highest = 0
-    for annotation, labels in pairs:
-        check_sizes(annotation, labels, sequence)
+    for annotation, proposals in pairs:
+        check_sizes(annotation, proposals, sequence)
         count = count or count_objects(annotation, sequence)
-        highest = max(highest, int(labels.max()))
-        if VOID in annotation.ids:
-            labels = np.where(annotation.labels == VOID, 0, labels).astype(np.uint8)
-        proposals = Objects.of(labels)
+        highest = max(highest, *proposals.ids, 0)
         strangers |= {id_ for id_ in proposals.ids if id_ > PROPOSALS}
+        if VOID in annotation.ids:
+            proposals = Objects.of(np.where(annotation.labels == VOID, 0, proposals.labels).astype(np.uint8))
         tables.append(_compare(annotation, proposals, count))
     if not tables:
         raise ValueError(f"{sequence}: no annotated frame: leave it out")
     if strangers:
-        raise ValueError(f"{sequence}: predicted ids {sorted(strangers)} above {PROPOSALS} proposals: renumber them")
+        raise ValueError(f"{sequence}: predicted ids {listing(strangers)} above {PROPOSALS} proposals: renumber them")
     table = np.stack(tables)[:, : max(highest, count)]  # as the official tool: none is added where there are enough
     return curves(np.arange(len(table)), table[:, _match(table.mean(0).mean(-1)), np.arange(count)])
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from vosbench.images import read_label_map
 from vosbench.videos import Dataset, FolderVideo, LabelMap, Video
 
@@ -115,6 +117,12 @@ def open_source(path: Path) -> Source:
 
         return RleFile(path)
     return PngFolder(path)
+
+
+def read_as_scored(maps: LabelMaps, video: Video, frame: str) -> LabelMap:
+    """The predicted label map of a frame; with one object, any nonzero pixel is that object."""
+    labels = maps.read(frame)
+    return (labels > 0).view(np.uint8) if video.binary else labels
 
 
 def hash_predictions(source: Source, sequences: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from vosbench.evaluation import records
-from vosbench.evaluation.protocols import described
+from vosbench.evaluation.protocols import described, why_unofficial
 from vosbench.evaluation.records import Record
 from vosbench.evaluation.statistics import Interval, bootstrap, paired_difference, sequence_of
 
@@ -21,6 +21,7 @@ class Row:
 
     run            the run's folder, relative to the folder that was searched
     remark         what is odd about a quoted number
+    ranked_by      the score that ranks its board; "": the first that its protocol gives
     interval       95 % of J&F over sequences; to_best and to_baseline: of the paired differences in J&F (all fractions)
     """
 
@@ -32,6 +33,7 @@ class Row:
     interval: Interval | None = None
     to_best: Interval | None = None
     to_baseline: Interval | None = None
+    ranked_by: str = ""
 
     @property
     def kind(self) -> tuple[str, ...]:
@@ -40,8 +42,13 @@ class Row:
 
     @property
     def headline_name(self) -> str:
-        """The score that ranks: a protocol's first."""
-        return next(iter(self.record.scores))
+        return self.ranked_by or next(iter(self.record.scores))
+
+    @property
+    def annotations(self) -> str | None:
+        """A hash of what it was scored against: the frames and masks of the data set as it was restricted."""
+        found = (self.record.provenance or {}).get("hashes", {}).get("annotations")
+        return None if found is None else str(found)
 
     @property
     def headline(self) -> float:
@@ -124,29 +131,34 @@ def board(
     kinds = sorted({row.kind for row in rows})
     if len(kinds) > 1 and not mixed:
         raise ValueError(f"these results differ in {_differences(kinds)}: make separate tables, or mixed=true for one")
-    best, reference = max(rows, key=lambda row: row.headline), _baseline(rows, baseline)
-
-    def compare(row: Row, other: Row | None) -> Interval | None:
-        if other is None or row is other:
-            return None
-        return paired_difference(row.headlines(), other.headlines(), resamples, seed, row.groups())
-
-    measured = [
-        replace(
-            row,
-            interval=bootstrap(row.headlines(), resamples, seed, row.groups()),
-            to_best=compare(row, best),
-            to_baseline=compare(row, reference),
-        )
-        for row in rows
-    ]
     quoted = [row for row in published if row.kind in kinds]
+    ranked_by = _common_score([*rows, *quoted])
+    rows, quoted = ([replace(row, ranked_by=ranked_by) for row in some] for some in (rows, quoted))
+    best, reference = max(rows, key=lambda row: row.headline), _baseline(rows, baseline)
+    measured = [_measured(row, best, reference, resamples, seed) for row in rows]
     ordered = sorted([*measured, *quoted], key=lambda row: (-row.headline, row.record.method, row.run))
     dataset, split, protocol, resolution, frames = kinds[0]
     title = f"{dataset} {split}, {resolution}, {frames} frames, protocol {described(protocol)}"
     several = len(kinds) > 1
     notes = _notes(ordered, measured[rows.index(best)], resamples, seed)
     return Board("mixed results" if several else title, ordered, several, notes)
+
+
+def _measured(row: Row, best: Row, reference: Row | None, resamples: int, seed: int) -> Row:
+    """The row with its intervals; no difference to a row that was scored on something else."""
+
+    def compare(other: Row | None) -> Interval | None:
+        if other is None or row is other or not _is_comparable(row, other):
+            return None
+        return paired_difference(row.headlines(), other.headlines(), resamples, seed, row.groups())
+
+    interval = bootstrap(row.headlines(), resamples, seed, row.groups())
+    return replace(row, interval=interval, to_best=compare(best), to_baseline=compare(reference))
+
+
+def _common_score(rows: Sequence[Row]) -> str:
+    """The first score of the first row that all have: G may be missing where J&F is known. "" if there is none."""
+    return next((name for name in rows[0].record.scores if all(name in row.record.scores for row in rows)), "")
 
 
 def _run_name(folder: Path, runs: Path) -> str:
@@ -173,6 +185,10 @@ def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:
     return found[0] if found else None
 
 
+def _is_comparable(row: Row, other: Row) -> bool:
+    return set(row.record.objects) == set(other.record.objects) and row.annotations == other.annotations
+
+
 def _notes(rows: Sequence[Row], best: Row, resamples: int, seed: int) -> list[str]:
     sequences = len({sequence_of(name) for name in best.record.objects})
     how = f"bootstrap over sequences ({sequences} in the best row, {resamples:,} resamples, seed {seed})."
@@ -180,9 +196,12 @@ def _notes(rows: Sequence[Row], best: Row, resamples: int, seed: int) -> list[st
     if best.record.objects and not best.headlines():
         why = f"{best.headline_name} is no mean over objects"
     notes = [f"95 %: {how}" if best.interval and best.interval.low is not None else f"{why}: no interval can be given."]
-    other = [row for row in rows if row.path and set(row.record.objects) != set(best.record.objects)]
+    other = [row for row in rows if row.path and not _is_comparable(row, best)]
     if other:
-        notes.append(f"{len(other)} result(s) are over other objects than the best row's: do not compare their means.")
+        what = "over other objects, frames or annotations than the best row's"
+        notes.append(f"{len(other)} result(s) are {what}: do not compare their means.")
     sources = sorted({row.source for row in rows if row.source})
     notes += [f"† quoted, not measured: {source}." for source in sources]
-    return notes + [f"† {row.record.method}: {row.remark}." for row in rows if row.remark]
+    notes += [f"† {row.record.method}: {row.remark}." for row in rows if row.remark]
+    protocols = sorted({row.record.protocol for row in rows})
+    return notes + [f"{described(name)}: {reason}." for name in protocols if (reason := why_unofficial(name))]

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from vosbench.evaluation.label_maps import Source
+from vosbench.evaluation.label_maps import Source, read_as_scored
 from vosbench.images import write_label_map
 from vosbench.videos import Dataset
 
@@ -73,8 +73,6 @@ def _write_copies(dataset: Dataset, source: Source, root: Path, annotations: str
             annotation = video.annotation(index)
             if annotation is None or maps is None:
                 continue
-            prediction = maps.read(frame)
-            if getattr(video, "binary", False):
-                prediction = (prediction > 0).astype(np.uint8)
+            prediction = read_as_scored(maps, video, frame)
             for folder, labels in zip(folders, (annotation, prediction), strict=True):
                 write_label_map(folder / f"{frame}.png", labels)

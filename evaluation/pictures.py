@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
 from vosbench import viz
-from vosbench.evaluation.label_maps import LabelMaps, Source
+from vosbench.evaluation.label_maps import LabelMaps, Source, read_as_scored
 from vosbench.evaluation.records import replace_file
 from vosbench.evaluation.scoring import Scores
 from vosbench.evaluation.statistics import sequence_of
@@ -150,7 +150,7 @@ def _write_sheets(video: Video, maps: LabelMaps | None, folder: Path) -> list[Pi
     titles = [f"frame {video.frame_names[index]}" for index in chosen]
     frames = [video.frame(index) for index in chosen]
     rows: dict[Kind, list[LabelMap | None]] = {
-        "sheet": [_prediction(video, maps, index) for index in chosen],
+        "sheet": [read_as_scored(maps, video, video.frame_names[index]) for index in chosen],
         "truth": [video.annotation(index) for index in chosen],
     }
     pictures = []
@@ -168,7 +168,7 @@ def _write_worst(video: Video, maps: LabelMaps | None, worst: ObjectFrame, place
     annotation = video.annotation(index)
     if maps is None or annotation is None:
         raise ValueError(f"frame {worst.frame} has no {'prediction' if maps is None else 'annotation'} any more")
-    prediction = resize_labels(_prediction(video, maps, index), *annotation.shape)
+    prediction = resize_labels(read_as_scored(maps, video, video.frame_names[index]), *annotation.shape)
     image = resize_image(video.frame(index), *annotation.shape)
     truth = annotation == worst.object_id
     scored = prediction == _scored_label(video, maps, worst)
@@ -187,19 +187,13 @@ def _write_worst(video: Video, maps: LabelMaps | None, worst: ObjectFrame, place
     return Picture("worst", file, worst.sequence, worst.caption)
 
 
-def _prediction(video: Video, maps: LabelMaps, index: int) -> LabelMap:
-    """As it is scored: with one object, any nonzero pixel is that object."""
-    labels = maps.read(video.frame_names[index])
-    return (labels > 0).astype(np.uint8) if getattr(video, "binary", False) else labels
-
-
 def _scored_label(video: Video, maps: LabelMaps, worst: ObjectFrame) -> int:
     """The predicted label that is scored as the object: its own id, or another one where the protocol matches them.
 
     It is the one whose J in the object's best frame is that which was counted; in the worst frame all may have none.
     """
     index = video.frame_names.index(worst.best_frame)
-    annotation, prediction = video.annotation(index), _prediction(video, maps, index)
+    annotation, prediction = video.annotation(index), read_as_scored(maps, video, video.frame_names[index])
     if annotation is None or annotation.shape != prediction.shape:
         return worst.object_id
     truth = annotation == worst.object_id

@@ -32,10 +32,14 @@ def protocol_named(name: str) -> ScoringProtocol:
 
 
 def described(protocol: str) -> str:
-    """The name of a protocol as tables print it: with what keeps its numbers from being official, if anything does."""
+    """The name of a protocol as tables print it, with a mark where its numbers are not the official ones."""
+    return f"{protocol} (unofficial)" if why_unofficial(protocol) else protocol
+
+
+def why_unofficial(protocol: str) -> str | None:
+    """Why a protocol's numbers are not the official ones, if so. Records may name protocols that are not here."""
     known = (Path(__file__).parent / f"{protocol.replace('-', '_')}.py").is_file()
-    reason = getattr(protocol_named(protocol), "UNOFFICIAL", None) if known else None
-    return f"{protocol} (unofficial: {reason})" if reason else protocol
+    return getattr(protocol_named(protocol), "UNOFFICIAL", None) if known else None
 
 
 def _is_protocol(stem: str) -> bool:

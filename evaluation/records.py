@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from jaxtyping import Shaped
 
 import vosbench
 from vosbench.evaluation.scoring import Scores
+from vosbench.files import replacing
 
 SCHEMA = 1
 PACKAGES = ("torch", "torchvision", "lightning", "numpy", "opencv-python-headless", "pillow")
@@ -162,13 +162,9 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Written aside and renamed, so never half there."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    """Written aside and renamed, so never half there. An OSError names the file."""
+    with replacing(path) as aside:
         aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _versions() -> dict[str, str]:

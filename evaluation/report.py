@@ -192,8 +192,9 @@ def _pictures(row: Row) -> list[tuple[Picture, bytes]]:
 
 
 def _headline(board: Board) -> str:
-    """The score by which the board is ordered."""
-    return board.rows[0].headline_name.removesuffix("-Mean")
+    """The score by which the board is ordered; a mixed one may have none in common."""
+    names = {row.headline_name.removesuffix("-Mean") for row in board.rows}
+    return names.pop() if len(names) == 1 else "each row's first score: " + " or ".join(sorted(names))
 
 
 def _objects(row: Row) -> dict[str, tuple[float, float]]:

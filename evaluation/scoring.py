@@ -17,7 +17,7 @@ from vosbench.errors import Problems
 from vosbench.evaluation import sequence
 from vosbench.evaluation.label_maps import Source, some
 from vosbench.evaluation.protocols import ScoringProtocol, protocol_named
-from vosbench.evaluation.sequence import Job, Result
+from vosbench.evaluation.sequence import ExtraFrames, Job, Result
 from vosbench.videos import Dataset
 from vosbench.workers import shared_out
 
@@ -57,29 +57,43 @@ def evaluate(
     ignore_extra  predictions of sequences and frames that the data set does not have are no error (it was restricted)
 
     Raises Problems that list everything wrong with all sequences: missing or extra sequences and frames, masks that are
-    unreadable, RGB or of another size than the annotation, and ids that cannot be. BrokenProcessPool when a worker
-    dies.
+    unreadable, RGB or of another size than the annotation, and ids that cannot be; ValueError for a data set without
+    annotations. BrokenProcessPool when a worker dies.
     """
-    name = protocol or dataset.protocol
+    name, videos = protocol or dataset.protocol, dataset.videos
     rules = protocol_named(name)
-    videos = dataset.videos
     maps = {video.name: found for video in videos if (found := source.sequence(video.name)) is not None}
-    problems = [] if ignore_extra else source.problems([video.name for video in videos])
+    problems = [] if ignore_extra and maps else source.problems([video.name for video in videos])
     if missing := [video.name for video in videos if video.name not in maps]:
         problems.append(f"{len(missing)} sequence(s) without predictions: {some(missing)}")
-    jobs = [Job(video, maps[video.name], name, ignore_extra, cache) for video in videos if video.name in maps]
+    extra: ExtraFrames = "left out" if dataset.frames == "annotated" else "wrong"
+    jobs = [
+        Job(video, maps[video.name], name, "ignored" if ignore_extra else extra, cache)
+        for video in videos
+        if video.name in maps
+    ]
     results = {result.name: result for result in _scored(jobs, workers)}
-    ordered = [results[video.name] for video in videos if video.name in maps]
+    ordered = [results[job.video.name] for job in jobs]
+    if jobs and not any(result.stems for result in ordered):
+        raise ValueError(f"{dataset.name} {dataset.split} has no annotations: there is nothing to score against")
     problems += [problem for result in ordered for problem in result.problems()]
     if problems:
-        raise Problems(f"{len(problems)} problem(s) with {source.path}; nothing was scored", problems)
-    if any(result.made_binary for result in ordered):
+        where = f"{source.path} or the annotations of {dataset.name} {dataset.split}"
+        raise Problems(f"{len(problems)} problem(s) with {where}; nothing was scored", problems)
+    scores = _collect(ordered, {video.name: video.seen for video in videos}, rules)
+    _notice(dataset, ordered, scores)
+    return scores
+
+
+def _notice(dataset: Dataset, results: Sequence[Result], scores: Scores) -> None:
+    """Says what was made of the predictions, and what looks odd."""
+    if any(result.made_binary for result in results):
         log.warning("%s has one object: any nonzero pixel of the predictions was read as object 1", dataset.name)
-    scores = _collect(ordered, {video.name: video.seen for video in dataset.videos}, rules)
+    if left_out := sum(result.left_out for result in results):
+        log.info("%d predicted frames that are not annotated were left out", left_out)
     measured = [values for name, values in scores.frames.items() if name.endswith(("/J", "/F"))]
     if measured and all(np.all(values == 1) for values in measured):
         log.warning("every J and every F is exactly 1: are these predictions the annotations themselves?")
-    return scores
 
 
 def _scored(jobs: Sequence[Job], workers: int) -> Iterator[Result]:

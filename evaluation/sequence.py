@@ -5,28 +5,30 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from vosbench.evaluation.label_maps import LabelMaps, some
-from vosbench.evaluation.metrics import Curves, Objects, Pair, ids_of
+from vosbench.evaluation.metrics import Curves, Objects, Pair
 from vosbench.evaluation.protocols import protocol_named
 from vosbench.evaluation.region_cache import RegionCache
 from vosbench.images import VOID
-from vosbench.videos import LabelMap, Video
+from vosbench.videos import Video
 
-OBJECTS = 20  # no video set has more in a video: higher values are grey levels
+ExtraFrames = Literal["wrong", "left out", "ignored"]
+OBJECTS = 20  # hardly a video has more: many more values are grey levels
 
 
 @dataclass(frozen=True)
 class Job:
-    """One sequence to score."""
+    """One sequence to score. extra_frames: what predictions of frames that the video does not have are."""
 
     video: Video
     maps: LabelMaps
     protocol: str
-    ignore_extra: bool
+    extra_frames: ExtraFrames
     cache: Path | None
 
 
@@ -42,6 +44,7 @@ class Result:
     stems: list[str] = field(default_factory=list)
     faults: list[tuple[str, str]] = field(default_factory=list)
     made_binary: bool = False
+    left_out: int = 0
 
     def problems(self) -> list[str]:
         """One sentence for each kind of fault; frames that have the same one are gathered."""
@@ -65,8 +68,10 @@ def score(job: Job) -> Result:
     """One sequence, in a worker. Problems are collected, never raised, so that all can be shown at once."""
     video, maps, result = job.video, job.maps, Result(job.video.name)
     result.faults += [("", problem) for problem in maps.problems]
-    if extra := sorted(set(maps.names) - set(video.frame_names)) if not job.ignore_extra else []:
+    extra = sorted(set(maps.names) - set(video.frame_names))
+    if extra and job.extra_frames == "wrong":
         result.faults.append(("", f"{len(extra)} frame(s) that the video does not have: {some(extra)}"))
+    result.left_out = len(extra) if job.extra_frames == "left out" else 0
     rules = protocol_named(job.protocol)
     with ExitStack() as stack:
         annotated = _annotations(video, job.cache, stack)
@@ -109,26 +114,33 @@ def _pairs(
             continue
         result.stems.append(stem)
         prediction = _prediction(video, maps, stem, result) if stem in maps.names else None
-        if prediction is not None and prediction.shape != annotation.size and not any_size:
-            found, wanted = ("×".join(map(str, size)) for size in (prediction.shape, annotation.size))
+        if prediction is not None and prediction.size != annotation.size and not any_size:
+            found, wanted = ("×".join(map(str, size)) for size in (prediction.size, annotation.size))
             result.faults.append((stem, f"{stem} is {found} (rows×columns), its annotation {wanted}: never resized"))
             prediction = None
-        yield annotation, np.zeros(annotation.size, np.uint8) if prediction is None else prediction
+        yield annotation, prediction or Objects.of(np.zeros(annotation.size, np.uint8))
 
 
-def _prediction(video: Video, maps: LabelMaps, stem: str, result: Result) -> LabelMap | None:
+def _prediction(video: Video, maps: LabelMaps, stem: str, result: Result) -> Objects | None:
+    """What is predicted for a frame, or None when it cannot be used, which is noted."""
     try:
-        prediction = maps.read(stem)
-        return _binary(prediction, stem, result) if getattr(video, "binary", False) else prediction
+        labels = maps.read(stem)
     except ValueError as error:
         result.faults.append((stem, str(error)))
         return None
+    prediction = Objects.of(labels)
+    if _is_grey(prediction.ids, binary=video.binary):
+        levels = f"{stem} has {len(prediction.ids)} grey levels, as an antialiased or soft mask has"
+        result.faults.append((stem, f"{levels}: give each pixel the id of one object"))
+        return None
+    if not video.binary:
+        return prediction
+    result.made_binary |= max(prediction.ids, default=0) > 1
+    return Objects.of((labels > 0).view(np.uint8))
 
 
-def _binary(prediction: LabelMap, stem: str, result: Result) -> LabelMap:
-    """Any nonzero pixel as object 1. Raises ValueError for grey levels, which would count as object too."""
-    ids = ids_of(prediction)
-    if len(ids) > 1 and any(OBJECTS < id_ < VOID for id_ in ids):
-        raise ValueError(f"{stem} has {len(ids)} grey levels, as an antialiased or soft mask has: threshold it")
-    result.made_binary |= max(ids, default=0) > 1
-    return (prediction > 0).view(np.uint8)
+def _is_grey(ids: frozenset[int], *, binary: bool) -> bool:
+    """Whether the values of a mask are not ids but shades, all of which would count as objects."""
+    if binary:  # shades of one object; 255 beside ids may be void
+        return len(ids) > 1 and any(OBJECTS < id_ < VOID for id_ in ids)
+    return len(ids) > OBJECTS and max(ids) > 10 * OBJECTS

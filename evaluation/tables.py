@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vosbench.evaluation.leaderboard import COMPARABLE, Board, Row
+from vosbench.evaluation.protocols import described
 from vosbench.evaluation.statistics import Interval
 
 UNKNOWN = "–"
@@ -39,7 +40,7 @@ def columns(board: Board) -> list[Column]:
         return name.removesuffix("-Mean"), lambda row: _percent(row.record.scores.get(name))
 
     def kind(key: str) -> Column:
-        return key.capitalize(), lambda row: str(getattr(row.record, key))
+        return key.capitalize(), lambda row: _kind(row)[key]
 
     possible: list[Column] = [
         ("Method", label),
@@ -108,11 +109,16 @@ def show(boards: Sequence[Board]) -> None:
         console.print(table)
 
 
+def _kind(row: Row) -> dict[str, str]:
+    """What only results of one kind have in common, as tables print it."""
+    return {**dict(zip(COMPARABLE, row.kind, strict=True)), "protocol": described(row.record.protocol)}
+
+
 def _values(row: Row) -> dict[str, Any]:
     record, speed = row.record, row.record.speed or {}
     bounds = ((row.headline_name, row.interval), ("to-best", row.to_best), ("to-baseline", row.to_baseline))
     return {
-        **{key: getattr(record, key) for key in COMPARABLE},
+        **_kind(row),
         "method": record.method,
         "run": row.run,
         "supervision": record.supervision,

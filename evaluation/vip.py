@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Int64
 
-from vosbench.evaluation.metrics import Curves, Pair, ids_of
+from vosbench.evaluation.metrics import Curves, Pair, listing
 from vosbench.images import resize_labels
 from vosbench.videos import LabelMap
 
@@ -21,20 +21,19 @@ ANY_SIZE = True
 def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
     """Pixels of intersection and union over time of each class that occurs in one sequence.
 
-    pairs: annotation and predicted label map of all annotated frames; read once, one held at a time. Annotated pixels
+    pairs: annotation and prediction of all annotated frames; read once, one held at a time. Annotated pixels
     of no class (255) count nowhere. Raises ValueError naming the sequence when there is no frame, and for predicted
     classes above 19.
     """
     counts: list[Int64[np.ndarray, "2 classes"]] = []
     strangers: set[int] = set()
-    for annotation, labels in pairs:
-        truth = annotation.labels
-        counts.append(_count(truth, resize_labels(labels, *truth.shape)))
-        strangers |= {class_ for class_ in ids_of(labels) if class_ >= CLASSES}
+    for annotation, prediction in pairs:
+        counts.append(_count(annotation.labels, resize_labels(prediction.labels, *annotation.size)))
+        strangers |= {class_ for class_ in prediction.ids if class_ >= CLASSES}
     if not counts:
         raise ValueError(f"{sequence}: no annotated frame: leave it out")
     if strangers:
-        raise ValueError(f"{sequence}: predicted classes {sorted(strangers)} are not among 0 to {CLASSES - 1}")
+        raise ValueError(f"{sequence}: predicted classes {listing(strangers)} are not among 0 to {CLASSES - 1}")
     intersection, union = np.stack(counts, axis=1).astype(np.float64)
     frames = np.arange(len(counts))
     return {

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f
-from vosbench.videos import LabelMap
+from vosbench.images import VOID
 
 History = dict[int, list[tuple[int, float, float]]]
 
@@ -18,25 +18,29 @@ History = dict[int, list[tuple[int, float, float]]]
 def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
     """J and F over time of each object of one sequence, by its id.
 
-    pairs: annotation and predicted label map of all annotated frames in time order; read once, two held at a time.
-    Raises ValueError naming the sequence when sizes differ, and when no object is left to score.
+    pairs: annotation and prediction of all annotated frames in time order; read once, two held at a time. Raises
+    ValueError naming the sequence when sizes differ, when no object is left to score, and for masks of 0 and 255 where
+    no annotation has 255, which would be scored as empty.
     """
     history: History = {}
     annotated: set[int] = set()
+    predicted: set[int] = set()
     held: Pair | None = None
     for position, pair in enumerate(pairs):
         check_sizes(*pair, sequence)
         if held is not None and position > 1:
             annotated |= held[0].ids
+            predicted |= held[1].ids
             _append(history, position - 1, *held)
         held = pair
+    if predicted == {VOID} and VOID not in annotated:
+        raise ValueError(f"{sequence}: the only predicted id is 255, which no annotation has: save objects as 1, 2, …")
     if not annotated:
         raise ValueError(f"{sequence}: no annotated object between its first and its last frame: leave it out")
     return curves_of({id_: history[id_] for id_ in sorted(annotated)})
 
 
-def _append(history: History, position: int, annotation: Objects, labels: LabelMap) -> None:
-    prediction = Objects.of(labels)
+def _append(history: History, position: int, annotation: Objects, prediction: Objects) -> None:
     for id_ in history.keys() | annotation.ids | prediction.ids:
         history.setdefault(id_, []).append((position, *jaccard_and_f(annotation[id_], prediction[id_])))
 

@@ -5,39 +5,41 @@ one too; an object is scored from the frame after the first that shows it. Annot
 withheld: this is for splits that have them.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f
+from vosbench.evaluation.metrics import Curves, Pair, check_sizes, jaccard_and_f, listing
 from vosbench.evaluation.vos_benchmark import History, curves_of, summarise
 from vosbench.evaluation.vos_benchmark import aggregate as means
 from vosbench.images import VOID
 
 __all__ = ["aggregate", "score", "summarise"]
 
+log = logging.getLogger(__name__)
 UNOFFICIAL = "the server's code was never published"
 
 
 def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
     """J and F over time of each object of one sequence, by its id.
 
-    pairs: annotation and predicted label map of all annotated frames in time order; read once, one held at a time.
+    pairs: annotation and prediction of all annotated frames in time order; read once, one held at a time.
     Objects that first appear in the last frame are left out. Raises ValueError naming the sequence when sizes differ,
     when no object is left to score, and for predicted ids that are not introduced up to their frame.
     """
     history: History = {}
     strangers: set[int] = set()
-    for position, (annotation, labels) in enumerate(pairs):
-        check_sizes(annotation, labels, sequence)
-        prediction = Objects.of(labels)
+    for position, (annotation, prediction) in enumerate(pairs):
+        check_sizes(annotation, prediction, sequence)
         for id_, rows in history.items():
             rows.append((position, *jaccard_and_f(annotation[id_], prediction[id_])))
         history |= {id_: [] for id_ in annotation.ids - history.keys() - {VOID}}
         strangers |= prediction.ids - history.keys()
     scored = {id_: history[id_] for id_ in sorted(history) if history[id_]}
     if strangers:
-        raise ValueError(f"{sequence}: predicted ids {sorted(strangers)} before any annotation shows them: remove them")
+        ids = listing(strangers)
+        raise ValueError(f"{sequence}: predicted ids {ids} before any annotation shows them: remove them")
     if not scored:
         raise ValueError(f"{sequence}: no object has an annotated frame after its first: leave it out")
     return curves_of(scored)
@@ -54,6 +56,8 @@ def aggregate(objects: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         for group, seen in (("seen", 1.0), ("unseen", 0.0))
     }
     if not all(groups.values()) or sum(map(len, groups.values())) < len(objects):
+        counts = {group: len(values) for group, values in groups.items()}
+        log.warning("no G: of %d objects %d are seen and %d unseen (dataset.seen)", len(objects), *counts.values())
         return means(objects)
     seen, unseen = means(groups["seen"]), means(groups["unseen"])
     return {

@@ -107,7 +107,7 @@ def test_a_record_is_rewritten_only_when_something_changed(command: Command, dav
     path = Path("runs/copy_first/one/results/davis2017-val-davis.json")
     before = path.read_bytes()
     again = command(*on(davis, *settings))
-    assert "is up to date" in again.out
+    assert "nothing to do" in again.out
     assert path.read_bytes() == before
     annotation = davis / "Annotations/480p/a/00003.png"
     annotation.write_bytes((davis / "Annotations/480p/a/00002.png").read_bytes())

@@ -22,7 +22,7 @@ def labels(*ids: int) -> LabelMap:
 
 
 def score(pairs: Iterable[tuple[LabelMap, LabelMap]], sequence: str = "swan") -> dict[int, Curves]:
-    return davis.score(((Objects.of(annotation), prediction) for annotation, prediction in pairs), sequence)
+    return davis.score(((Objects.of(truth), Objects.of(found)) for truth, found in pairs), sequence)
 
 
 def curves(j: list[float]) -> Curves:

@@ -293,3 +293,72 @@ def test_official_numbers(real_data: Path, folder: str, root: str, split: str, y
     for name, values in json.loads((golden / "official_per_object.json").read_text()).items():
         for measure in ("J", "F"):
             assert scores.objects[name][f"{measure}-Mean"] == pytest.approx(values[measure]["mean"], rel=0, abs=1e-12)
+
+
+def test_labels_and_pictures_may_change_without_scoring_anew(
+    root: Path, masks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    path = run / "results/davis2017-val-davis.json"
+    evaluate.run(options(root, run, predictions=str(masks)))
+    before, frames = records.read(path), records.read_frames(path)
+    monkeypatch.setattr("vosbench.evaluation.recording.evaluate", None)  # nothing may be scored
+    changed = {"_target_": "vosbench.datasets.davis.Davis", "root": str(root), "split": "val", "year": 2017}
+    changed |= {"frames": "annotated", "name": "davis2017"}
+    evaluate.run(options(root, run, predictions=str(masks), method_name="other", checkpoint="x", dataset=changed))
+    after = records.read(path)
+    assert (after.method, after.checkpoint, after.frames) == ("other", "x", "annotated")
+    assert after.scores == before.scores
+    assert set(records.read_frames(path)) == set(frames)
+    monkeypatch.undo()
+    evaluate.run(options(root, run, predictions=str(masks), pictures=2))
+    assert len(list((path.with_suffix("") / "worst").iterdir())) == 2
+
+
+def test_frames_beyond_the_annotated_ones_are_left_out(
+    root: Path, masks: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "Annotations/480p/moving/00001.png").unlink()
+    with caplog.at_level("INFO"):
+        scores = score_folder(davis(root, frames="annotated"), masks, workers=0)
+    assert scores.stems["moving_1"] == ["00002", "00003"]
+    assert "1 predicted frames that are not annotated were left out" in caplog.text
+
+
+def test_a_wrapped_folder_is_found_for_a_restricted_set_too(root: Path, masks: Path, tmp_path: Path) -> None:
+    with pytest.raises(Problems, match=r"the sequences seem to lie in .*/masks: give that folder"):
+        score_folder(davis(root, sequences=["still"]), tmp_path, workers=0, ignore_extra=True)
+
+
+def test_a_set_without_annotations(root: Path, masks: Path) -> None:
+    for path in root.glob("Annotations/480p/*/*.png"):
+        path.unlink()
+    with pytest.raises(ValueError, match="davis2017 val has no annotations"):
+        score_folder(davis(root), masks, workers=0)
+
+
+def test_an_object_that_starts_late_is_not_to_be_renumbered(root: Path, masks: Path) -> None:
+    for index in (2, 3):
+        labels = square(4)
+        labels[40:] = 2
+        write_label_map(root / f"Annotations/480p/still/{index:05}.png", labels)
+        write_label_map(masks / f"still/{index:05}.png", labels)
+    with pytest.raises(
+        Problems, match=r"predicted ids \[2\] above its 1 object\(s\), which start late .*vos-benchmark"
+    ):
+        score_folder(davis(root), masks, workers=0)
+
+
+@pytest.mark.parametrize("protocol", ["davis", "davis-unsupervised", "vos-benchmark", "youtube-vos"])
+def test_shades_are_no_objects(root: Path, masks: Path, protocol: str) -> None:
+    shades = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
+    write_label_map(masks / "still/00002.png", shades)
+    with pytest.raises(Problems, match=r"00002 has 63 grey levels, as an antialiased or soft mask has"):
+        score_folder(davis(root), masks, protocol=protocol, workers=0)
+
+
+def test_masks_of_0_and_255_are_not_scored_as_empty(root: Path, masks: Path) -> None:
+    for path in masks.glob("still/*.png"):
+        write_label_map(path, square(4, id_=255))
+    with pytest.raises(Problems, match="the only predicted id is 255"):
+        score_folder(davis(root), masks, protocol="vos-benchmark", workers=0)

@@ -231,3 +231,36 @@ def test_thousands_of_rows_are_quick() -> None:
 def test_command_line(runs: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
     assert command("leaderboard", f"runs={runs}", "baseline=poor", "run=out").status == 0
     assert "Δ baseline" in (tmp_path / "out/leaderboard.md").read_text()
+
+
+def scored_on(made: Record, annotations: str) -> Record:
+    return replace(made, provenance={"hashes": {"annotations": annotations}})
+
+
+def test_results_on_part_of_a_set_are_marked_and_not_compared() -> None:
+    whole, part = row(scored_on(GOOD, "whole"), "whole"), row(scored_on(POOR, "part"), "part")
+    made = board([whole, part])
+    assert [each.to_best for each in made.rows] == [None, None]
+    assert any("1 result(s) are over other objects, frames or annotations" in note for note in made.notes)
+    same = board([whole, row(scored_on(POOR, "whole"), "other")])
+    assert same.rows[1].to_best is not None
+    assert not any("other objects" in note for note in same.notes)
+
+
+def with_g(made: Record) -> Record:
+    return replace(made, protocol="youtube-vos", scores={"G": 0.99, **made.scores})
+
+
+def test_a_board_is_ranked_by_a_score_that_all_have() -> None:
+    plain = replace(GOOD, protocol="youtube-vos")
+    made = board([row(with_g(POOR), "a"), row(plain, "b")])
+    assert [each.headline_name for each in made.rows] == ["J&F-Mean", "J&F-Mean"]
+    assert [each.run for each in made.rows] == ["b", "a"]
+
+
+def test_unofficial_protocols_say_so_everywhere() -> None:
+    made = board([row(replace(GOOD, protocol="youtube-vos")), row(POOR)], mixed=True)
+    for text in (tables.to_csv([made]), tables.to_markdown([made]), report.html([made])):
+        assert "youtube-vos (unofficial)" in text
+    assert any(note.startswith("youtube-vos (unofficial): the server") for note in made.notes)
+    assert "youtube-vos (unofficial)" in board([row(replace(GOOD, protocol="youtube-vos"))]).title

@@ -167,7 +167,8 @@ def test_every_mistake_at_once(
     done = command("evaluate", *words)
     assert done.status == 1
     head, *lines = done.err.splitlines()
-    assert head == f"vosbench: error: {len(EXPECTED)} problem(s) with {masks}; nothing was scored"
+    where = f"{masks} or the annotations of davis2017 val"
+    assert head == f"vosbench: error: {len(EXPECTED)} problem(s) with {where}; nothing was scored"
     for expected in (sentence.format(masks=masks) for sentence in EXPECTED):
         assert sum(line.startswith(f"  - {expected}") for line in lines) == 1, (expected, lines)
     assert len(lines) == len(EXPECTED)
@@ -234,7 +235,8 @@ def test_antialiased_masks_of_a_binary_set(command: Command, tmp_path: Path) -> 
     head, *lines = done.err.splitlines()
     assert "2 problem(s)" in head
     for name, line in zip(("shrunk", "soft"), sorted(lines), strict=True):
-        assert re.match(rf"  - {name}: \* has \d+ grey levels.*: threshold it \(4 frames: 00000, ", line), line
+        levels = r"\* has \d+ grey levels.*: give each pixel the id of one object"
+        assert re.match(rf"  - {name}: {levels} \(4 frames: 00000, ", line), line
     assert results(Path("out")) == []
 
 

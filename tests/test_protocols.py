@@ -81,8 +81,8 @@ def legal(protocol: str, prediction: np.ndarray, annotation: np.ndarray) -> np.n
     return prediction
 
 
-def pairs(annotations: Iterable[LabelMap], predictions: Iterable[LabelMap]) -> list[tuple[Objects, LabelMap]]:
-    return [(Objects.of(truth), found) for truth, found in zip(annotations, predictions, strict=True)]
+def pairs(annotations: Iterable[LabelMap], predictions: Iterable[LabelMap]) -> list[tuple[Objects, Objects]]:
+    return [(Objects.of(truth), Objects.of(found)) for truth, found in zip(annotations, predictions, strict=True)]
 
 
 def assert_same(ours: Mapping[int, Curves], theirs: Mapping[int, Mapping[str, np.ndarray]]) -> None:

@@ -62,6 +62,7 @@ class Film:
     """A video of three frames with one object, and its perfect predictions."""
 
     frame_names = ("0", "1", "2")
+    binary = False
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -72,7 +72,8 @@ class Engine(L.LightningModule):
         `davis`."""
         propagator: Propagator[Any, Any] = Propagator(self.method, self.memory(), self.inference, self.device)  # type: ignore[arg-type]
         maps = enumerate(propagate(propagator, video))
-        pairs = ((Objects.of(truth), labels) for i, labels in maps if (truth := video.annotation(i)) is not None)
+        known = ((truth, labels) for i, labels in maps if (truth := video.annotation(i)) is not None)
+        pairs = ((Objects.of(truth), Objects.of(labels)) for truth, labels in known)
         curves = davis.score(pairs, video.name).values()
         j, f = (torch.tensor([curve.measures[name].mean() for curve in curves]).mean() for name in ("J", "F"))
         means = {"val/J": j, "val/F": f, "val/J&F": (j + f) / 2}

@@ -54,6 +54,8 @@ def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h 
         raise ValueError(f"cannot read mask {path}: {error}; restore this file") from error
     if raw in ("L;2", "L;4"):
         raise ValueError(f"mask {path} has {raw[-1]} bits of grey, which are scaled when read: save 8-bit object ids")
+    if mode.startswith(("I", "F")):
+        raise ValueError(f"mask {path} has mode {mode}: save object ids as an 8-bit indexed PNG (mode P)")
     if mode not in ("P", "L", "1"):
         raise ValueError(f"mask {path} has mode {mode}, not an indexed PNG (mode P or L): save object ids, not colours")
     if binary or mode == "1":

@@ -27,12 +27,14 @@ class Video(ABC):
 
     `frame_names` are the stems under which label maps are saved ("00000", "00001", …), in time order. `listed`: only
     these are asked for, saved and scored; None: all. `seen`: by object id, whether its category is one of training.
+    `binary`: it has one object, which any nonzero pixel of a mask is.
     """
 
     name: str
     frame_names: tuple[str, ...]
     listed: frozenset[str] | None = None
     seen: Mapping[int, bool] = {}
+    binary: bool = False
 
     @abstractmethod
     def frame(self, index: int) -> Image:

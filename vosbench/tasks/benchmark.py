@@ -17,10 +17,8 @@ from hydra.utils import instantiate
 from vosbench.checkpoint import Checkpoint
 from vosbench.evaluation import records
 from vosbench.evaluation.label_maps import PngFolder
-from vosbench.evaluation.pictures import write_pictures
-from vosbench.evaluation.scoring import evaluate
+from vosbench.evaluation.recording import Recording
 from vosbench.predictions import Prediction, PredictionFolder
-from vosbench.tasks.evaluate import input_hashes, is_restricted, publish, show
 from vosbench.tasks.predict import Predictor
 from vosbench.videos import Dataset
 
@@ -59,7 +57,6 @@ def run(options: Options) -> None:
     """Writes the record `<run>/results/<dataset>-<split>-<protocol>.json` and prints its scores."""
     records.commit()
     dataset: Dataset = instantiate(options.dataset)
-    protocol = options.protocol or dataset.protocol
     folder = PredictionFolder(Path(options.run, "predictions", f"{dataset.name}-{dataset.split}"))
     predictor = Predictor.load(
         method=options.method,
@@ -71,44 +68,32 @@ def run(options: Options) -> None:
         precision=options.precision,
     )
     predictions = _predict_all(predictor, dataset, folder, overwrite=options.overwrite)
-    path = records.path_of(Path(options.run), dataset.name, dataset.split, protocol)
-    source = PngFolder(folder.root)
-    hashes = {
-        **input_hashes(dataset, source),
-        "method": predictor.recipe,
-        "checkpoint": predictor.checkpoint.sha256,
-    }
-    if not options.overwrite and records.is_current(path, hashes):
-        log.info("%s is up to date", path)
-        show(records.read(path))
-        return
-    scores = evaluate(
-        dataset,
-        source,
-        protocol,
-        options.workers,
-        ignore_extra=is_restricted(options.dataset),
-        cache=Path(options.cache) if options.cache else None,
+    recording = Recording(
+        dataset=dataset,
+        source=PngFolder(folder.root),
+        protocol=options.protocol or dataset.protocol,
+        run=Path(options.run),
+        settings=options.dataset,
+        workers=options.workers,
+        cache=options.cache,
+        pictures=options.pictures,
     )
+    hashes = {**recording.hashes(), "method": predictor.recipe, "checkpoint": predictor.checkpoint.sha256}
+    provenance = records.provenance(options.overrides, options.seed, hashes)
+    recording.make(_facts(options, predictor, predictions), provenance, overwrite=options.overwrite)
+
+
+def _facts(options: Options, predictor: Predictor, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """What a record says of the method beside its scores."""
     method = predictor.method
-    record = records.Record(
-        method=options.subject,
-        supervision=method.supervision,
-        training_data=" + ".join(predictor.checkpoint.training_data) or None,
-        parameters=sum(parameter.numel() for parameter in method.parameters()),
-        checkpoint=_described(predictor.checkpoint, method.supervision),
-        dataset=dataset.name,
-        split=dataset.split,
-        protocol=protocol,
-        resolution=dataset.resolution,
-        frames=dataset.frames,
-        scores=scores.scores,
-        objects=scores.objects,
-        speed=speed(predictions, predictor),
-        provenance=records.provenance(options.overrides, options.seed, hashes),
-    )
-    write_pictures(dataset, source, scores, path.with_suffix(""), options.pictures)
-    publish(record, scores, path)
+    return {
+        "method": options.subject,
+        "supervision": method.supervision,
+        "training_data": " + ".join(predictor.checkpoint.training_data) or None,
+        "parameters": sum(parameter.numel() for parameter in method.parameters()),
+        "checkpoint": _described(predictor.checkpoint, method.supervision),
+        "speed": speed(predictions, predictor),
+    }
 
 
 def _predict_all(

@@ -1,6 +1,5 @@
 """`vosbench evaluate`: scores a folder of label maps and writes one result record."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,11 @@ from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
-import vosbench
 from vosbench.evaluation import official, records
-from vosbench.evaluation.label_maps import Source, hash_annotations, hash_predictions, open_source
-from vosbench.evaluation.pictures import write_pictures
-from vosbench.evaluation.protocols import described
-from vosbench.evaluation.scoring import Scores, evaluate
+from vosbench.evaluation.label_maps import open_source
+from vosbench.evaluation.recording import Recording
 from vosbench.evaluation.statistics import sequence_of
 from vosbench.videos import Dataset
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,81 +45,28 @@ def run(options: Options) -> None:
     if options.scorer == "official":
         official.check(protocol)
     folder = Path(options.predictions or Path(options.run) / "predictions" / f"{dataset.name}-{dataset.split}")
-    source = open_source(folder)
-    path = records.path_of(Path(options.run), dataset.name, dataset.split, protocol)
-    if folder.resolve() in path.resolve().parents:
-        raise ValueError(f"the results would be written into {folder}, which is read: choose another run folder")
-    hashes = input_hashes(dataset, source)
-    if not options.overwrite and records.is_current(path, hashes):
-        log.info("%s was made from these very files: nothing to do", path)
-        show(record := records.read(path))
-    else:
-        record = _score(options, dataset, source, protocol, hashes, path)
-    if options.scorer == "official":
-        show_differences(record, *official.score(dataset, source, protocol))
-
-
-def _score(
-    options: Options, dataset: Dataset, source: Source, protocol: str, hashes: Mapping[str, str], path: Path
-) -> records.Record:
-    scores = evaluate(
-        dataset,
-        source,
-        protocol,
-        options.workers,
-        ignore_extra=is_restricted(options.dataset),
-        cache=Path(options.cache) if options.cache else None,
-    )
-    record = records.Record(
-        method=options.method_name,
-        supervision=options.supervision,
-        training_data=options.training_data,
-        checkpoint=options.checkpoint,
-        dataset=dataset.name,
-        split=dataset.split,
+    recording = Recording(
+        dataset=dataset,
+        source=open_source(folder),
         protocol=protocol,
-        resolution=dataset.resolution,
-        frames=dataset.frames,
-        scores=scores.scores,
-        objects=scores.objects,
-        provenance=records.provenance(options.overrides, None, hashes),
+        run=Path(options.run),
+        settings=options.dataset,
+        workers=options.workers,
+        cache=options.cache,
+        pictures=options.pictures,
     )
-    write_pictures(dataset, source, scores, path.with_suffix(""), options.pictures)
-    publish(record, scores, path)
-    return record
-
-
-def input_hashes(dataset: Dataset, source: Source) -> dict[str, str]:
-    """What a score depends on: both kinds of label maps, and the version that scores them."""
-    return {
-        "predictions": hash_predictions(source, (video.name for video in dataset.videos)),
-        "annotations": hash_annotations(dataset),
-        "version": vosbench.__version__,
+    if folder.resolve() in recording.path.resolve().parents:
+        raise ValueError(f"the results would be written into {folder}, which is read: choose another run folder")
+    facts = {
+        "method": options.method_name,
+        "supervision": options.supervision,
+        "training_data": options.training_data,
+        "checkpoint": options.checkpoint,
     }
-
-
-def is_restricted(dataset: Mapping[str, Any]) -> bool:
-    """Whether a data set's settings leave videos or frames out: predictions of the whole set are then no mistake."""
-    return any(dataset.get(key) for key in ("sequences", "exclude", "max_frames"))
-
-
-def publish(record: records.Record, scores: Scores, path: Path) -> None:
-    """Writes the record at `path`, its CSV tables in the folder of the same name, and prints its scores."""
-    records.write_tables(scores, record.split, path.with_suffix(""))
-    records.write(record, scores.frames, path)
-    show(record)
-    log.info("wrote %s", path)
-
-
-def show(record: records.Record) -> None:
-    """Prints the scores in percent under the protocol, resolution and frames they hold for."""
-    title = f"{record.method} on {record.dataset} {record.split}, {record.resolution}, {record.frames} frames"
-    caption = f"protocol {described(record.protocol)}, percent, mean over {len(record.objects)} objects"
-    table = Table(title=title, caption=caption)
-    for measure in record.scores:
-        table.add_column(measure, justify="right")
-    table.add_row(*(f"{100 * value:.1f}" for value in record.scores.values()))
-    Console().print(table)
+    provenance = records.provenance(options.overrides, None, recording.hashes())
+    record = recording.make(facts, provenance, overwrite=options.overwrite)
+    if options.scorer == "official":
+        show_differences(record, *official.score(dataset, recording.source, protocol))
 
 
 def show_differences(
