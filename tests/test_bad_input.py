@@ -1,10 +1,12 @@
 """Bad input of every kind, through the commands: one line with file and remedy, and nothing half-written."""
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -151,6 +153,62 @@ def test_a_full_disk_while_recording(command: Command, davis: Path, monkeypatch:
     assert not [path for path in run.rglob("*") if file in path.name or path.name.endswith((".part", ".old", ".lock"))]
     assert command(*on(davis, "benchmark", "workers=0")).status == 0
     assert (run / "results/davis2017-val-davis.json").is_file()
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("output", ["small/d.zip", "small/d.json"])
+def test_a_full_disk_while_packing(command: Command, davis: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    settings = ["pack", "dataset=davis2017", f"dataset.root={davis}", f"predictions={davis}/Annotations/480p"]
+    with filling_up(monkeypatch, "d.json"), monkeypatch.context() as patch:
+        patch.setattr(ZipFile, "writestr", full)
+        command(*settings, f"output={output}").error(1, f"the disk is full: cannot write {output}; make room")
+    assert not list(Path("small").iterdir())
+
+
+def test_a_full_disk_while_packing_where_label_maps_are_prepared(
+    command: Command, davis: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    settings = ["pack", "dataset=davis2017", f"dataset.root={davis}", f"predictions={davis}/Annotations/480p"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", full)
+        command(*settings, "output=d.zip").error(1, f"the disk is full: cannot write {tmp_path}/temporary/")
+
+
+def test_a_full_disk_while_caching(command: Command, davis: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ["evaluate", "dataset=davis2017", f"dataset.root={davis}", f"predictions={davis}/Annotations/480p"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        result = command(*settings, "cache=small/cache", "workers=0", "pictures=0")
+    result.error(1, "the disk is full: cannot write small/cache/", ".regions; make room and repeat")
+    assert not list(Path("small/cache").iterdir())
+
+
+def test_a_disk_that_is_full_from_the_start(command: Command, davis: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("vosbench.cli.TemporaryFile", full)
+        command(*on(davis)).error(1, "the disk is full: cannot write", "runs/copy_first/default; make room")
+    assert not list(Path("runs/copy_first/default").iterdir())
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "leaderboard"])
+def test_a_run_folder_that_cannot_be_written(command: Command, davis: Path, verb: str) -> None:
+    """/proc is a folder where nobody can write, not even who may write everywhere else."""
+    Path("file").touch()
+    settings = [verb] if verb == "leaderboard" else on(davis, verb)
+    settings = [word for word in settings if verb == "predict" or not word.startswith(("method", "device"))]
+    for override, named in {
+        "runs=/proc/nope": "/proc/nope/",
+        "runs=file": "file/",
+        "hydra.run.dir=/proc": "/proc:",
+    }.items():
+        result = command(*settings, override)
+        result.error(1, "cannot write into the run folder", named, "set runs to a folder that can be written")
+        assert len(result.err.splitlines()) == 1
 
 
 def test_a_full_disk_while_training(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

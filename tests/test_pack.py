@@ -153,7 +153,7 @@ def test_all_that_is_wrong_is_said_at_once(good: Davis, command: Command) -> Non
         "a, 1 frame(s) (00009): frames that the video does not have",
         "a, 1 frame(s) (00001): frames without label map",
         "a, 2 frame(s) (00002, 00003): mask * has mode RGB, not an indexed PNG *",
-        "a, 1 frame(s) (00004): mask * has mode I;16, not an indexed PNG *",
+        "a, 1 frame(s) (00004): mask * has mode I;16*",
         "a, 1 frame(s) (00005): cannot read mask *",
         "b, 1 frame(s) (00000): not the mask that is given there: copy the data set's annotation of this frame",
         "b, 1 frame(s) (00001): 24×32 (rows×columns), the frame is 48×64: save it at the original size",
@@ -199,9 +199,64 @@ def test_a_part_of_a_data_set_is_no_submission(good: Davis, command: Command, pa
     assert not Path("a.zip").exists()
 
 
+def test_coco_rle_is_no_submission(good: Davis, command: Command) -> None:
+    """Ids, given masks and further frames are as a server would not take them; the protocol has no submissions."""
+    write_label_map(good.masks / "b/00000.png", np.full((48, 64), 7, np.uint8))
+    write_label_map(good.masks / "b/00006.png", np.full((48, 64), 7, np.uint8))
+    assert command(*good.arguments, "output=a.zip").status == 1
+    result = command(*good.arguments, "output=a.json", "dataset.protocol=vip")
+    assert result.status == 0, result.err
+    assert "1 frame(s) that are not asked for were left out: b/00006" in result.out
+    maps = open_source(Path("a.json")).sequence("b")
+    assert maps is not None
+    assert list(maps.names) == [f"{i:05}" for i in range(5)]
+    np.testing.assert_array_equal(maps.read("00000"), np.full((48, 64), 7, np.uint8))
+    command(*good.arguments, "output=a.json", "format=davis").error(1, "format=davis is of submissions", "leave it out")
+
+
+def test_coco_rle_of_masks_without_a_label(good: Davis, command: Command) -> None:
+    """Nobody needs to know the objects: a data set whose annotations are withheld will do."""
+    for path in sorted((good.root / "Annotations/480p").glob("*/*.png")):
+        path.unlink()
+    result = command(*good.arguments, "output=a.json")
+    assert result.status == 0, result.err
+
+
+@pytest.mark.parametrize("part", ["sequences=[a,b]", "exclude=[c]", "max_frames=3", "frames=annotated"])
+def test_coco_rle_of_a_part(good: Davis, command: Command, part: str) -> None:
+    result = command(*good.arguments, f"dataset.{part}", "output=a.json")
+    assert result.status == 0, result.err
+    held = json.loads(Path("a.json").read_text())["videos"]
+    expected = {"a": 6, "b": 5, "c": 4} if part.startswith(("max", "fr")) else {"a": 6, "b": 5}
+    most = 3 if part.startswith("max") else 6
+    assert {video["name"]: len(video["file_names"]) for video in held} == {k: min(v, most) for k, v in expected.items()}
+
+
+def test_what_is_wrong_with_masks_is_wrong_for_coco_rle_too(good: Davis, command: Command) -> None:
+    spoil(good.masks)
+    found = problems(command(*good.arguments, "output=a.json"))
+    expected = [
+        "1 sequence(s) that the data set does not have: d",
+        "1 of 3 sequences are missing: c",
+        "a: 1 stray file(s), not <frame>.png: notes.txt",
+        "a, 1 frame(s) (00001): frames without label map",
+        "a, 2 frame(s) (00002, 00003): mask * has mode RGB, not an indexed PNG *",
+        "a, 1 frame(s) (00004): mask * has mode I;16*",
+        "a, 1 frame(s) (00005): cannot read mask *",
+        "b, 1 frame(s) (00001): 24×32 (rows×columns), the frame is 48×64: save it at the original size",
+    ]
+    for line, pattern in zip(found, expected, strict=True):
+        assert fnmatchcase(line, pattern), (line, pattern)
+    restricted = problems(command(*good.arguments, "output=a.json", "dataset.sequences=[a,b]"))
+    assert restricted == found[2:]
+    assert not Path("a.json").exists()
+
+
 def test_what_cannot_be_packed(good: Davis, command: Command) -> None:
     command(*good.arguments, "output=a.tar").error(1, "output=a.tar must end in .zip")
-    command(*good.arguments, "output=a.zip", "dataset.protocol=vip").error(1, "vip is no format", "davis, youtube-vos")
+    command(*good.arguments, "output=a.zip", "dataset.protocol=vip").error(
+        1, "vip is no format", "davis, youtube-vos; or output=<file>.json"
+    )
     command(*good.arguments, "output=a.zip", "format=coco").error(1, "coco is no format", "davis, youtube-vos")
     command(*good.arguments[:-1], "predictions=none", "output=a.zip").error(1, "predictions folder none does not exist")
     shutil.rmtree(good.root / "Annotations/480p/c")

@@ -1,13 +1,21 @@
 """Annotated objects kept on disk: the same regions, the same scores, and never those of other annotations."""
 
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
+from threading import Event
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 
 from vosbench.datasets.davis import Davis
 from vosbench.errors import Problems
+from vosbench.evaluation import region_cache
 from vosbench.evaluation.label_maps import PngFolder
 from vosbench.evaluation.metrics import EMPTY, Objects, Region
 from vosbench.evaluation.region_cache import RegionCache
@@ -73,7 +81,7 @@ def test_scores_are_the_same_and_files_are_made_once(davis: Path, tmp_path: Path
     second = evaluate(data_set(davis), source, protocol, workers=0, cache=cache)
     assert plain.scores == first.scores == second.scores
     assert plain.objects == first.objects == second.objects
-    assert len(written) == 2 * 3  # an index and the bits of each video
+    assert len(written) == 3  # one of each video
     assert written == {path: path.stat().st_mtime_ns for path in cache.iterdir()}
 
 
@@ -91,4 +99,91 @@ def test_a_broken_annotation_is_listed_and_nothing_is_kept(davis: Path, tmp_path
     (davis / "Annotations/480p/a/00002.png").write_bytes(b"no png")
     with pytest.raises(Problems, match=r"a: cannot read mask .*a/00002\.png"):
         evaluate(data_set(davis), source, workers=0, cache=cache)
-    assert len(list(cache.iterdir())) == 2 * 2  # of the two other videos
+    assert len(list(cache.iterdir())) == 2  # of the two other videos
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda whole: b"",
+    "a few bytes": lambda whole: whole[:10],
+    "cut": lambda whole: whole[:-30],
+    "longer": lambda whole: whole + b"more",
+    "its end, and no more": lambda whole: whole[-24:],
+    "never reached the disk": lambda whole: bytes(len(whole)),
+    "of another version": lambda whole: whole[:-8] + b"regions0",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_written_anew(davis: Path, tmp_path: Path, damage: str) -> None:
+    source, cache = predictions(davis), tmp_path / "cache"
+    plain = evaluate(data_set(davis), source, workers=0, cache=cache)
+    whole = content(cache)
+    for path in cache.iterdir():
+        path.write_bytes(DAMAGES[damage](whole[path.name]))
+    again = evaluate(data_set(davis), source, workers=0, cache=cache)
+    assert (again.scores, again.objects) == (plain.scores, plain.objects)
+    assert content(cache) == whole
+
+
+def test_who_comes_second_waits_and_reads(davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that fill a cache at once: a lock is of a file that was opened, so threads stand for processes here."""
+    video, write = data_set(davis).videos[0], region_cache._write_frame
+    written: list[int] = []
+    half, go_on = Event(), Event()
+
+    def pausing(frame: int, objects: Objects, file: BinaryIO) -> Any:
+        written.append(frame)
+        if frame == 3:
+            file.flush()
+            half.set()
+            assert go_on.wait(60)
+        return write(frame, objects, file)
+
+    def read() -> Any:
+        with RegionCache(tmp_path, video) as cache:
+            objects = cache.objects(5)
+            assert objects is not None
+            return objects[1]
+
+    monkeypatch.setattr(region_cache, "_write_frame", pausing)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(read)
+        assert half.wait(60)
+        assert (next(tmp_path.glob("*.regions"))).stat().st_size
+        second = threads.submit(read)
+        with pytest.raises(TimeoutError):
+            second.result(0.3)
+        go_on.set()
+        assert_same(first.result(60), second.result(60))
+    assert written == [0, 1, 2, 3, 4, 5]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from vosbench.datasets.davis import Davis
+from vosbench.evaluation import region_cache
+
+write = region_cache._write_frame
+def dying(frame, objects, file):
+    file.flush()
+    return write(frame, objects, file) if frame < 3 else os.kill(os.getpid(), signal.SIGKILL)
+region_cache._write_frame = dying
+region_cache.RegionCache(Path(sys.argv[2]), Davis(sys.argv[1], "val", 2017).videos[0])
+"""
+
+
+def test_what_a_killed_process_leaves(davis: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    for _ in range(2):  # what one leaves is what the next begins with
+        done = subprocess.run([sys.executable, "-c", KILLED, str(davis), str(cache)], check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert len(list(cache.iterdir())) == 1
+    source = predictions(davis)
+    plain = evaluate(data_set(davis), source, workers=0)
+    assert evaluate(data_set(davis), source, workers=0, cache=cache).scores == plain.scores
+    assert len(list(cache.iterdir())) == 3

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NoReturn
 
 import hydra
@@ -13,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vosbench import __version__, configuration, sweep
-from vosbench.errors import UsageError, reported, unknown
+from vosbench.errors import FULL, UsageError, reported, unknown
 
 VERBS = {
     "demo": "the whole story on the embedded data set, on a CPU, in minutes",
@@ -27,6 +28,8 @@ VERBS = {
     "pack": "a validated submission: a zip of label maps, or COCO RLE",
     "export": "a checkpoint's weights as one small file with a model card",
 }
+
+HYDRA_WRITES = 2**16  # bytes at most: the configuration, how it came about, and an empty log
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,11 +81,30 @@ def _run(typed: argparse.Namespace) -> None:
         return
     # Everything that can be wrong with the configuration is found before a run folder exists.
     config = configuration.compose(typed.verb, typed.words)
-    configuration.options(configuration.task(typed.verb), configuration.resolve(config))
+    values = configuration.resolve(config)
+    configuration.options(configuration.task(typed.verb), values)
+    if config.hydra.output_subdir is not None:
+        _try_writing(Path(values["run"]))
     # The other processes of one training are started from sys.argv with Hydra overrides appended, so flags come first.
     sys.argv[1:] = ["--config-name", typed.verb, *flags, *typed.words]
     configuration.register()
     _job()
+
+
+def _try_writing(folder: Path) -> None:
+    """Makes the run folder and writes as much there as Hydra, which is next and would end with a traceback.
+
+    Raises ValueError naming a folder that cannot be made or written, OSError when the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(HYDRA_WRITES))
+    except OSError as error:
+        if error.errno in FULL:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
+        remedy = "set runs to a folder that can be written"
+        raise ValueError(f"cannot write into the run folder {folder}: {error.strerror}; {remedy}") from error
 
 
 @hydra.main(config_path="pkg://vosbench.conf", version_base="1.3")

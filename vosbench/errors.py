@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from hydra.errors import InstantiationException
 from hydra.utils import get_object
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or what one user may have of it
+
 
 class Problems(ValueError):
     """Everything that is wrong with some files, found in one go: `head` says with which, `found` lists it."""
@@ -63,11 +65,9 @@ def _judge(error: BaseException, where: str) -> tuple[int, str | None]:
             return 2, f"error: {one_line(error)}"
         case InstantiationException():
             return _judge_instantiation(error, where)
-        case OSError() if error.errno == errno.ENOSPC:
-            return (
-                1,
-                f"error: the disk is full: cannot write {error.filename or where}; make room and repeat the command",
-            )
+        case OSError() if error.errno in FULL:
+            file = error.filename or where
+            return 1, f"error: the disk is full: cannot write {file}; make room and repeat the command"
         case OSError() if error.filename:
             return 1, f"error: {error.filename}: {error.strerror}"
         case Problems():

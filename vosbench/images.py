@@ -1,11 +1,12 @@
 """Reading frames and reading and writing label maps: the only place that opens image files. Numpy and Pillow only."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as Pillow
+
+from vosbench.files import replacing
 
 VOID = 255
 
@@ -92,9 +93,5 @@ def write_label_map(path: Path, labels: UInt8[np.ndarray, "h w"]) -> None:
     """Writes object ids as an indexed PNG with the VOC palette: written aside and renamed, so never half there."""
     image = Pillow.fromarray(labels, mode=None)
     image.putpalette(PALETTE)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as aside:
         image.save(aside, format="PNG", compress_level=1)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ matplotlib is used through Figure objects only, so nobody's backend or settings 
 """
 
 import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from vosbench.files import replacing
 from vosbench.images import PALETTE, VOID
 
 Image = UInt8[np.ndarray, "h w 3"]
@@ -185,12 +185,8 @@ def write_video(path: Path, frames: Iterable[Picture], fps: float = 24) -> None:
     An odd last row or column is left out, since these codecs store colour at half size. Raises ValueError without
     frames, or for frames of several sizes.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as aside:
         _encode(aside, frames, fps, path)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _encode(aside: Path, frames: Iterable[Picture], fps: float, path: Path) -> None:

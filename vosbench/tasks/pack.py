@@ -5,7 +5,6 @@ All that is wrong with them is said at once, and then nothing is written.
 
 import filecmp
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from rich.progress import track
 from vosbench.errors import Problems
 from vosbench.evaluation.label_maps import LabelMaps, Source, open_source, some
 from vosbench.evaluation.rle import write_rle
+from vosbench.files import naming, replacing
 from vosbench.images import VOID, image_size, write_label_map
 from vosbench.videos import Dataset, FolderVideo, LabelMap, Video
 
@@ -44,61 +44,75 @@ class Options:
 
 @dataclass(frozen=True)
 class Format:
-    """What a server asks for. top: the folder above the sequences; listed_only: only frames that the data set lists."""
+    """What is asked for.
+
+    top          the folder above the sequences
+    listed_only  only frames that the data set lists; others are left out
+    whole        all of the data set, with its objects and none else, and its masks where they are given: a submission
+    """
 
     top: str
     listed_only: bool
+    whole: bool
 
 
-FORMATS = {"davis": Format(top="", listed_only=False), "youtube-vos": Format(top="Annotations/", listed_only=True)}
+FORMATS = {
+    "davis": Format(top="", listed_only=False, whole=True),
+    "youtube-vos": Format(top="Annotations/", listed_only=True, whole=True),
+}
+RLE = Format(top="", listed_only=True, whole=False)
 
 
 def run(options: Options) -> None:
-    """Raises Problems that list all that is wrong with the label maps, and ValueError for a part of a data set, an
-    unknown format, and an output that holds other label maps."""
+    """Raises Problems that list all that is wrong with the label maps, and ValueError for a submission of a part of a
+    data set, an unknown format, and an output that holds other label maps."""
     output, predictions = Path(options.output), Path(options.predictions)
     if output.suffix not in (".zip", ".json"):
         raise ValueError(f"output={output} must end in .zip (a submission) or .json (COCO RLE)")
     dataset: Dataset = instantiate(options.dataset)
-    name = options.format or dataset.protocol
-    if name not in FORMATS:
-        raise ValueError(f"{name} is no format of submissions: set format to one of: {', '.join(FORMATS)}")
-    _refuse_part(options.dataset, FORMATS[name])
-    submission = Submission(dataset.videos, open_source(predictions), FORMATS[name])
+    what, format_ = _format(options, dataset.protocol)
+    submission = Submission(dataset.videos, open_source(predictions), format_, ignore_extra=bool(_parts(options)))
     output.parent.mkdir(parents=True, exist_ok=True)
-    aside = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        if output.suffix == ".zip":
-            write_zip(aside, FORMATS[name].top, submission.label_maps())
-        else:
+    with replacing(output) as aside:
+        if format_ is RLE:
             write_rle(aside, submission.label_maps())
+        else:
+            write_zip(aside, format_.top, submission.label_maps())
         if found := submission.problems():
-            what = f"{name} submission for {dataset.name} {dataset.split}"
-            raise Problems(f"{predictions} makes no {what}; nothing was written, mend these first", found)
-        _put(output, aside, overwrite=options.overwrite)
-    finally:
-        aside.unlink(missing_ok=True)
+            head = f"{predictions} makes no {what} for {dataset.name} {dataset.split}"
+            raise Problems(f"{head}; nothing was written, mend these first", found)
+        if output.exists() and not options.overwrite and not filecmp.cmp(output, aside, shallow=False):
+            raise ValueError(f"{output} exists and holds other label maps: choose another output, or overwrite=true")
     if left_out := submission.left_out:
         log.info("%d frame(s) that are not asked for were left out: %s", len(left_out), some(left_out))
     frames, size = submission.packed, output.stat().st_size / 1e6
     log.info("%s holds %d label maps of %d sequences (%.1f MB)", output, frames, len(dataset.videos), size)
 
 
-def _refuse_part(settings: Mapping[str, Any], format_: Format) -> None:
-    """A submission is whole. Raises ValueError naming the keys that leave videos or frames of a data set out."""
-    keys = [key for key in ("sequences", "exclude", "max_frames") if settings.get(key)]
-    if settings.get("frames") == "annotated" and not format_.listed_only:
+def _format(options: Options, protocol: str) -> tuple[str, Format]:
+    """What the output is called and asks for. Raises ValueError for an unknown format, and for a part of a data set
+    where the whole one is asked for, naming the keys that leave videos or frames out."""
+    if options.output.endswith(".json"):
+        if options.format:
+            raise ValueError(f"format={options.format} is of submissions, which are .zip files: leave it out")
+        return "COCO RLE", RLE
+    name = options.format or protocol
+    if name not in FORMATS:
+        choice = f"set format to one of: {', '.join(FORMATS)}; or output=<file>.json"
+        raise ValueError(f"{name} is no format of submissions: {choice}")
+    keys = _parts(options)
+    if options.dataset.get("frames") == "annotated" and not FORMATS[name].listed_only:
         keys.append("frames")
     if keys:
-        chosen = ", ".join(f"dataset.{key}={settings[key]}" for key in keys)
-        raise ValueError(f"a submission holds the whole data set, but {chosen} makes it a part: use the whole one")
+        chosen = ", ".join(f"dataset.{key}={options.dataset[key]}" for key in keys)
+        whole = "use the whole one, or output=<file>.json"
+        raise ValueError(f"a submission holds the whole data set, but {chosen} makes it a part: {whole}")
+    return f"{name} submission", FORMATS[name]
 
 
-def _put(output: Path, aside: Path, *, overwrite: bool) -> None:
-    """Gives a finished file its place. Raises ValueError when another is there, unless `overwrite`."""
-    if output.exists() and not overwrite and not filecmp.cmp(output, aside, shallow=False):
-        raise ValueError(f"{output} exists and holds other label maps: choose another output, or overwrite=true")
-    aside.replace(output)
+def _parts(options: Options) -> list[str]:
+    """The keys by which the data set was restricted."""
+    return [key for key in ("sequences", "exclude", "max_frames") if options.dataset.get(key)]
 
 
 def write_zip(path: Path, top: str, videos: Iterable[tuple[str, Iterable[tuple[str, LabelMap]]]]) -> None:
@@ -111,7 +125,8 @@ def write_zip(path: Path, top: str, videos: Iterable[tuple[str, Iterable[tuple[s
         png = Path(folder, "label_map.png")
         for sequence, frames in videos:
             for frame, labels in frames:
-                write_label_map(png, labels)
+                with naming(png):
+                    write_label_map(png, labels)
                 entry = ZipInfo(f"{top}{sequence}/{frame}.png")  # of 1980: the time of writing is not to matter
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, png.read_bytes())
@@ -125,12 +140,14 @@ def write_zip(path: Path, top: str, videos: Iterable[tuple[str, Iterable[tuple[s
 class Submission:
     """Label maps on their way into a file; what is wrong with them is collected while they pass.
 
-    left_out  frames that were there but are not asked for; packed: how many label maps passed
+    ignore_extra  sequences that the data set does not have are no error: it was restricted
+    left_out      frames that were there but are not asked for; packed: how many label maps passed
     """
 
     videos: Sequence[Video]
     source: Source
     format: Format
+    ignore_extra: bool = False
     left_out: list[str] = field(default_factory=list)
     packed: int = 0
     _missing: list[str] = field(default_factory=list)
@@ -147,7 +164,7 @@ class Submission:
 
     def problems(self) -> list[str]:
         """One line for each problem with a sequence, or for all its sequences when there are many."""
-        lines = self.source.problems([video.name for video in self.videos])
+        lines = [] if self.ignore_extra else self.source.problems([video.name for video in self.videos])
         if self._missing:
             lines.append(f"{len(self._missing)} of {len(self.videos)} sequences are missing: {some(self._missing)}")
         for problem, where in self._found.items():
@@ -160,7 +177,7 @@ class Submission:
 
     def _checked(self, video: Video, maps: LabelMaps) -> Iterator[tuple[str, LabelMap]]:
         names = self._names(video, maps)
-        starts = self._starts(video)
+        starts = self._starts(video) if self.format.whole else {}
         for index, name in enumerate(video.frame_names):
             labels = self._read(video, index, maps) if name in names else None
             if labels is not None:
