@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from vosbench import errors
-from vosbench.findings import Note, Problem
+from vosbench.findings import ADVICE, Finding, Note, Problem, advice
+from vosbench.findings import lines as lines_of
 from vosbench.images import write_label_map
 from vosbench.tasks.check import Options, run
 from vosbench.videos import Dataset, Video
@@ -221,7 +222,7 @@ def test_a_spoilt_video_and_nothing_else_is_found(tmp_path: Path, check: Callabl
         wanted = [(kind, place) for kind, place in expected_lines(name) if isinstance(kind, kinds)]
         assert len(lines) == len(wanted), lines
         for kind, place in wanted:
-            assert f"{kind.what}: 1 of 2 videos ({place}); {kind.advice}" in lines
+            assert f"{kind.what}: 1 of 2 videos ({place}); {advice(kind, 'davis')}" in lines
 
 
 def test_everything_that_is_wrong_is_said_in_one_run(tmp_path: Path, command: Command) -> None:
@@ -237,7 +238,7 @@ def test_everything_that_is_wrong_is_said_in_one_run(tmp_path: Path, command: Co
         lines = said["err" if isinstance(kind, Problem) else "out"]
         (line,) = [line for line in lines if line.startswith(f"  - {kind.what}: ")]
         assert place in line
-        assert line.endswith(kind.advice)
+        assert line.endswith(str(advice(kind, "davis")))
     assert len(said["err"]) == 1 + len(set(Problem))
 
 
@@ -259,7 +260,7 @@ def test_a_clean_set_is_summarised_and_nothing_is_written(davis: Path, command: 
     assert lines[7].startswith("  sha256     ")
     assert lines[8:] == [
         "notes",
-        f"  - late objects: 1 of 3 videos (b ids 2); {Note.LATE.advice}",
+        f"  - late objects: 1 of 3 videos (b ids 2); {advice(Note.LATE, 'davis')}",
         f"  - sizes not divisible by the stride: 3 of 3 videos (a 48×64, b 48×64, c 48×64); {Note.STRIDE.advice}",
         "no problems found",
     ]
@@ -301,7 +302,7 @@ def test_a_set_that_cannot_be_made_says_why(davis: Path, command: Command) -> No
     with (davis / "ImageSets/2017/val.txt").open("a") as file:
         file.write("ghost\nphantom\n")
     command(*arguments).error(1, "2 listed videos", "ghost, phantom", "add or unlist them")
-    command(*arguments, "stride=0").error(1, "stride=0 must be 1 or more")
+    command(*arguments, "stride=0").error(2, "stride=0: give 1 or more")
 
 
 def test_unlabelled_videos_are_no_problem_when_all_are(tmp_path: Path, check: Callable[..., Found]) -> None:
@@ -311,7 +312,7 @@ def test_unlabelled_videos_are_no_problem_when_all_are(tmp_path: Path, check: Ca
     assert not found.problems
     assert found.notes == [
         f"no annotations: 2 of 2 videos (a, b); {Note.UNLABELLED.advice}",
-        f"1 or 2 frames: 1 of 2 videos (b 2); {Note.SHORT.advice}",
+        f"1 or 2 frames: 1 of 2 videos (b 2); {advice(Note.SHORT, 'davis')}",
     ]
 
 
@@ -323,7 +324,7 @@ def test_binary_sets(tmp_path: Path, check: Callable[..., Found]) -> None:
     assert not found.problems
     assert "  objects    2, at most 1 in a video" in found.summary
     assert found.notes == [
-        f"masks of 0 and 255: 1 of 2 videos (a); {Note.BINARY.advice}",
+        f"masks of 0 and 255: 1 of 2 videos (a); {advice(Note.BINARY, 'davis')}",
         f"masks of several ids read as one object: 1 of 2 videos (b/00000.png); {Note.MERGED.advice}",
     ]
 
@@ -420,11 +421,38 @@ def test_youtube_vos_follows_its_meta(tmp_path: Path, check: Callable[..., Found
     assert not found.problems
     assert "  objects    2, at most 2 in a video" in found.summary
     assert found.notes == [
-        f"gaps in object ids: 1 of 1 videos (a no 1); {Note.GAPS.advice}",
-        f"late objects: 1 of 1 videos (a ids 3); {Note.LATE.advice}",
+        f"gaps in object ids: 1 of 1 videos (a no 1); {advice(Note.GAPS, 'youtube-vos')}",
+        f"late objects: 1 of 1 videos (a ids 3); {advice(Note.LATE, 'youtube-vos')}",
         f"{Note.UNLISTED.what}: 1 of 1 videos (a/00000 ids 3 4); {Note.UNLISTED.advice}",
         f"objects of meta.json that no mask shows: 1 of 1 videos (a ids 5); {Note.NEVER_SHOWN.advice}",
     ]
+
+
+def test_vip_has_classes_that_come_and_go(tmp_path: Path, check: Callable[..., Found]) -> None:
+    """Gaps in ids, late and vanishing ones and empty masks are nothing to speak of there."""
+    images, labels = write_video(tmp_path, "a")
+    images.parent.rename(tmp_path / "Images")
+    write_masks(labels, square(2), square(2, 5, 255), square(), square(5))
+    labels.parent.rename(tmp_path / "ids")
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "ids").rename(tmp_path / "Annotations/Category_ids")
+    found = check(tmp_path, "vip.Vip", split=None)
+    assert not found.problems
+    assert found.notes == ["void pixels (255): 1 of 1 videos (a 1 of 4); these are left out"]
+
+
+@pytest.mark.parametrize("protocol", ["davis-unsupervised", "vos-benchmark", "youtube-vos", "vip", "another"])
+def test_no_protocol_is_advised_by_the_rules_of_another(protocol: str) -> None:
+    notes = lines_of(Note, [Finding(kind, "a", "a") for kind in Note], 1, protocol)
+    assert len(notes) == len(Note) - list(ADVICE.get(protocol, {}).values()).count(None)
+    assert not [note for note in notes if "protocol davis " in note or "protocol=" in note or "{" in note]
+    assert any("late_objects" in note for note in notes) == (protocol == "vos-benchmark")
+
+
+def test_advice_names_its_protocol() -> None:
+    assert str(advice(Note.GAPS, "davis-unsupervised")).startswith("protocol davis-unsupervised takes a gap")
+    assert str(advice(Note.SHORT, "vos-benchmark")).startswith("protocol vos-benchmark, which scores neither")
+    assert advice(Problem.TOO_SHORT, "vip") == Problem.TOO_SHORT.advice
 
 
 class Deadly(Video):
@@ -459,8 +487,8 @@ def test_real_sets(real_data: Path, check: Callable[..., Found]) -> None:
     found = check(train, "davis.Davis", **keys)
     assert not found.problems
     assert found.notes == [
-        f"objects that vanish for good: 1 of 2 videos (surf ids 1); {Note.VANISHING.advice}",
-        f"empty masks: 2 of 2 videos (bmx-bumps 14 of 90, surf 1 of 55); {Note.EMPTY.advice}",
+        f"objects that vanish for good: 1 of 2 videos (surf ids 1); {advice(Note.VANISHING, 'davis')}",
+        f"empty masks: 2 of 2 videos (bmx-bumps 14 of 90, surf 1 of 55); {advice(Note.EMPTY, 'davis')}",
     ]
     found = check(real_data / "davis2017-240p", split="train", year=2017, resolution="240p")
     assert not found.problems

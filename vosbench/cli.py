@@ -81,10 +81,9 @@ def _run(typed: argparse.Namespace) -> None:
         return
     # Everything that can be wrong with the configuration is found before a run folder exists.
     config = configuration.compose(typed.verb, typed.words)
-    values = configuration.resolve(config)
-    configuration.options(configuration.task(typed.verb), values)
-    if config.hydra.output_subdir is not None:
-        _try_writing(Path(values["run"]))
+    configuration.options(configuration.task(typed.verb), configuration.resolve(config))
+    if folder := configuration.run_folder(config):
+        _try_writing(folder)
     # The other processes of one training are started from sys.argv with Hydra overrides appended, so flags come first.
     sys.argv[1:] = ["--config-name", typed.verb, *flags, *typed.words]
     configuration.register()

@@ -10,7 +10,7 @@ from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra import initialize_config_module
 from hydra._internal.hydra import Hydra
@@ -28,6 +28,7 @@ from yaml import YAMLError
 
 from vosbench.errors import UsageError, one_line, unknown
 from vosbench.naming import run_name, subject
+from vosbench.option_types import Positive, fit
 
 # Keys that a task need not declare: other keys refer to them, or a method's recipe brings them along for another verb.
 SHARED = {
@@ -94,15 +95,27 @@ def compose(verb: str, changes: Sequence[str] = (), *, partial: bool = False) ->
 
 def resolve(config: DictConfig) -> dict[str, Any]:
     """A composed configuration as plain values, without Hydra's own. Raises UsageError naming a key without a value."""
+    with _running(config) as running, open_dict(running):
+        del running["hydra"]
+        return plain(running)
+
+
+def run_folder(config: DictConfig) -> Path | None:
+    """Where Hydra writes its files for this command; None where it writes none. Raises UsageError as `resolve` does."""
+    with _running(config) as running:
+        return None if running.hydra.output_subdir is None else Path(running.hydra.runtime.output_dir)
+
+
+@contextmanager
+def _running(config: DictConfig) -> Iterator[DictConfig]:
+    """A copy of a composed configuration as it is while the command runs."""
     config, before = copy.deepcopy(config), HydraConfig.instance().cfg
     try:
         HydraConfig.instance().set_config(config)
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = str(Path(config.hydra.run.dir).absolute())
         HydraConfig.instance().set_config(config)
-        with open_dict(config):
-            del config["hydra"]
-        return plain(config)
+        yield config
     except OmegaConfBaseException as error:
         raise UsageError(_explain_value(error)) from error
     finally:
@@ -130,12 +143,22 @@ def task(verb: str) -> ModuleType:
 
 
 def options(module: ModuleType, values: Mapping[str, Any]) -> Any:
-    """A task's Options, from the keys that it declares. Raises UsageError naming a key that it does not know."""
+    """A task's Options, from the keys that it declares; one that the command removed (`~logger`) is null.
+
+    Raises UsageError naming a key that it does not know, or one whose value is of the wrong type or below 0
+    (below 1 where it is Positive).
+    """
     known = [field.name for field in fields(module.Options)]
     for key in values:
         if key not in known and key not in SHARED:
             raise UsageError(unknown("key", key, known))
-    return module.Options(**{key: values[key] for key in known if key in values})
+    fitted = fit({key: values.get(key) for key in known}, module.Options)
+    hints = get_type_hints(module.Options, include_extras=True)
+    for key, value in fitted.items():
+        least = 1 if hints[key] == Positive else 0
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
+            raise UsageError(f"{key}={value}: give {least} or more")
+    return module.Options(**fitted)
 
 
 @contextmanager

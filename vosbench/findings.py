@@ -25,41 +25,74 @@ class Problem(Enum):
     ORPHAN = "annotations without an image", "add the images, or remove these files"
     UNREAD = "images of a kind that is not read", "give frames as .jpg, .jpeg or .png, masks as .png"
     NO_START = "no object to start from", "label the first frame (objects 1, 2, …), or leave these videos out"
-    TOO_SHORT = "1 or 2 frames", "protocol davis scores neither first nor last frame: leave these videos out"
+    TOO_SHORT = "1 or 2 frames", "neither first nor last frame is scored: leave these videos out"
 
     def __init__(self, what: str, advice: str) -> None:
         self.what, self.advice = what, advice
 
 
 class Note(Enum):
-    """What is worth knowing of a data set, and what to do about it."""
+    """What is worth knowing of a data set, and what to do about it (under some protocols something else, see below)."""
 
-    BINARY = "masks of 0 and 255", "use dataset.year=2016 or dataset.binary=true: elsewhere 255 is void"
+    BINARY = "masks of 0 and 255", "255 is void: save object ids 1, 2, …"
     MERGED = "masks of several ids read as one object", "dataset.binary=false or year=2017 keeps objects apart"
     GREY = "grey masks", "read as ids; indexed PNGs with a palette can be looked at"
     PALETTE = "palettes that are not the VOC colour map", "no harm: ids are what counts, not colours"
     UNLABELLED = "no annotations", "fit for training without labels; predicting needs a first mask, scoring all"
-    FEW = "1 or 2 annotated frames", "enough to predict and submit; to score, protocol davis needs 3"
+    FEW = "1 or 2 annotated frames", "enough to predict and submit; only annotated frames are scored"
     SPARSE = "annotated in part", "only annotated frames are scored; dataset.frames=annotated keeps only these"
-    GAPS = "gaps in object ids", "protocol davis takes a gap among the ids of the first frame for an empty object"
-    LATE = (
-        "late objects",
-        "dataset.late_objects=true and protocol=vos-benchmark score them; protocol davis ignores them",
-    )
-    VANISHING = "objects that vanish for good", "protocol davis counts what is predicted after that as wrong"
-    EMPTY = "empty masks", "there protocol davis scores an empty prediction 1, any other 0"
-    VOID = "void pixels (255)", "protocol davis takes them for background, davis-unsupervised leaves them out"
-    MANY = "more than 20 objects", "time and memory grow with each; davis-unsupervised takes at most 20"
+    GAPS = "gaps in object ids", "no harm: objects keep their ids"
+    LATE = "late objects", "these are scored from where they first appear"
+    VANISHING = "objects that vanish for good", "what is predicted after that counts as wrong"
+    EMPTY = "empty masks", "there an empty prediction scores 1, any other 0"
+    VOID = "void pixels (255)", "these are taken for background"
+    MANY = "more than 20 objects", "time and memory grow with each"
     UNLISTED = "ids in masks that meta.json does not list, or not yet", "these are ignored"
     NEVER_SHOWN = "objects of meta.json that no mask shows", "these are neither started nor scored"
     JUMPS = "frame numbers that jump", "if frames were lost, restore them"
-    SHORT = "1 or 2 frames", "protocol davis, which scores neither first nor last frame, refuses such videos"
+    SHORT = "1 or 2 frames", "there is little to follow"
     STRIDE = "sizes not divisible by the stride", "methods pad those, and cut the padding off again"
     STRAY = "stray files and folders", "these are ignored: remove them"
     LEFT_OUT = "folders that the list leaves out", "list them if they belong to the split"
 
     def __init__(self, what: str, advice: str) -> None:
         self.what, self.advice = what, advice
+
+
+_INNER_FRAMES = "protocol {protocol}, which scores neither first nor last frame, refuses such videos"
+_NUMBERED = "protocol {protocol} takes a gap among the ids of the first frame for an empty object"
+# What a note says instead under some protocols; None: there it is not worth a line.
+ADVICE: dict[str, dict[Note, str | None]] = {
+    "davis": {
+        Note.BINARY: "use dataset.year=2016 or dataset.binary=true: elsewhere 255 is void",
+        Note.FEW: "enough to predict and submit; to score, protocol davis needs 3",
+        Note.GAPS: _NUMBERED,
+        Note.LATE: "these are ignored; protocol=vos-benchmark with dataset.late_objects=true scores them",
+        Note.SHORT: _INNER_FRAMES,
+    },
+    "davis-unsupervised": {
+        Note.GAPS: _NUMBERED,
+        Note.LATE: "these are ignored",
+        Note.VOID: "these are left out",
+        Note.MANY: "protocol davis-unsupervised takes at most 20 proposals",
+    },
+    "vos-benchmark": {
+        Note.LATE: "these are scored: give them where they first appear (dataset.late_objects=true in DAVIS layout)",
+        Note.VOID: "protocol vos-benchmark takes them for one more object",
+        Note.SHORT: _INNER_FRAMES,
+    },
+    "vip": {  # ids are classes of parts, which come and go
+        **dict.fromkeys((Note.GAPS, Note.LATE, Note.VANISHING, Note.EMPTY)),
+        Note.VOID: "these are left out",
+    },
+}
+
+
+def advice(kind: Problem | Note, protocol: str) -> str | None:
+    """What to do about a kind of finding where `protocol` scores; None: it is not worth a line there."""
+    own = ADVICE.get(protocol, {})
+    said = own.get(kind, kind.advice) if isinstance(kind, Note) else kind.advice
+    return said and said.format(protocol=protocol)
 
 
 class Finding(NamedTuple):
@@ -92,17 +125,18 @@ class VideoFacts:
         self.found.append(Finding(kind, f"{self.name}{place}", self.name))
 
 
-def lines(kinds: type[Problem] | type[Note], found: Iterable[Finding], videos: int) -> list[str]:
+def lines(kinds: type[Problem] | type[Note], found: Iterable[Finding], videos: int, protocol: str) -> list[str]:
     """One line for all findings of a kind, in the order of `kinds`: what, how many, where, what to do."""
     by_kind: dict[Problem | Note, list[Finding]] = {}
     for finding in found:
         by_kind.setdefault(finding.kind, []).append(finding)
-    return [_line(kind, by_kind[kind], videos) for kind in kinds if kind in by_kind]
+    said = ((kind, advice(kind, protocol)) for kind in kinds if kind in by_kind)
+    return [_line(kind.what, by_kind[kind], videos, remedy) for kind, remedy in said if remedy]
 
 
-def _line(kind: Problem | Note, found: list[Finding], videos: int) -> str:
+def _line(what: str, found: list[Finding], videos: int, remedy: str) -> str:
     places = ", ".join(finding.place for finding in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
-    return f"{kind.what}: {_count(found, videos)} ({places}); {kind.advice}"
+    return f"{what}: {_count(found, videos)} ({places}); {remedy}"
 
 
 def _count(found: list[Finding], videos: int) -> str:

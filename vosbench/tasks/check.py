@@ -19,6 +19,7 @@ from vosbench import errors
 from vosbench.datasets.video_folder import VideoFile
 from vosbench.findings import Finding, Note, Problem, VideoFacts, by, lines
 from vosbench.inspection import inspect, visible
+from vosbench.option_types import Positive
 from vosbench.videos import Dataset, FolderVideo, Video
 from vosbench.workers import shared_out
 
@@ -28,15 +29,13 @@ class Options:
     """The top-level keys of conf/check.yaml, which explains them."""
 
     dataset: dict[str, Any]
-    stride: int
+    stride: Positive
     full: bool
     workers: int
 
 
 def run(options: Options) -> None:
     """Raises errors.Problems for a data set that has some, ValueError for one that cannot be read at all."""
-    if options.stride < 1 or options.workers < 0:
-        raise ValueError(f"stride={options.stride} must be 1 or more, workers={options.workers} 0 or more")
     dataset: Dataset = instantiate(options.dataset)
     whole = not any(options.dataset.get(key) for key in ("sequences", "exclude"))
     console = Console(markup=False, highlight=False, soft_wrap=True)  # whole lines in a log
@@ -50,9 +49,9 @@ def run(options: Options) -> None:
     found = [finding for video in facts for finding in video.found]
     found += [*_found_in_set(dataset, facts, options.stride), *_found_beside(dataset.videos, whole)]
     console.print(summary(dataset, facts, options), end="")
-    if notes := lines(Note, found, len(facts)):
+    if notes := lines(Note, found, len(facts), dataset.protocol):
         console.print("notes\n" + "\n".join(f"  - {line}" for line in notes))
-    if problems := lines(Problem, found, len(facts)):
+    if problems := lines(Problem, found, len(facts), dataset.protocol):
         raise errors.Problems(f"problems with {dataset.name} {dataset.split}", problems)
     console.print("no problems found")
 
@@ -75,7 +74,7 @@ def _found_in_set(dataset: Dataset, facts: Sequence[VideoFacts], stride: int) ->
         if video.frames and not video.annotated:
             yield Finding(Problem.NO_START if labelled else Note.UNLABELLED, video.name, video.name)
         if 0 < video.frames <= 2:
-            scored = video.annotated and dataset.protocol == "davis"
+            scored = video.annotated and dataset.protocol in ("davis", "vos-benchmark")
             yield Finding(Problem.TOO_SHORT if scored else Note.SHORT, f"{video.name} {video.frames}", video.name)
         if video.size and _is_padded(video.size, stride):
             yield Finding(Note.STRIDE, f"{video.name} {by(video.size)}", video.name)

@@ -12,6 +12,7 @@ from pathlib import Path
 from vosbench import configuration
 from vosbench.evaluation.leaderboard import boards, load
 from vosbench.evaluation.tables import show
+from vosbench.option_types import Positive
 from vosbench.tasks.leaderboard import write
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,8 @@ class Options:
     run: str
     methods: list[str]
     baselines: list[str]
-    steps: int
-    frames: int
+    steps: Positive
+    frames: Positive
     seed: int
     precision: str
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from vosbench.evaluation import report, tables
 from vosbench.evaluation.leaderboard import Board, boards, load, load_published
 from vosbench.evaluation.records import replace_file
+from vosbench.option_types import Positive
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ class Options:
     mixed: bool
     baseline: str | None
     published: bool
-    resamples: int
+    resamples: Positive
     seed: int
 
 

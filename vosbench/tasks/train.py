@@ -25,6 +25,7 @@ from vosbench.datasets.sampling import StepSampler
 from vosbench.engine import Engine
 from vosbench.errors import UsageError, one_line
 from vosbench.memory import FrameMemory
+from vosbench.option_types import Positive
 from vosbench.predictions import hash_of
 from vosbench.training_files import LastCheckpoint, WholeFiles
 from vosbench.types import Clip
@@ -58,7 +59,7 @@ class Options:
     trainer: dict[str, Any]
     logger: dict[str, Any] | None
     init: str
-    save_every: int
+    save_every: Positive
     seed: int
     overwrite: bool
 
