@@ -21,8 +21,7 @@ from vosbench.datasets.davis import (
 )
 from vosbench.errors import Problems
 from vosbench.videos import FolderVideo, Frames
-
-SHOWN = 10  # names in one message
+from vosbench.wording import some
 
 
 class YoutubeVos:
@@ -72,7 +71,7 @@ class YoutubeVos:
             return
         problems: list[str] = []
         if missing := sorted(set(chosen) - set(there)):
-            problems.append(f"{len(missing)} videos are not in {folders.images}: {_some(missing)}")
+            problems.append(f"{len(missing)} videos are not in {folders.images}: {some(missing)}")
         categories = None if seen is None and split == "train" else _categories(seen, Path(root))
         videos = []
         for sequence in (sequence for sequence in chosen if sequence not in missing):
@@ -148,7 +147,7 @@ def _listed_video(
     paths, masks = list_images(folders.images / sequence), folders.masks(sequence)
     listed = frozenset[str]().union(*(entry.frames for entry in objects.values()))
     if lost := sorted(listed - {path.stem for path in paths}):
-        problems.append(f"video {sequence}: {len(lost)} listed frames have no image: {_some(lost)}")
+        problems.append(f"video {sequence}: {len(lost)} listed frames have no image: {some(lost)}")
     if frames == "annotated":
         paths = [path for path in paths if path.stem in listed]
     if not paths:
@@ -158,7 +157,7 @@ def _listed_video(
     if folders.own:
         masks = {stem: path for stem, path in masks.items() if stem in listed}
         if folders.labels and (lost := _without_mask(starts, [order[stem] for stem in masks if stem in order])):
-            problems.append(f"video {sequence}: no mask from their first frames on, of objects {_some(lost)}")
+            problems.append(f"video {sequence}: no mask from their first frames on, of objects {some(lost)}")
     paths = cut(paths, max_frames)
     kept = {path.stem: masks[path.stem] for path in paths if path.stem in masks}
     return FolderVideo(
@@ -232,7 +231,3 @@ def _seen(objects: Mapping[int, _Object], categories: frozenset[str] | None) -> 
 
 def _first(places: Sequence[Path], name: str) -> Path | None:
     return next((place / name for place in places if (place / name).exists()), None)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

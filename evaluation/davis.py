@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f, listing
+from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f
 from vosbench.images import VOID
+from vosbench.wording import listing
 
 MEASURES = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from vosbench.evaluation.davis import aggregate, count_objects, curves, summarise
-from vosbench.evaluation.metrics import EMPTY, Curves, Objects, Pair, check_sizes, jaccard_and_f, listing
+from vosbench.evaluation.metrics import EMPTY, Curves, Objects, Pair, check_sizes, jaccard_and_f
 from vosbench.images import VOID
+from vosbench.wording import listing
 
 __all__ = ["aggregate", "score", "summarise"]
 

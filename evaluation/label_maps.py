@@ -10,6 +10,7 @@ import numpy as np
 
 from vosbench.images import read_label_map
 from vosbench.videos import Dataset, FolderVideo, LabelMap, Video
+from vosbench.wording import some
 
 Files = Iterable[tuple[str, Path]]
 
@@ -163,8 +164,3 @@ def hash_files(files: Files) -> str:
         content = path.read_bytes() if path.is_file() else b"missing"
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
-
-
-def some(names: Collection[str]) -> str:
-    """The first five names."""
-    return ", ".join(list(names)[:5]) + (", …" if len(names) > 5 else "")

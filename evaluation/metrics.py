@@ -6,7 +6,7 @@ cut-outs, which changes no number and makes small objects cheap.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -82,12 +82,6 @@ def check_sizes(annotation: Objects, prediction: Objects, sequence: str) -> None
     """Raises ValueError naming the sequence when a prediction has not the size of its annotation."""
     if annotation.size != prediction.size:
         raise ValueError(f"{sequence}: a prediction is {prediction.size}, its annotation {annotation.size}")
-
-
-def listing(ids: Iterable[int]) -> str:
-    """Ids in order, at most ten of them, for a message."""
-    ids = sorted(ids)
-    return f"[{', '.join(map(str, ids[:10]))}{', …' * (len(ids) > 10)}]"
 
 
 def ids_of(labels: LabelMap) -> frozenset[int]:

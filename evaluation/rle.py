@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from vosbench.errors import Problems
-from vosbench.evaluation.label_maps import some
 from vosbench.videos import LabelMap
+from vosbench.wording import some
 
 Rle = dict[str, Any]
 Entry = dict[str, Any]

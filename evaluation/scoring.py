@@ -15,10 +15,11 @@ from jaxtyping import Shaped
 
 from vosbench.errors import Problems
 from vosbench.evaluation import sequence
-from vosbench.evaluation.label_maps import Source, some
+from vosbench.evaluation.label_maps import Source
 from vosbench.evaluation.protocols import ScoringProtocol, protocol_named
 from vosbench.evaluation.sequence import ExtraFrames, Job, Result
 from vosbench.videos import Dataset
+from vosbench.wording import some
 from vosbench.workers import shared_out
 
 log = logging.getLogger(__name__)

@@ -10,12 +10,13 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from vosbench.evaluation.label_maps import LabelMaps, some
+from vosbench.evaluation.label_maps import LabelMaps
 from vosbench.evaluation.metrics import Curves, Objects, Pair
 from vosbench.evaluation.protocols import protocol_named
 from vosbench.evaluation.region_cache import RegionCache
 from vosbench.images import VOID
 from vosbench.videos import Video
+from vosbench.wording import some
 
 ExtraFrames = Literal["wrong", "left out", "ignored"]
 OBJECTS = 20  # hardly a video has more: many more values are grey levels

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Int64
 
-from vosbench.evaluation.metrics import Curves, Pair, listing
+from vosbench.evaluation.metrics import Curves, Pair
 from vosbench.images import resize_labels
 from vosbench.videos import LabelMap
+from vosbench.wording import listing
 
 CLASSES = 20
 ANY_SIZE = True

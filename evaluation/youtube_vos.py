@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from vosbench.evaluation.metrics import Curves, Pair, check_sizes, jaccard_and_f, listing
+from vosbench.evaluation.metrics import Curves, Pair, check_sizes, jaccard_and_f
 from vosbench.evaluation.vos_benchmark import History, curves_of, summarise
 from vosbench.evaluation.vos_benchmark import aggregate as means
 from vosbench.images import VOID
+from vosbench.wording import listing
 
 __all__ = ["aggregate", "score", "summarise"]
 

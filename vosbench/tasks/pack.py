@@ -18,11 +18,12 @@ from hydra.utils import instantiate
 from rich.progress import track
 
 from vosbench.errors import Problems
-from vosbench.evaluation.label_maps import LabelMaps, Source, open_source, some
+from vosbench.evaluation.label_maps import LabelMaps, Source, open_source
 from vosbench.evaluation.rle import write_rle
 from vosbench.files import naming, replacing
 from vosbench.images import VOID, image_size, write_label_map
 from vosbench.videos import Dataset, FolderVideo, LabelMap, Video
+from vosbench.wording import some
 
 log = logging.getLogger(__name__)
 
