@@ -57,8 +57,8 @@ def aggregate(objects: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         for group, seen in (("seen", 1.0), ("unseen", 0.0))
     }
     if not all(groups.values()) or sum(map(len, groups.values())) < len(objects):
-        counts = {group: len(values) for group, values in groups.items()}
-        log.warning("no G: of %d objects %d are seen and %d unseen (dataset.seen)", len(objects), *counts.values())
+        known = "no G, which needs seen and unseen categories: of %d objects, %d are known as seen, %d as unseen"
+        log.warning(known, len(objects), *map(len, groups.values()))
         return means(objects)
     seen, unseen = means(groups["seen"]), means(groups["unseen"])
     return {
