@@ -1,0 +1,138 @@
+"""Residual networks without their heads (He et al. 2016): feature maps of every stage, with torchvision's names."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from operator import mul
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as nnf
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.models import ResNet18_Weights, ResNet50_Weights
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from vosbench.checkpoint import read
+from vosbench.wording import some
+
+DEPTHS = {
+    18: (BasicBlock, (2, 2, 2, 2), ResNet18_Weights.IMAGENET1K_V1),
+    50: (Bottleneck, (3, 4, 6, 3), ResNet50_Weights.IMAGENET1K_V1),
+}
+MARK = "layer1.0.conv1.weight"  # what is before it in a file is before all names of the network
+STEM_STRIDE = 4  # of the 7×7 convolution and the max-pooling together
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
+
+
+class ResNet(nn.Sequential):
+    """The stem and the first stages of a ResNet-18 or ResNet-50.
+
+    depth        18 (basic blocks) or 50 (bottlenecks, their stride in the 3×3 convolution, as in torchvision)
+    width        channels inside of the first stage's blocks, doubled from stage to stage; 64 is the standard network
+    strides      one a stage, so three or four; (1, 2, 2, 2) is the standard network. A stride of 1 keeps the 3×3
+                 convolutions as they are: nothing is dilated
+    in_channels  3, or more: what comes after RGB (a mask) starts with zero weights when `weights` are given
+    weights      null: random; imagenet: torchvision's, trained with labels (downloaded once); else a .pth or
+                 .safetensors file of torchvision's names, or of a network that has one such part (Mask R-CNN); heads
+                 and further stages are left out
+
+    Raises ValueError when weights are missing or do not fit, naming what does not.
+    """
+
+    def __init__(
+        self,
+        depth: Literal[18, 50] = 18,
+        width: int = 64,
+        strides: Sequence[int] = (1, 2, 1, 1),
+        in_channels: int = 3,
+        weights: str | None = None,
+    ) -> None:
+        super().__init__()
+        if len(strides) not in (3, 4):
+            raise ValueError(f"strides={list(strides)} of a ResNet: give one for each of three or four stages")
+        block, counts, _ = DEPTHS[depth]
+        widths = [width * 2**i for i in range(len(strides))]
+        self.stage_channels = tuple(block.expansion * each for each in widths)
+        self.stage_strides = tuple(STEM_STRIDE * each for each in accumulate(strides, mul))
+        self.add_module("conv1", nn.Conv2d(in_channels, width, 7, 2, 3, bias=False))
+        self.add_module("bn1", nn.BatchNorm2d(width))
+        self.add_module("relu", nn.ReLU(inplace=True))
+        self.add_module("maxpool", nn.MaxPool2d(3, 2, 1))
+        before = (width, *self.stage_channels)
+        for i, stride in enumerate(strides):
+            self.add_module(f"layer{i + 1}", _stage(block, before[i], widths[i], stride, counts[i]))
+        self.apply(_initialise)
+        if weights is not None:
+            _load(self, _imagenet(depth, width) if weights == "imagenet" else _from_file(weights), weights)
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """Feature maps of all stages, first to last, at `stage_strides` (sizes rounded up) with `stage_channels`."""
+        # Channels last: convolutions run several times faster in bf16, on CPUs with matrix units and on GPUs alike.
+        features, maps = images.contiguous(memory_format=torch.channels_last), []
+        for name, module in self.named_children():
+            features = module(features)
+            if name.startswith("layer"):
+                maps.append(features)
+        return maps
+
+
+def normalise(images: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
+    """RGB in [0, 1] with ImageNet's mean and deviation taken out; padding (negative RGB, see `Padding`) becomes 0."""
+    mean, std = (images.new_tensor(each).view(3, 1, 1) for each in (MEAN, STD))
+    return ((images - mean) / std).masked_fill((images < 0).all(-3, keepdim=True), 0)
+
+
+def _stage(block: type[BasicBlock | Bottleneck], before: int, width: int, stride: int, count: int) -> nn.Sequential:
+    after = width * block.expansion
+    shortcut = None
+    if stride != 1 or before != after:
+        shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+    return nn.Sequential(block(before, width, stride, shortcut), *(block(after, width) for _ in range(count - 1)))
+
+
+def _initialise(module: nn.Module) -> None:
+    """As torchvision does; batch normalisation starts as the identity by itself."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _imagenet(depth: Literal[18, 50], width: int) -> dict[str, Tensor]:
+    if width != 64:
+        raise ValueError(f"weights=imagenet are of width 64, not {width}: set width=64, or weights=null to start anew")
+    try:
+        downloaded: dict[str, Tensor] = DEPTHS[depth][2].get_state_dict(progress=True, check_hash=True)
+    except (OSError, RuntimeError) as error:  # no network; a damaged download
+        raise ValueError(
+            f"ImageNet weights of ResNet-{depth} could not be downloaded ({error}): give a torchvision resnet{depth} "
+            "state dict with weights=<file>, or weights=null to start anew"
+        ) from error
+    return downloaded
+
+
+def _from_file(weights: str) -> dict[str, Tensor]:
+    if not Path(weights).is_file():
+        raise ValueError(f"weights={weights} of a ResNet is no file: give a torchvision state dict, imagenet, or null")
+    state, _ = read(Path(weights))
+    marks = [key for key in state if key.endswith(MARK)]
+    prefix = marks[0].removesuffix(MARK) if len(marks) == 1 else ""
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _load(net: ResNet, state: dict[str, Tensor], source: str) -> None:
+    """Loads what belongs to the stages there are; these must be whole, and hold no more (a deeper network's do)."""
+    parts = {name for name, _ in net.named_children()}
+    own, state = (
+        # Frozen normalisation, as in detection networks, counts no batches.
+        {key: value for key, value in each.items() if key.split(".")[0] in parts and "num_batches" not in key}
+        for each in (net.state_dict(), state)
+    )
+    extra = own["conv1.weight"].shape[1] - 3
+    if extra > 0 and "conv1.weight" in state and state["conv1.weight"].shape[1] == 3:
+        state["conv1.weight"] = nnf.pad(state["conv1.weight"], (0, 0, 0, 0, 0, extra))
+    misshaped = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
+    unfit = {"lacks": own.keys() - state.keys(), "has the unknown": state.keys() - own.keys(), "differs in": misshaped}
+    found = [f"it {problem} {some(sorted(keys))}" for problem, keys in unfit.items() if keys]
+    if found:
+        raise ValueError(f"weights={source} do not fit this ResNet: {'; '.join(found)}; choose its depth and width")
+    net.load_state_dict(state, strict=False)
