@@ -1,0 +1,150 @@
+"""The mask-embedding method: its networks, one path for loss and prediction, refinement, objects that start late."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vosbench.memory import FrameMemory
+from vosbench.methods.mask_embedding.method import Features, MaskEmbedding, Memory
+from vosbench.propagate import Inference, Propagator
+from vosbench.types import Clip, Context, Entry, Previous
+
+SIZE = (40, 48)
+
+
+def made(**settings: object) -> MaskEmbedding:
+    torch.manual_seed(0)
+    small = {"width": 8, "channels": (16, 24), "decoder_widths": (24, 16, 8)}
+    return MaskEmbedding(**{**small, **settings}).eval()  # type: ignore[arg-type]
+
+
+def pictures(count: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand((count, 3, *SIZE), generator=generator)
+
+
+def masks(*boxes: tuple[int, int]) -> Tensor:
+    """Background and a 16×16 square at each (top, left)."""
+    objects = torch.zeros((1, len(boxes) + 1, *SIZE))
+    for number, (top, left) in enumerate(boxes, 1):
+        objects[0, number, top : top + 16, left : left + 16] = 1
+    objects[:, 0] = 1 - objects[:, 1:].sum(1)
+    return objects
+
+
+def context(method: MaskEmbedding, frames: Tensor, remembered: Tensor) -> tuple[Features, Context[Features, Memory]]:
+    first, query = (method.encode(frame.unsqueeze(0)) for frame in frames)
+    value = method.memorize(first, remembered)
+    return query, Context(1, Previous(0, first, value), (Entry(0, True, value),))
+
+
+def test_the_paper_networks_have_their_size() -> None:
+    """ResNet-18: 11.18 M and a head of .33 M (methods' facts); V like E, with a fourth channel and 512 outputs."""
+    method = MaskEmbedding()
+    key = sum(parameter.numel() for parameter in method.key_encoder.parameters())
+    assert key == 11_176_512 + 512 * 512 + 512 + 1024 + 512 * 128 + 128
+    assert method.value_encoder is not None
+    value = sum(parameter.numel() for parameter in method.value_encoder.parameters())
+    assert value == 11_176_512 + 7 * 7 * 64 + 512 * 512 + 512 + 1024 + 512 * 512 + 512
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_keys_are_unit_vectors_at_stride_8(depth: int) -> None:
+    features = made(depth=depth).encode(pictures(1))
+    assert features.key.shape == (1, 16, 5, 6)
+    torch.testing.assert_close(features.key.norm(dim=1), torch.ones(1, 5, 6))
+    assert features.eighth.shape[-2:] == (5, 6)
+    assert features.quarter.shape[-2:] == (10, 12)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_scores_are_probabilities_over_objects(rounds: int) -> None:
+    method = made(rounds=rounds)
+    query, seen = context(method, pictures(2), masks((0, 0), (20, 24)))
+    with torch.no_grad():
+        scores = method.segment(query, seen)
+    assert scores.shape == (1, 3, *SIZE)
+    assert scores.min() >= 0
+    torch.testing.assert_close(scores.sum(1), torch.ones(1, *SIZE))
+
+
+def test_rounds_go_on_from_each_other() -> None:
+    """Round 2 differs from round 1 and from round 0, and the same rounds give the same masks."""
+    query, seen = context(made(), pictures(2), masks((0, 0)))
+    with torch.no_grad():
+        results = [made(rounds=rounds).segment(query, seen) for rounds in (0, 1, 2, 2)]
+    assert torch.equal(results[2], results[3])
+    assert not torch.allclose(results[0], results[1])
+    assert not torch.allclose(results[1], results[2])
+
+
+def test_without_a_decoder_labels_are_carried_over() -> None:
+    """The same picture again: every cell finds itself, so the masks come back."""
+    method = made(decode=False, top_k=1)
+    picture = pictures(1)
+    query, seen = context(method, picture.repeat(2, 1, 1, 1), masks((8, 16)))
+    scores = method.segment(query, seen)
+    expected = method.memorize(query, masks((8, 16))).masks
+    small = torch.nn.functional.interpolate(scores, expected.shape[-2:], mode="area")
+    assert (small.argmax(1) == expected.argmax(1)).float().mean() > 0.9
+    assert scores.sum(1).max() <= 1 + 1e-5
+
+
+def test_loss_and_prediction_are_one_path() -> None:
+    """The mask that training supervises is the one that the propagator gives, where both read all candidates."""
+    method = made(rounds=1, top_k=None, supervise_rounds=(1,), radius=1000)
+    frames, truth = pictures(2), masks((8, 16))
+    query, seen = context(method, frames, truth)
+    with torch.no_grad():
+        scores = method.segment(query, seen)
+        labels = torch.cat([truth, truth]).argmax(1)
+        batch = Clip(
+            frames.unsqueeze(0), labels.unsqueeze(0), torch.tensor([[0, 1]]), ("a",), torch.ones((1, 2, *SIZE)).bool()
+        )
+        loss = method.loss(batch)["segmentation_1"]
+    expected = -scores[0].gather(0, labels[1:]).clamp_min(1e-7).log().mean()
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_late_object_is_as_one_absent_before() -> None:
+    method = made()
+    features = method.encode(pictures(1))
+    with torch.no_grad():
+        extended = method.extend(method.memorize(features, masks((0, 0))), 1)
+        empty = torch.cat([masks((0, 0)), torch.zeros((1, 1, *SIZE))], 1)
+        known = method.memorize(features, empty)
+    torch.testing.assert_close(extended.masks, known.masks)
+    torch.testing.assert_close(extended.values, known.values, rtol=1e-2, atol=1e-3)  # its picture is in half precision
+
+
+def test_in_the_propagator_objects_start_late_and_keep_their_ids() -> None:
+    run = Propagator(made(rounds=1), FrameMemory(last_n=3), Inference())
+    given = {0: np.zeros((37, 45), np.uint8), 2: np.zeros((37, 45), np.uint8)}
+    given[0][2:20, 2:20], given[2][20:36, 20:40] = 7, 200
+    generator = np.random.default_rng(0)
+    for index in range(4):
+        labels = run.step(generator.integers(0, 255, (37, 45, 3), np.uint8), given.get(index))
+        assert labels.shape == (37, 45)
+        assert set(np.unique(labels)) <= ({0, 7} if index < 2 else {0, 7, 200})
+        if index in given:
+            np.testing.assert_array_equal(labels[given[index] > 0], given[index][given[index] > 0])
+
+
+def test_clips_without_objects_have_no_segmentation_loss() -> None:
+    frames = pictures(3).unsqueeze(0)
+    valid = torch.ones((1, 3, *SIZE)).bool()
+    empty = Clip(frames, torch.zeros((1, 3, *SIZE)).long(), torch.tensor([[0, 1, 2]]), ("a",), valid)
+    assert made().loss(empty) == {}
+    unlabelled = Clip(frames, None, torch.tensor([[0, 1, 2]]), ("a",), valid)
+    assert made().loss(unlabelled) == {}
+
+
+def test_training_reaches_every_parameter() -> None:
+    method = made().train()
+    labels = masks((8, 16), (20, 30)).argmax(1).repeat(3, 1, 1).unsqueeze(0)
+    clip = Clip(pictures(3).unsqueeze(0), labels, torch.tensor([[0, 1, 2]]), ("a",), torch.ones((1, 3, *SIZE)).bool())
+    torch.stack(list(method.loss(clip).values())).sum().backward()
+    for name, parameter in method.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
