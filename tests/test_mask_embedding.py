@@ -6,7 +6,12 @@ import torch
 from torch import Tensor
 
 from vosbench.memory import FrameMemory
+from vosbench.methods.mask_embedding.contrastive import Contrastive
+from vosbench.methods.mask_embedding.correspondence import Correspondence
+from vosbench.methods.mask_embedding.cycle import Cycle
 from vosbench.methods.mask_embedding.method import Features, MaskEmbedding, Memory
+from vosbench.methods.mask_embedding.photometric import Photometric, lab_input
+from vosbench.nn.resnet import normalise
 from vosbench.propagate import Inference, Propagator
 from vosbench.types import Clip, Context, Entry, Previous
 
@@ -148,3 +153,26 @@ def test_training_reaches_every_parameter() -> None:
     for name, parameter in method.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("loss", [Contrastive(), Photometric(), Cycle(patch=2, step=2)])
+def test_every_correspondence_trains_the_key_encoder(loss: Correspondence) -> None:
+    method = made(correspondence=loss, decode=False).train()
+    valid = torch.ones((1, 3, *SIZE)).bool()
+    clip = Clip(pictures(3).unsqueeze(0), None, torch.tensor([[0, 5, 10]]), ("a",), valid)
+    total = torch.stack(list(method.loss(clip).values())).sum()
+    total.backward()
+    assert total.isfinite()
+    for name, parameter in method.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_a_network_trained_on_lab_sees_lab() -> None:
+    seen: list[Tensor] = []
+    for loss in (Photometric(), Contrastive()):
+        method = made(correspondence=loss, decode=False)
+        method.key_encoder.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        method.encode(pictures(1))
+    torch.testing.assert_close(seen[0], lab_input(pictures(1)))
+    torch.testing.assert_close(seen[1], normalise(pictures(1)))

@@ -1,6 +1,6 @@
 """Unified mask embedding and correspondence learning (Li et al., CVPR 2023)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,16 +10,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vosbench.method import Method
+from vosbench.methods.mask_embedding.correspondence import Correspondence
 from vosbench.methods.mask_embedding.networks import STRIDE, Depth, FrameMaskEncoder, KeyEncoder
+from vosbench.methods.mask_embedding.photometric import lab_input
 from vosbench.nn.decoder import Decoder
 from vosbench.nn.resnet import normalise
 from vosbench.ops.aggregate import soft_aggregate
 from vosbench.ops.align import resize
 from vosbench.ops.matching import Window, match, read, readout
 from vosbench.types import Clip, Context, Padding
-
-Encoder = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b c h8 w8"]]
-Correspondence = Callable[[Encoder, Clip], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,7 @@ class MaskEmbedding(Method[Features, Memory]):
         super().__init__()
         key, value = channels
         self.correspondence = correspondence
+        self.lab = correspondence is not None and correspondence.lab
         self.key_encoder = KeyEncoder(depth, width, key, weights)
         self.value_encoder = FrameMaskEncoder(depth, width, value) if decode else None
         self.decoder = Decoder(2 * value, self.key_encoder.skips, tuple(decoder_widths)) if decode else None
@@ -94,13 +94,14 @@ class MaskEmbedding(Method[Features, Memory]):
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
         """Correspondence of the frames and, where the clip has (pseudo-)labels, segmentation of its last frame."""
-        terms = self.correspondence(self._key, clip) if self.correspondence else {}
+        terms = self.correspondence(self._keys, clip) if self.correspondence else {}
         if self.decoder is not None and clip.labels is not None:
             terms |= self._segmentation(clip, clip.labels)
         return terms
 
-    def _key(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
-        key: Tensor = self.key_encoder(normalise(images)).key
+    def _keys(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
+        """What a correspondence learns: E's keys of RGB pictures, or of what a loss of Lab has prepared itself."""
+        key: Tensor = self.key_encoder(images if self.lab else normalise(images)).key
         return key
 
     def _segmentation(self, clip: Clip, labels: Int[Tensor, "b t h w"]) -> dict[str, Tensor]:
@@ -121,9 +122,8 @@ class MaskEmbedding(Method[Features, Memory]):
         return {name: torch.stack(found).mean() for name, found in losses.items() if found}
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
-        picture = normalise(images)
-        encoded = self.key_encoder(picture)
-        return Features(encoded.key, encoded.eighth, encoded.quarter, picture)
+        encoded = self.key_encoder(lab_input(images) if self.lab else normalise(images))
+        return Features(encoded.key, encoded.eighth, encoded.quarter, normalise(images))
 
     def memorize(self, features: Features, masks: Float[Tensor, "1 n h w"]) -> Memory:
         small = nnf.interpolate(masks, features.key.shape[-2:], mode="bilinear", align_corners=True)

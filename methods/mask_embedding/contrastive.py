@@ -1,0 +1,119 @@
+"""The paper's own correspondence: short-term consistency and long-term dependency under a random Φ (section 3.2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as nnf
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames, picture_cells
+from vosbench.methods.mask_embedding.views import draw_views
+from vosbench.types import Clip
+
+IGNORED = -100  # label of a cell that does not count
+NEVER = -1e9  # logit of what cannot be matched; finite, so that a frame of nothing but padding gives no NaN
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of feature maps in a row: keys of unit norm, and which of them show the picture."""
+
+    keys: Float[Tensor, "n k c"]
+    valid: Bool[Tensor, "n k"]
+
+    def __getitem__(self, which: Int[Tensor, " m"]) -> "Cells":
+        return Cells(self.keys[which], self.valid[which])
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """L_Corr = short · L_Short + long · L_Long (eq. 12, 15, 16), each the mean over its valid cells.
+
+    Every frame is encoded twice, as it is and under a Φ of its own, and both terms share these. A term of weight 0 is
+    left out; where a batch has no pair for a term, the term is 0.
+
+    temperature   of all softmaxes (the paper has none; the authors' code uses .05)
+    short, long   λ1 and λ2 (section 3.3)
+    min_gap       frames of the video, at least, between the two of a long-term pair (section 3.2); the pairs of
+                  L_Short are neighbours in the clip, whatever lies between them
+    scale, flip   of Φ: see `views.draw_views`
+    """
+
+    lab: ClassVar[bool] = False
+    temperature: float = 0.05
+    short: float = 0.1
+    long: float = 0.5
+    min_gap: int = 5
+    scale: Sequence[float] = (0.5, 1.0)
+    flip: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"correspondence.temperature={self.temperature}: give more than 0")
+        if min(self.short, self.long) < 0 or max(self.short, self.long) == 0:
+            raise ValueError(f"correspondence: short={self.short}, long={self.long}: give one of them more than 0")
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"correspondence.scale={list(self.scale)}: give the smallest and the largest part shown")
+
+    def __call__(self, encoder: Encoder, clip: Clip) -> dict[str, Tensor]:
+        frames = padded_frames(clip)
+        images = frames.flatten(0, 1)  # frame t of clip b is number b·T + t
+        view = draw_views(len(images), (images.shape[2], images.shape[3]), self.scale, self.flip, images.device)
+        maps, cells = encoder(images).float(), picture_cells(images)
+        seen = view.images(images)
+        plain, equivariant = _cells(maps, cells), _cells(encoder(seen).float(), picture_cells(seen))
+        terms = {}
+        with full_precision(maps):
+            if self.short > 0:
+                first = torch.arange(len(images), device=maps.device).view(frames.shape[:2])[:, :-1].flatten()
+                following = _cells(*view.take(first).keys(maps[first + 1], cells[first + 1]))
+                terms["short"] = self.short * short_term(equivariant[first], following, self.temperature)
+            if self.long > 0:
+                anchor, distant = far_pairs(clip.indices, self.min_gap).to(maps.device)
+                transformed = _cells(*view.keys(maps, cells))[distant]
+                terms["long"] = self.long * long_term(
+                    plain[anchor], equivariant[distant], transformed, self.temperature
+                )
+        return terms
+
+
+def far_pairs(indices: Int[Tensor, "b t"], min_gap: int) -> Int[Tensor, "2 m"]:
+    """Pairs of frame numbers b·T + t of the same clip whose indices in the video differ by `min_gap` or more, both ways
+    round."""
+    far = (indices.unsqueeze(2) - indices.unsqueeze(1)).abs() >= max(min_gap, 1)
+    clip, first, second = far.nonzero().unbind(1)
+    return torch.stack((first, second)) + clip * indices.shape[1]
+
+
+def short_term(equivariant: Cells, transformed: Cells, temperature: float) -> Float[Tensor, ""]:
+    """Equation 12. `equivariant`: E(Φ(I_t)); `transformed`: Φ(E(I_t+1)), whose cell k should match cell k of it."""
+    labels = torch.arange(equivariant.keys.shape[1], device=equivariant.keys.device).expand(equivariant.valid.shape)
+    return _contrast(transformed, equivariant, labels, transformed.valid & equivariant.valid, temperature)
+
+
+def long_term(anchor: Cells, equivariant: Cells, transformed: Cells, temperature: float) -> Float[Tensor, ""]:
+    """Equations 14 and 15. `anchor`: E(I_t); `equivariant`: E(Φ(I_t')), which chooses the cell of the anchor that
+    `transformed`, Φ(E(I_t')), should match. The choice passes no gradient."""
+    with torch.no_grad():
+        similarity = equivariant.keys @ anchor.keys.mT
+        labels = similarity.masked_fill(~anchor.valid.unsqueeze(1), -torch.inf).argmax(2)
+    return _contrast(transformed, anchor, labels, transformed.valid & equivariant.valid, temperature)
+
+
+def _cells(maps: Float[Tensor, "n c h w"], valid: Bool[Tensor, "n h w"]) -> Cells:
+    return Cells(maps.flatten(2).mT, valid.flatten(1))
+
+
+def _contrast(
+    queries: Cells, keys: Cells, labels: Int[Tensor, "n k"], counted: Bool[Tensor, "n k"], temperature: float
+) -> Float[Tensor, ""]:
+    """Cross-entropy of each counted query against all valid keys of its pair of frames; the mean over all pairs, 0
+    without any."""
+    unseen = torch.zeros_like(keys.keys[..., 0]).masked_fill(~keys.valid, NEVER)
+    logits = torch.baddbmm(unseen.unsqueeze(1), queries.keys / temperature, keys.keys.mT)
+    labels = labels.masked_fill(~counted, IGNORED)
+    total = nnf.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+    return total / counted.sum().clamp(min=1)

@@ -1,0 +1,47 @@
+"""What every correspondence loss is: that of contrastive.py, photometric.py, cycle.py (table 4f) or anybody's own."""
+
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vosbench.methods.mask_embedding.networks import STRIDE
+from vosbench.ops.align import sample_centres
+from vosbench.types import Clip
+
+Encoder = Callable[[Float[Tensor, "n 3 h w"]], Float[Tensor, "n c h8 w8"]]
+
+
+class Correspondence(Protocol):
+    """Teaches the encoder, from unlabelled clips, keys that match between frames. It has no parameters of its own.
+
+    lab   what the encoder sees, in training and at inference. False: RGB in [0, 1], negative where padded. True: Lab as
+          `photometric.lab_input` makes it; the encoder that `__call__` is given then takes such images as they are.
+    """
+
+    lab: ClassVar[bool]
+
+    def __call__(self, encoder: Encoder, clip: Clip) -> dict[str, Tensor]:
+        """Named scalar terms, weighted, in float32. `encoder`: images to keys of unit norm at stride 8.
+
+        Random choices use torch's CPU generator. Raises ValueError for clips of a single frame.
+        """
+
+
+def padded_frames(clip: Clip) -> Float[Tensor, "b t 3 h w"]:
+    """The clip's RGB with -1 where it was padded; every loss here compares frames, so there have to be two."""
+    if clip.frames.shape[1] < 2:
+        raise ValueError("correspondence needs clips of at least 2 frames: choose another data.clips.sampler")
+    return clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1)
+
+
+def picture_cells(images: Float[Tensor, "n 3 h w"]) -> Bool[Tensor, "n h8 w8"]:
+    """Cells of the encoder whose centre lies in the picture and not in its padding (negative RGB)."""
+    return sample_centres(images[:, :1], STRIDE)[:, 0] >= 0
+
+
+def full_precision(maps: Tensor) -> torch.autocast:
+    """Similarities divided by a small temperature are too coarse in half precision: only the encoder runs in it."""
+    return torch.autocast(maps.device.type, enabled=False)

@@ -1,0 +1,80 @@
+"""Cycle consistency as a correspondence loss: CRW's walks on palindromes of the clip (Jabri et al. 2020; table 4f)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as nnf
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames, picture_cells
+from vosbench.types import Clip
+
+TINY = 1e-20  # keeps the logarithm of a walk that never returns finite
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A random walk from each node of frame 0 to frame k and back should end where it began; the mean over k ≥ 1.
+
+    A node is the mean key of patch × patch cells, one every `step` cells, brought to unit norm. The defaults are CRW's
+    patches of 64 pixels every 32: a 7 × 7 grid on 256 pixels.
+
+    temperature   of the transition probabilities
+    dropout       share of the edges that a walk cannot take, drawn for each transition
+    """
+
+    lab: ClassVar[bool] = False
+    temperature: float = 0.05
+    dropout: float = 0.1
+    patch: int = 8
+    step: int = 4
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or not 0 <= self.dropout < 1:
+            given = f"temperature={self.temperature}, dropout={self.dropout}"
+            raise ValueError(f"correspondence: {given}: give a temperature above 0 and a dropout from 0 to below 1")
+        if min(self.patch, self.step) < 1:
+            raise ValueError(f"correspondence: patch={self.patch}, step={self.step}: give 1 or more cells")
+
+    def __call__(self, encoder: Encoder, clip: Clip) -> dict[str, Tensor]:
+        frames = padded_frames(clip)
+        keys = encoder(frames.flatten(0, 1)).float()
+        with full_precision(keys):
+            nodes = self._nodes(keys).unflatten(0, frames.shape[:2])
+            loss = self._round_trips(nodes, self._whole(picture_cells(frames[:, 0])))
+        return {"cycle": self.weight * loss}
+
+    def _nodes(self, keys: Float[Tensor, "n c h w"]) -> Float[Tensor, "n m c"]:
+        h, w = keys.shape[-2:]
+        if min(h, w) < self.patch or max(h, w) < self.patch + self.step:
+            raise ValueError(
+                f"correspondence: fewer than 2 nodes of patch={self.patch}, step={self.step} fit on {h}×{w} cells of 8 "
+                "pixels: use smaller ones, or a larger data.clips.size"
+            )
+        return nnf.normalize(nnf.avg_pool2d(keys, self.patch, self.step).flatten(2).mT, dim=2)
+
+    def _whole(self, cells: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b m"]:
+        """Nodes without padding: the others start no walk."""
+        return -nnf.max_pool2d(-cells.float(), self.patch, self.step).flatten(1) > 0
+
+    def _round_trips(self, nodes: Float[Tensor, "b t m c"], start: Bool[Tensor, "b m"]) -> Float[Tensor, ""]:
+        """Cross-entropy of every palindrome's transition matrix to the identity, over the nodes at which it starts."""
+        there = back = torch.eye(nodes.shape[2], device=nodes.device).expand(len(nodes), -1, -1)
+        losses = []
+        for here, following in zip(nodes.unbind(1), nodes[:, 1:].unbind(1), strict=False):
+            affinity = here @ following.mT / self.temperature
+            there = there @ self._transition(affinity)
+            back = self._transition(affinity.mT) @ back
+            home = (there @ back).diagonal(dim1=1, dim2=2)
+            losses.append(-((home + TINY).log() * start).sum() / start.sum().clamp(min=1))
+        return torch.stack(losses).mean()
+
+    def _transition(self, affinity: Float[Tensor, "b m m2"]) -> Float[Tensor, "b m m2"]:
+        """Probabilities over the edges that are left; over all of them alike where none is."""
+        if self.dropout > 0:
+            gone = (torch.rand(affinity.shape) < self.dropout).to(affinity.device)
+            affinity = affinity.masked_fill(gone, torch.finfo(affinity.dtype).min)
+        return affinity.softmax(2)
