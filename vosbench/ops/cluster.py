@@ -1,0 +1,259 @@
+"""Space-time clustering of a video's features (mask embedding, section 3.1, step 1): k-means on keys and positions.
+
+k-means is Lloyd's. Three things make it quick: it starts from the best of a few runs on a sample; of every point it
+knows by how much its nearest centre leads, and looks at a point again only once the centres have moved that far
+(Hamerly 2010); and sums are corrected by the points that changed cluster. The result is a fixed point of Lloyd's steps
+all the same.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as nnf
+from jaxtyping import Float, Int
+from torch import Tensor
+
+SAMPLE, SAMPLE_PER_CLUSTER = 5_000, 500  # points of the first runs: the larger of the two
+STARTS = 3  # first runs, of which the best goes on
+CELLS = 1 << 16  # assigned at a time
+
+Points = Float[Tensor, "n c"]
+
+
+@dataclass(frozen=True)
+class KMeans:
+    """`inertia` is the sum of squared distances of points to the centre of their cluster."""
+
+    centres: Float[Tensor, "k c"]
+    labels: Int[Tensor, " n"]
+    inertia: float
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """A video's segments: 0 is background, the others go from 1 on in order of size.
+
+    `sizes` are theirs, in cells; `dropped` is the share of the cells in clusters that were too large to be objects.
+    """
+
+    labels: Int[Tensor, "t h w"]
+    sizes: tuple[int, ...]
+    dropped: float
+
+
+@torch.no_grad()
+def cluster_video(
+    keys: Sequence[Float[Tensor, "c h w"]] | Float[Tensor, "t c h w"],
+    clusters: int = 5,
+    *,
+    steps: int = 100,
+    seed: int = 0,
+    alpha: float = 0.5,
+    most_points: int = 50_000,
+    largest: float = 0.4,
+) -> Clusters:
+    """Space-time k-means over a whole video; every cell of every frame is labelled.
+
+    Centres are found on every k-th frame, so that there are at most `most_points` points (but one frame at least).
+    Clusters with more than the share `largest` of all cells of the video become background.
+    """
+    if not len(keys):
+        raise ValueError("a video without frames has no clusters: give at least one frame's keys")
+    cells = keys[0].shape[1] * keys[0].shape[2]
+    times = torch.linspace(0, 1, len(keys), device=keys[0].device)
+
+    def points(frames: Sequence[int]) -> Points:
+        stacked = torch.stack([keys[index] for index in frames])
+        return space_time_points(stacked, alpha=alpha, times=times[list(frames)]).flatten(0, 2)
+
+    frames = range(len(keys))
+    found = kmeans(points(frames[:: math.ceil(len(keys) * cells / most_points)]), clusters, steps=steps, seed=seed)
+    few = max(1, CELLS // cells)
+    parts = [nearest(points(frames[start : start + few]), found.centres) for start in frames[::few]]
+    labels = torch.cat(parts).view(len(keys), *keys[0].shape[1:])
+    return _number(labels, clusters, largest)
+
+
+def _number(labels: Int[Tensor, "t h w"], clusters: int, largest: float) -> Clusters:
+    sizes = labels.flatten().bincount(minlength=clusters)
+    kept = (sizes > 0) & (sizes <= largest * labels.numel())
+    order = [index for index in sizes.argsort(descending=True, stable=True).tolist() if kept[index]]
+    numbers = torch.zeros_like(sizes)
+    numbers[order] = torch.arange(1, len(order) + 1, device=labels.device)
+    dropped = float(sizes[~kept].sum()) / labels.numel()
+    return Clusters(numbers[labels], tuple(sizes[order].tolist()), dropped)
+
+
+def space_time_points(
+    keys: Float[Tensor, "t c h w"], *, alpha: float = 0.5, times: Float[Tensor, " t"] | None = None
+) -> Float[Tensor, "t h w d"]:
+    """What is clustered: keys scaled to unit norm beside `alpha` times the position encoding, d = c + 126.
+
+    `times`: when each frame is, in [0, 1]; default: evenly spread.
+    """
+    frames, _, height, width = keys.shape
+    unit = nnf.normalize(keys.float(), dim=1).permute(0, 2, 3, 1)
+    encoding = position_encoding(frames, height, width, times=times, device=keys.device)
+    return torch.cat((unit, alpha * encoding), -1)
+
+
+def position_encoding(
+    frames: int,
+    height: int,
+    width: int,
+    per_axis: int = 42,
+    *,
+    times: Float[Tensor, " t"] | None = None,
+    device: torch.device | None = None,
+) -> Float[Tensor, "t h w p"]:
+    """Sines and cosines of t, y and x, each in [0, 1] from first to last: p = 3 per_axis numbers of unit norm.
+
+    Frequencies rise geometrically from a quarter of a turn over an axis to one turn: segments are large, and for finer
+    waves all cells but the nearest are equally far. `times`: other values of t.
+    """
+    times = torch.linspace(0, 1, frames, device=device) if times is None else times
+    axes = (times, *(torch.linspace(0, 1, size, device=device) for size in (height, width)))
+    t, y, x = (_waves(axis, per_axis) for axis in axes)
+    size = (frames, height, width, per_axis)
+    parts = t[:, None, None].expand(size), y[None, :, None].expand(size), x[None, None].expand(size)
+    return torch.cat(parts, -1) / math.sqrt(1.5 * per_axis)  # each pair of sine and cosine has norm one
+
+
+def _waves(values: Float[Tensor, " n"], count: int) -> Float[Tensor, "n count"]:
+    angles = values.unsqueeze(1) * math.pi * 2 ** torch.linspace(-1, 1, count // 2, device=values.device)
+    return torch.cat((angles.sin(), angles.cos()), 1)
+
+
+@torch.no_grad()
+def kmeans(points: Points, clusters: int, *, steps: int = 100, seed: int = 0) -> KMeans:
+    """k-means++ on a sample (the best of a few runs), then Lloyd's steps on all points until no point changes cluster.
+
+    `steps` is the most on the sample and on all points each. An empty cluster starts anew at the point furthest from
+    its centre; it stays empty only if there are fewer distinct points than clusters. Deterministic for a seed. Needs
+    float32, and points not much further from the origin than from each other. Raises ValueError for fewer points than
+    clusters, and for NaN and infinity.
+    """
+    if not 1 <= clusters <= len(points):
+        raise ValueError(f"clusters={clusters} of {len(points)} points: give from 1 to as many clusters as points")
+    if not torch.isfinite(points.sum()):
+        raise ValueError("the points to cluster are not all finite: look at the features they come from")
+    generator = torch.Generator().manual_seed(seed)
+    with torch.autocast(points.device.type, enabled=False):
+        count = max(SAMPLE, SAMPLE_PER_CLUSTER * clusters)
+        drawn = torch.randperm(len(points), generator=generator)[:count].sort().values
+        sample = points[drawn.to(points.device)] if count < len(points) else points
+        starts = [_lloyd(sample, _spread(sample, clusters, generator), steps) for _ in range(STARTS)]
+        best = min(starts, key=lambda start: start.inertia)
+        return best if sample is points else _lloyd(points, best.centres, steps)
+
+
+def nearest(points: Points, centres: Float[Tensor, "k c"]) -> Int[Tensor, " n"]:
+    """The number of the centre that is nearest to each point."""
+    with torch.autocast(points.device.type, enabled=False):
+        return _relative(points, centres).min(0).indices
+
+
+def _relative(points: Points, centres: Float[Tensor, "k c"]) -> Float[Tensor, "k n"]:
+    """Squared distances less the points' squared norms; clusters first, since minima over columns are quick."""
+    return torch.addmm(centres.square().sum(1, keepdim=True), centres, points.T, alpha=-2)
+
+
+def _spread(points: Points, clusters: int, generator: torch.Generator) -> Float[Tensor, "k c"]:
+    """Greedy k-means++ (Arthur and Vassilvitskii 2007): of a few points drawn by squared distance, that which helps
+    most."""
+    squares = points.square().sum(1)
+    centres = points[int(torch.randint(len(points), (), generator=generator))].unsqueeze(0)
+    best = (_relative(points, centres)[0] + squares).clamp(min=0)
+    for _ in range(1, clusters):
+        weights = best.cpu() if best.any() else torch.ones(len(points))
+        drawn = torch.multinomial(weights, 2 + int(math.log(clusters)), replacement=True, generator=generator)
+        candidates = points[drawn.to(points.device)]
+        distances = torch.minimum((_relative(points, candidates) + squares).clamp(min=0), best)
+        choice = distances.sum(1).argmin()
+        best, centres = distances[choice], torch.cat((centres, candidates[choice].unsqueeze(0)))
+    return centres
+
+
+def _lloyd(points: Points, centres: Float[Tensor, "k c"], steps: int) -> KMeans:
+    partition = _Partition(points, centres)
+    for _ in range(steps):
+        partition.move_centres()
+        changes = partition.reassign()
+        if not partition.fill_empty() + changes:
+            break
+    return KMeans(partition.centres, partition.labels, partition.inertia())
+
+
+@dataclass
+class _Partition:
+    """Points and their clusters. `lead`: how much nearer a point's centre is than any other, at least."""
+
+    points: Points
+    centres: Float[Tensor, "k c"]
+    squares: Float[Tensor, " n"] = field(init=False)
+    labels: Int[Tensor, " n"] = field(init=False)
+    lead: Float[Tensor, " n"] = field(init=False)
+    sums: Float[Tensor, "k c"] = field(init=False)
+    counts: Float[Tensor, " k"] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.squares = torch.linalg.vector_norm(self.points, dim=1).square()
+        self.labels, self.lead = self._compare(self.points, self.squares)
+        members = self._members(self.labels)
+        # Corrected a hundred times over, sums would drift in single precision.
+        self.sums, self.counts = (members @ self.points).double(), members.sum(1).double()
+        self.fill_empty()
+
+    def move_centres(self) -> None:
+        """Centres to the means of their points; an empty cluster's stays."""
+        means = (self.sums / self.counts.unsqueeze(1)).to(self.centres.dtype)
+        means = torch.where(self.counts.unsqueeze(1) > 0, means, self.centres)
+        moved = (means - self.centres).norm(dim=1)
+        # A lead shrinks by how far the point's own centre and the fastest of the others moved.
+        self.lead -= (moved.unsqueeze(1) + moved).fill_diagonal_(0).amax(1)[self.labels]
+        self.centres = means
+
+    def reassign(self) -> int:
+        """Points that may have another nearest centre by now go to it; returns how many did."""
+        active = (self.lead <= 0).nonzero().squeeze(1)
+        found, self.lead[active] = self._compare(self.points[active], self.squares[active])
+        changed = found != self.labels[active]
+        self._relabel(active[changed], found[changed])
+        return int(changed.sum())
+
+    def fill_empty(self) -> int:
+        """The points furthest from their centres each take an empty cluster; returns how many did."""
+        empty = (self.counts == 0).nonzero().squeeze(1)
+        if not len(empty):
+            return 0
+        distances = _relative(self.points, self.centres).gather(0, self.labels.unsqueeze(0))[0] + self.squares
+        furthest = distances.topk(len(empty)).indices
+        furthest = furthest[distances[furthest] > 1e-6 * self.squares[furthest]]  # not those that are their centre
+        self._relabel(furthest, empty[: len(furthest)])
+        self.lead[furthest] = -torch.inf
+        return len(furthest)
+
+    def inertia(self) -> float:
+        """In double precision, from the sums alone."""
+        centres = self.centres.double()
+        spread = (self.counts * centres.square().sum(1)).sum() - 2 * (centres * self.sums).sum()
+        return max(0.0, float(self.squares.double().sum() + spread))
+
+    def _compare(self, points: Points, squares: Float[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
+        """Each point's nearest centre, and by how much it is nearer than the second."""
+        distances = _relative(points, self.centres)
+        first, labels = distances.min(0)
+        second = distances.scatter_(0, labels.unsqueeze(0), torch.inf).min(0).values
+        return labels, (second + squares).clamp_(min=0).sqrt_() - (first + squares).clamp_(min=0).sqrt_()
+
+    def _members(self, labels: Int[Tensor, " m"]) -> Float[Tensor, "k m"]:
+        clusters = torch.arange(len(self.centres), device=labels.device)
+        return (clusters.unsqueeze(1) == labels).to(self.points.dtype)
+
+    def _relabel(self, rows: Int[Tensor, " m"], labels: Int[Tensor, " m"]) -> None:
+        change = self._members(labels) - self._members(self.labels[rows])
+        self.sums += change @ self.points[rows]
+        self.counts += change.sum(1)
+        self.labels[rows] = labels
