@@ -115,10 +115,10 @@ class MaskEmbedding(Method[Features, Memory]):
                 continue  # nothing to follow
             memory = [self.memorize(frame, mask.unsqueeze(0)) for frame, mask in zip(given, hot, strict=False)]
             target = hot[-1].argmax(0)[valid[-1]]
-            for rounds in self.supervise_rounds:
-                scores = self.read_and_decode(query, memory, [True] * len(memory), rounds, top_k=None)
+            decoded = self.read_and_decode(query, memory, [True] * len(memory), self.supervise_rounds, top_k=None)
+            for found, scores in zip(losses.values(), decoded, strict=True):
                 log = scores[0].permute(1, 2, 0)[valid[-1]].clamp_min(1e-7).log()
-                losses[f"segmentation_{rounds}"].append(nnf.nll_loss(log, target))
+                found.append(nnf.nll_loss(log, target))
         return {name: torch.stack(found).mean() for name, found in losses.items() if found}
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
@@ -140,24 +140,38 @@ class MaskEmbedding(Method[Features, Memory]):
     def segment(self, query: Features, context: Context[Features, Memory]) -> Float[Tensor, "1 n h w"]:
         memory = [entry.value for entry in context.references]
         given = [entry.given for entry in context.references]
-        return self.read_and_decode(query, memory, given, self.rounds, self.top_k)
+        return self.read_and_decode(query, memory, given, (self.rounds,), self.top_k)[0]
 
     def read_and_decode(
-        self, query: Features, memory: Sequence[Memory], given: Sequence[bool], rounds: int, top_k: int | None
-    ) -> Float[Tensor, "1 n h w"]:
-        """Scores of the query's pixels from what is remembered (eq. 6 to 9); loss and segment alike come here.
+        self,
+        query: Features,
+        memory: Sequence[Memory],
+        given: Sequence[bool],
+        rounds: Sequence[int],
+        top_k: int | None,
+    ) -> list[Float[Tensor, "1 n h w"]]:
+        """Scores of the query's pixels after each of the `rounds` (eq. 6 to 9); loss and segment alike come here.
 
+        Round 0 decodes what memory holds; round 1 has V look at the picture with the coarse masks, too, and each later
+        one with the masks of the round before. Without a decoder the coarse masks are the only result.
         given: per entry, whether every cell of it may be matched, and not only those near by.
         """
         coarse, values = self._read(query, memory, given, top_k)
         masks = resize(coarse, (query.image.shape[2], query.image.shape[3]))
         if self.decoder is None:
-            return masks
-        for number in range(min(rounds, 1), rounds + 1):
-            seen = self._values(query.image, masks[:, 1:]) if number else torch.zeros_like(values)
-            logits = self.decoder(torch.cat([values, seen], 1), query.eighth, query.quarter)
-            masks = soft_aggregate(logits.float().sigmoid().transpose(0, 1))
-        return masks
+            return [masks]
+        decoded = {0: self._decode(query, values, torch.zeros_like(values))} if 0 in rounds else {}
+        for number in range(1, max(rounds) + 1):
+            masks = decoded[number] = self._decode(query, values, self._values(query.image, masks[:, 1:]))
+        return [decoded[number] for number in rounds]
+
+    def _decode(
+        self, query: Features, read: Float[Tensor, "objects v h w"], seen: Float[Tensor, "objects v h w"]
+    ) -> Float[Tensor, "1 n h8 w8"]:
+        """Masks from the values that were read from memory and those seen in the picture."""
+        assert self.decoder is not None
+        logits = self.decoder(torch.cat([read, seen], 1), query.eighth, query.quarter)
+        return soft_aggregate(logits.sigmoid().transpose(0, 1))
 
     def _read(
         self, query: Features, memory: Sequence[Memory], given: Sequence[bool], top_k: int | None
