@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from vosbench.errors import Problems
+from vosbench.evaluation.metrics import ids_of
 from vosbench.videos import LabelMap
 from vosbench.wording import some
 
@@ -132,8 +133,7 @@ def encode(labels: LabelMap) -> dict[int, Rle]:
     """The compressed RLE of each object of a label map, by id."""
     from pycocotools import mask
 
-    ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=1)[1:]) + 1
-    found = {int(id_): mask.encode(np.asfortranarray(labels == id_, dtype=np.uint8)) for id_ in ids}
+    found = {id_: mask.encode(np.asfortranarray(labels == id_, dtype=np.uint8)) for id_ in sorted(ids_of(labels))}
     return {id_: {"size": rle["size"], "counts": rle["counts"].decode("ascii")} for id_, rle in found.items()}
 
 

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from vosbench.methods.mask_embedding.contrastive import Cells, Contrastive, far_pairs, long_term, short_term
 from vosbench.methods.mask_embedding.correspondence import Correspondence
 from vosbench.methods.mask_embedding.cycle import Cycle
-from vosbench.methods.mask_embedding.photometric import Photometric, lab_input
+from vosbench.methods.mask_embedding.photometric import Photometric
 from vosbench.methods.mask_embedding.views import View, draw_views
 from vosbench.ops.align import resize, sample_centres, upsample_centres
+from vosbench.ops.colour import normalised_lab
 from vosbench.types import Clip
 
 STRIDE = 8
@@ -291,7 +292,7 @@ def test_the_photometric_loss_is_its_definition(reference: dict[str, Any]) -> No
         (loss,) = Photometric(radius=2, temperature=0.1, weight=3)(encoder, clip_of(images, valid=valid)).values()
         channel = next(c for c in (1, 2) if not seen[0][:, c].any())
         dropped.add(channel)
-        lab = lab_input(images).masked_fill(~valid.unsqueeze(2), 0)
+        lab = normalised_lab(images).masked_fill(~valid.unsqueeze(2), 0)
         for frame, shown in zip(lab.unbind(1), seen, strict=True):
             kept = [c for c in range(3) if c != channel]
             torch.testing.assert_close(shown[:, kept], 1.5 * frame[:, kept])
@@ -304,9 +305,9 @@ def test_the_photometric_loss_is_its_definition(reference: dict[str, Any]) -> No
     assert dropped == {1, 2}
 
 
-def test_lab_input_is_what_mamp_sees() -> None:
+def test_normalised_lab_is_what_mamp_sees() -> None:
     white_black_padding = torch.tensor([[1.0, 0.0, -1.0]]).expand(3, 1, 3)
-    lab = lab_input(white_black_padding)
+    lab = normalised_lab(white_black_padding)
     torch.testing.assert_close(lab[:, 0].T, torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 0, 0]]), atol=1e-3, rtol=0)
 
 

@@ -10,8 +10,9 @@ from vosbench.methods.mask_embedding.contrastive import Contrastive
 from vosbench.methods.mask_embedding.correspondence import Correspondence
 from vosbench.methods.mask_embedding.cycle import Cycle
 from vosbench.methods.mask_embedding.method import Features, MaskEmbedding, Memory
-from vosbench.methods.mask_embedding.photometric import Photometric, lab_input
+from vosbench.methods.mask_embedding.photometric import Photometric
 from vosbench.nn.resnet import normalise
+from vosbench.ops.colour import normalised_lab
 from vosbench.propagate import Inference, Propagator
 from vosbench.types import Clip, Context, Entry, Previous
 
@@ -174,5 +175,5 @@ def test_a_network_trained_on_lab_sees_lab() -> None:
         method = made(correspondence=loss, decode=False)
         method.key_encoder.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         method.encode(pictures(1))
-    torch.testing.assert_close(seen[0], lab_input(pictures(1)))
+    torch.testing.assert_close(seen[0], normalised_lab(pictures(1)))
     torch.testing.assert_close(seen[1], normalise(pictures(1)))

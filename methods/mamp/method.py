@@ -14,7 +14,7 @@ from vosbench.method import Method
 from vosbench.methods.mamp.encoder import STRIDE, Encoder, from_released
 from vosbench.ops.affinity import local_readout
 from vosbench.ops.align import gather_positions, resize, sample_centres, upsample_centres
-from vosbench.ops.colour import rgb_to_lab
+from vosbench.ops.colour import normalised_lab
 from vosbench.ops.offset import NEAR, coarse_offsets, offset_readout
 from vosbench.types import Clip, Context, Padding
 
@@ -85,7 +85,7 @@ class MAMP(Method[Features, Memory]):
     def loss(self, clip: Clip) -> dict[str, Tensor]:
         """Huber loss of the last frame's dropped channel rebuilt from the others (eq. 3 and 4; the ×20 is in released
         code)."""
-        lab = _normalised_lab(clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1))
+        lab = normalised_lab(clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1))
         dropped = int(torch.randint(1, 3, ()))
         target = lab[:, :, dropped : dropped + 1].clone()
         lab = lab * 1.5
@@ -100,7 +100,7 @@ class MAMP(Method[Features, Memory]):
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
         picture = (images[0].clamp(0, 1) * 255).round().byte()
         return Features(
-            self._key(_normalised_lab(images)), self.flow.encode(picture), (images.shape[2], images.shape[3])
+            self._key(normalised_lab(images)), self.flow.encode(picture), (images.shape[2], images.shape[3])
         )
 
     def memorize(self, features: Features, masks: Float[Tensor, "1 n h w"]) -> Memory:
@@ -172,10 +172,3 @@ class MAMP(Method[Features, Memory]):
         if self.alignment == "size_aware" and self.upsample == "exact":
             return upsample_centres(maps, STRIDE)[..., : size[0], : size[1]]
         return resize(maps, size)
-
-
-def _normalised_lab(rgb: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
-    """Lab scaled to about [-1, 1]; padding (negative RGB) becomes 0, which is grey."""
-    lab = rgb_to_lab(rgb.clamp(min=0))
-    scaled = (lab - lab.new_tensor((50, 0, 0)).view(3, 1, 1)) / lab.new_tensor((50, 127, 127)).view(3, 1, 1)
-    return scaled.masked_fill(rgb[..., :1, :, :] < 0, 0)

@@ -18,7 +18,7 @@ class Correspondence(Protocol):
     """Teaches the encoder, from unlabelled clips, keys that match between frames. It has no parameters of its own.
 
     lab   what the encoder sees, in training and at inference. False: RGB in [0, 1], negative where padded. True: Lab as
-          `photometric.lab_input` makes it; the encoder that `__call__` is given then takes such images as they are.
+          `colour.normalised_lab` makes it; the encoder that `__call__` is given then takes such images as they are.
     """
 
     lab: ClassVar[bool]

@@ -12,11 +12,11 @@ from torch import Tensor
 from vosbench.method import Method
 from vosbench.methods.mask_embedding.correspondence import Correspondence
 from vosbench.methods.mask_embedding.networks import STRIDE, Depth, FrameMaskEncoder, KeyEncoder
-from vosbench.methods.mask_embedding.photometric import lab_input
 from vosbench.nn.decoder import Decoder
 from vosbench.nn.resnet import normalise
 from vosbench.ops.aggregate import soft_aggregate
 from vosbench.ops.align import resize
+from vosbench.ops.colour import normalised_lab
 from vosbench.ops.matching import Window, match, read, readout
 from vosbench.types import Clip, Context, Padding
 
@@ -122,7 +122,7 @@ class MaskEmbedding(Method[Features, Memory]):
         return {name: torch.stack(found).mean() for name, found in losses.items() if found}
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
-        encoded = self.key_encoder(lab_input(images) if self.lab else normalise(images))
+        encoded = self.key_encoder(normalised_lab(images) if self.lab else normalise(images))
         return Features(encoded.key, encoded.eighth, encoded.quarter, normalise(images))
 
     def memorize(self, features: Features, masks: Float[Tensor, "1 n h w"]) -> Memory:

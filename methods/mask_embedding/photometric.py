@@ -5,14 +5,13 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as nnf
-from jaxtyping import Float
 from torch import Tensor
 
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames
 from vosbench.methods.mask_embedding.networks import STRIDE
 from vosbench.ops.affinity import local_readout
 from vosbench.ops.align import sample_centres, upsample_centres
-from vosbench.ops.colour import rgb_to_lab
+from vosbench.ops.colour import normalised_lab
 from vosbench.types import Clip
 
 
@@ -21,7 +20,7 @@ class Photometric:
     """Huber loss of the last frame's dropped Lab channel, rebuilt from the other frames (MAMP eq. 3 and 4).
 
     The encoder sees Lab (`lab` is true): `__call__` gives it three channels that are ready to be encoded, one of a and
-    b zero and the others 3/2 as large; at inference it sees `lab_input` of whole frames.
+    b zero and the others 3/2 as large; at inference it sees `normalised_lab` of whole frames.
 
     radius        of the search window, in cells of 8 pixels
     temperature   keys have unit norm here, so that MAMP's /√c would leave all candidates alike
@@ -38,7 +37,7 @@ class Photometric:
             raise ValueError(f"correspondence: {given}: give a radius of 1 or more and a temperature above 0")
 
     def __call__(self, encoder: Encoder, clip: Clip) -> dict[str, Tensor]:
-        lab = lab_input(padded_frames(clip))
+        lab = normalised_lab(padded_frames(clip))
         dropped = int(torch.randint(1, 3, ()))  # the same in all frames and clips
         target = lab[:, :, dropped : dropped + 1].clone()
         lab = lab * 1.5
@@ -51,10 +50,3 @@ class Photometric:
         error = nnf.smooth_l1_loss(20 * rebuilt, 20 * target[:, -1], reduction="none")
         valid = clip.valid[:, -1:]
         return {"reconstruction": self.weight * (error * valid).sum() / valid.sum().clamp(min=1)}
-
-
-def lab_input(rgb: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
-    """Lab scaled to about [-1, 1] from RGB in [0, 1]; padding (negative RGB) becomes 0, which is grey."""
-    lab = rgb_to_lab(rgb.clamp(min=0))
-    scaled = (lab - lab.new_tensor((50, 0, 0)).view(3, 1, 1)) / lab.new_tensor((50, 127, 127)).view(3, 1, 1)
-    return scaled.masked_fill(rgb[..., :1, :, :] < 0, 0)

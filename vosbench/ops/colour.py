@@ -25,3 +25,10 @@ def rgb_to_lab(rgb: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
     root = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = root.unbind(-3)
     return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), -3)
+
+
+def normalised_lab(rgb: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
+    """Lab scaled to about [-1, 1] from RGB in [0, 1]; padding (negative RGB) becomes 0, which is grey."""
+    lab = rgb_to_lab(rgb.clamp(min=0))
+    scaled = (lab - lab.new_tensor((50, 0, 0)).view(3, 1, 1)) / lab.new_tensor((50, 127, 127)).view(3, 1, 1)
+    return scaled.masked_fill(rgb[..., :1, :, :] < 0, 0)

@@ -19,6 +19,7 @@ from rich.progress import track
 
 from vosbench.errors import Problems
 from vosbench.evaluation.label_maps import LabelMaps, Source, open_source
+from vosbench.evaluation.metrics import ids_of
 from vosbench.evaluation.rle import write_rle
 from vosbench.files import naming, replacing
 from vosbench.images import VOID, image_size, write_label_map
@@ -209,7 +210,7 @@ class Submission:
             alike = str(error).replace(f"video {video.name} ", "the video ")
             self._note(f"the data set does not say what objects there are: {alike}", video)
             return {}
-        starts = {id_: index for index, labels in given.items() if labels is not None for id_ in _ids(labels)}
+        starts = {id_: index for index, labels in given.items() if labels is not None for id_ in ids_of(labels)}
         if not starts:
             self._note("the data set does not say what objects there are: it has no masks to start from", video)
         return starts
@@ -235,7 +236,7 @@ class Submission:
 
 def _wrong_objects(labels: LabelMap, video: Video, index: int, starts: Mapping[int, int]) -> Iterator[str]:
     """What is wrong with the objects of a frame. starts: by object, the index of the frame where it is given."""
-    ids = _ids(labels)
+    ids = sorted(ids_of(labels))
     unknown = [id_ for id_ in ids if id_ not in starts]
     if len(unknown) > SMOOTHED:
         yield f"many ids that are none of its objects {_listed(starts)}, as in a smoothed mask: save object ids"
@@ -249,10 +250,6 @@ def _wrong_objects(labels: LabelMap, video: Video, index: int, starts: Mapping[i
         new = [id_ for id_, start in starts.items() if start == index]
         if not np.array_equal(np.where(np.isin(labels, new), labels, 0), given):
             yield "not the mask that is given there: copy the data set's annotation of this frame"
-
-
-def _ids(labels: LabelMap) -> list[int]:
-    return [int(id_) for id_ in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)) if id_]
 
 
 def _listed(ids: Iterable[int]) -> str:
