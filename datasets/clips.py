@@ -7,16 +7,17 @@ from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transform
 
+from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.datasets.sampling import ClipTable, FrameSampler
 from vosbench.images import resize_labels
 from vosbench.types import Clip
-from vosbench.videos import Dataset, Image, Video
+from vosbench.videos import Dataset, Image, LabelMap, Video
 
 
 class Source(TypedDict):
@@ -47,8 +48,12 @@ class Clips(TorchDataset[Clip]):
     mode      "resize": whole frames to size×size, ignoring aspect (MAMP's recipe); "crop": one place in all frames
     scale     crop only: the shorter side of the frame is brought to a random length in this range first, in pixels
     flip      half of the clips are mirrored, all frames of a clip alike
-    labels    read annotations too; frames that have none are all background
+    labels    true: read annotations too; pseudo: they are pseudo-labels. Frames that have none are all background
+
+    Training that makes pseudo-labels itself says where with the attribute `pseudo_labels`.
     """
+
+    pseudo_labels: PseudoLabels | None = None
 
     def __init__(
         self,
@@ -58,7 +63,7 @@ class Clips(TorchDataset[Clip]):
         mode: Literal["resize", "crop"] = "resize",
         scale: Sequence[float] | None = None,
         flip: bool = False,
-        labels: bool = False,
+        labels: bool | Literal["pseudo"] = False,
         seed: int = 0,
     ) -> None:
         if mode not in ("resize", "crop") or size < 1:
@@ -82,21 +87,34 @@ class Clips(TorchDataset[Clip]):
         frames = _stack([video.frame(i) for i in indices], name)
         height, width = frames.shape[-2:]
         box = self._box(height, width, np.random.default_rng(np.random.SeedSequence((self.seed, index))))
-        labels = None
+        labels = pseudo = None
         if self.labels:
-            annotations = (video.annotation(i) for i in indices)
-            scaled = [resize_labels(np.zeros((1, 1), np.uint8) if a is None else a, height, width) for a in annotations]
-            labels = self._fit(torch.from_numpy(np.stack(scaled))[:, None], box, InterpolationMode.NEAREST_EXACT)
+            labels = self._fit_labels([video.annotation(i) for i in indices], box, height, width)
+        if self.pseudo_labels:
+            epoch, names = self.table.epoch(index), video.frame_names
+            found = [self.pseudo_labels.read(epoch, name, names[i]) for i in indices]
+            pseudo = self._fit_labels(found, box, height, width)
+        elif self.labels == "pseudo":
+            labels, pseudo = None, labels
         valid = self._fit(
             torch.ones(len(indices), 1, height, width, dtype=torch.uint8), box, InterpolationMode.NEAREST_EXACT
         )
         return Clip(
             frames=self._fit(frames, box, InterpolationMode.BILINEAR)[None].float() / 255,
-            labels=None if labels is None else labels[None, :, 0].long(),
+            labels=labels,
             indices=torch.tensor([indices]),
             videos=(name,),
             valid=valid[None, :, 0].bool(),
+            pseudo_labels=pseudo,
         )
+
+    def _fit_labels(
+        self, maps: Sequence[LabelMap | None], box: _Box, height: int, width: int
+    ) -> Int[Tensor, "1 t s s"]:
+        """Label maps of any size, of frames of `height` by `width` pixels."""
+        scaled = [resize_labels(np.zeros((1, 1), np.uint8) if each is None else each, height, width) for each in maps]
+        fitted = self._fit(torch.from_numpy(np.stack(scaled))[:, None], box, InterpolationMode.NEAREST_EXACT)
+        return fitted[None, :, 0].long()
 
     def _box(self, height: int, width: int, rng: np.random.Generator) -> _Box:
         """Where the clip is cut from frames of this size."""
@@ -123,12 +141,14 @@ class Clips(TorchDataset[Clip]):
 def collate(clips: Sequence[Clip]) -> Clip:
     """Single clips as one batch."""
     labels = [clip.labels for clip in clips if clip.labels is not None]
+    pseudo = [clip.pseudo_labels for clip in clips if clip.pseudo_labels is not None]
     return Clip(
         frames=torch.cat([clip.frames for clip in clips]),
         labels=torch.cat(labels) if labels else None,
         indices=torch.cat([clip.indices for clip in clips]),
         videos=tuple(video for clip in clips for video in clip.videos),
         valid=torch.cat([clip.valid for clip in clips]),
+        pseudo_labels=torch.cat(pseudo) if pseudo else None,
     )
 
 

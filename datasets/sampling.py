@@ -9,27 +9,37 @@ from torch.utils.data import Sampler
 
 
 class FrameSampler(Protocol):
-    """Cuts videos into clips, anew every epoch: draw an interval per video, and the clips follow from it."""
+    """Cuts videos into clips, anew every epoch: a gap and a start are drawn per video, and the clips follow."""
 
-    def intervals(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, " v"]:
-        """One epoch's draw for videos of these numbers of frames."""
+    def draw(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, "v 2"]:
+        """One epoch's draw for videos of these numbers of frames: gap and first frame of each."""
 
-    def counts(self, lengths: Int[np.ndarray, " v"], intervals: Int[np.ndarray, " v"]) -> Int[np.ndarray, " v"]:
+    def counts(self, lengths: Int[np.ndarray, " v"], drawn: Int[np.ndarray, "v 2"]) -> Int[np.ndarray, " v"]:
         """How many clips each video gives."""
 
-    def frames(self, interval: int, k: int) -> list[int]:
+    def frames(self, gap: int, start: int, k: int) -> list[int]:
         """Frame indices of a video's clip k."""
 
 
-class Pairs:
-    """MAMP's training pairs: stride the video by an interval and cut what is left into pairs (reference, query).
+class Strided:
+    """Strides the video by a gap and cuts what is left into stretches, which do not overlap; a clip is some frames of
+    one stretch.
 
-    The pairs are consecutive and do not overlap: for interval g, pair k is frames 2kg and (2k+1)g; an odd last frame is
-    dropped, and a video too short for its interval gives nothing.
-    `gaps`: the intervals, in frames; `probabilities`: of each, for every video and epoch.
+    positions     of a clip's frames in its stretch. [0, 1] are MAMP's pairs (reference, query); [0, 1, 6] are two
+                  neighbours and a distant frame
+    gaps          in frames; `probabilities`: of each, for every video and epoch
+    random_start  begin at a random frame, so that short videos give other clips in every epoch; else at frame 0
+
+    The rest of a video that is no whole stretch is dropped; a video too short for its gap gives nothing.
     """
 
-    def __init__(self, gaps: Sequence[int] = (2, 5, 8), probabilities: Sequence[float] = (0.4, 0.4, 0.2)) -> None:
+    def __init__(
+        self,
+        positions: Sequence[int] = (0, 1),
+        gaps: Sequence[int] = (2, 5, 8),
+        probabilities: Sequence[float] = (0.4, 0.4, 0.2),
+        random_start: bool = False,
+    ) -> None:
         if (
             len(gaps) != len(probabilities)
             or min(gaps) < 1
@@ -38,19 +48,27 @@ class Pairs:
         ):
             given = f"gaps={list(gaps)} with probabilities={list(probabilities)}"
             raise ValueError(f"data.clips.sampler: {given}: give one probability per gap of 1 or more, adding up to 1")
+        if not positions or min(positions) < 0 or len(set(positions)) < len(positions):
+            raise ValueError(f"data.clips.sampler.positions={list(positions)}: give different places from 0 on")
         kept = [(gap, probability) for gap, probability in zip(gaps, probabilities, strict=True) if probability > 0]
+        self.positions, self.stretch, self.random_start = tuple(positions), max(positions) + 1, random_start
         self.gaps = np.array([gap for gap, _ in kept])
         self.probabilities = np.array([probability for _, probability in kept])
 
-    def intervals(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, " v"]:
-        return rng.choice(self.gaps, size=len(lengths), p=self.probabilities / self.probabilities.sum())
+    def draw(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, "v 2"]:
+        gaps = rng.choice(self.gaps, size=len(lengths), p=self.probabilities / self.probabilities.sum())
+        starts = np.zeros_like(gaps)
+        if self.random_start:  # up to a stretch later, as long as one stretch is left
+            starts = rng.integers(np.clip(lengths - gaps * (self.stretch - 1), 1, gaps * self.stretch))
+        return np.stack([gaps, starts], axis=1)
 
-    def counts(self, lengths: Int[np.ndarray, " v"], intervals: Int[np.ndarray, " v"]) -> Int[np.ndarray, " v"]:
-        counts: Int[np.ndarray, " v"] = -(-lengths // intervals) // 2
+    def counts(self, lengths: Int[np.ndarray, " v"], drawn: Int[np.ndarray, "v 2"]) -> Int[np.ndarray, " v"]:
+        gaps, starts = drawn.T
+        counts: Int[np.ndarray, " v"] = -(-(lengths - starts) // gaps) // self.stretch
         return counts
 
-    def frames(self, interval: int, k: int) -> list[int]:
-        return [2 * k * interval, (2 * k + 1) * interval]
+    def frames(self, gap: int, start: int, k: int) -> list[int]:
+        return [start + gap * (k * self.stretch + position) for position in self.positions]
 
 
 class ClipTable:
@@ -62,7 +80,7 @@ class ClipTable:
     def __init__(self, lengths: Sequence[int], sampler: FrameSampler, seed: int) -> None:
         self.lengths, self.sampler, self.seed = np.asarray(lengths, dtype=np.int64), sampler, seed
         self._ends: list[int] = []
-        self._epoch, self._clips = -1, np.empty((0, 2), np.int64)
+        self._epoch, self._clips = -1, np.empty((0, 4), np.int64)
         # One draw may leave nothing of short videos where another does not: 64 empty epochs in a row are no chance.
         if not any(self._counts(epoch)[1].sum() for epoch in range(64)):
             longest = max(lengths, default=0)
@@ -70,29 +88,33 @@ class ClipTable:
                 f"data.sources: no video is long enough for a clip (longest: {longest} frames); use smaller gaps"
             )
 
-    def __getitem__(self, index: int) -> tuple[int, list[int]]:
+    def epoch(self, index: int) -> int:
+        """The epoch that sample `index` belongs to, from 0."""
         while not self._ends or self._ends[-1] <= index:
             self._ends.append((self._ends[-1] if self._ends else 0) + int(self._counts(len(self._ends))[1].sum()))
-        epoch = int(np.searchsorted(self._ends, index, side="right"))
+        return int(np.searchsorted(self._ends, index, side="right"))
+
+    def __getitem__(self, index: int) -> tuple[int, list[int]]:
+        epoch = self.epoch(index)
         if epoch != self._epoch:
             self._epoch, self._clips = epoch, self._shuffled(epoch)
         start = self._ends[epoch - 1] if epoch else 0
-        video, k, interval = (int(value) for value in self._clips[index - start])
-        return video, self.sampler.frames(interval, k)
+        video, k, gap, first = (int(value) for value in self._clips[index - start])
+        return video, self.sampler.frames(gap, first, k)
 
     def _rng(self, epoch: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence((self.seed, epoch), spawn_key=(purpose,)))
 
-    def _counts(self, epoch: int) -> tuple[Int[np.ndarray, " v"], Int[np.ndarray, " v"]]:
-        intervals = self.sampler.intervals(self.lengths, self._rng(epoch, 0))
-        return intervals, self.sampler.counts(self.lengths, intervals)
+    def _counts(self, epoch: int) -> tuple[Int[np.ndarray, "v 2"], Int[np.ndarray, " v"]]:
+        drawn = self.sampler.draw(self.lengths, self._rng(epoch, 0))
+        return drawn, self.sampler.counts(self.lengths, drawn)
 
-    def _shuffled(self, epoch: int) -> Int[np.ndarray, "n 3"]:
-        """(video, clip of the video, interval) of an epoch's clips, shuffled over all videos."""
-        intervals, counts = self._counts(epoch)
+    def _shuffled(self, epoch: int) -> Int[np.ndarray, "n 4"]:
+        """(video, clip of the video, gap, start) of an epoch's clips, shuffled over all videos."""
+        drawn, counts = self._counts(epoch)
         videos = np.repeat(np.arange(len(counts)), counts)
         within = np.arange(len(videos)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return self._rng(epoch, 1).permutation(np.stack([videos, within, intervals[videos]], axis=1))
+        return self._rng(epoch, 1).permutation(np.column_stack([videos, within, drawn[videos]]))
 
 
 class StepSampler(Sampler[list[int]]):

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from vosbench.datasets.clips import Clips, Source, collate
 from vosbench.datasets.davis import Davis
-from vosbench.datasets.sampling import ClipTable, Pairs, StepSampler
+from vosbench.datasets.sampling import ClipTable, StepSampler, Strided
 from vosbench.types import Clip
 from vosbench.videos import Image, LabelMap, Video
 
@@ -67,14 +67,15 @@ def epoch(table: ClipTable, start: int, count: int) -> list[tuple[int, tuple[int
 def test_pairs_are_consecutive_do_not_overlap_and_drop_the_odd_tail(
     length: int, gap: int, pairs: list[tuple[int, int]]
 ) -> None:
-    table = ClipTable([length], Pairs([gap], [1.0]), seed=3)
+    table = ClipTable([length], Strided((0, 1), [gap], [1.0]), seed=3)
     for start in (0, len(pairs)):  # each epoch has every pair once
         assert sorted(frames for _, frames in epoch(table, start, len(pairs))) == pairs
 
 
 def test_an_epoch_has_every_pair_of_every_video_once_and_shuffled() -> None:
-    table = ClipTable([40, 30, 1], Pairs([2, 5], [0.5, 0.5]), seed=0)
-    intervals, counts = table._counts(0)
+    table = ClipTable([40, 30, 1], Strided((0, 1), [2, 5], [0.5, 0.5]), seed=0)
+    drawn, counts = table._counts(0)
+    intervals = drawn[:, 0]
     clips = epoch(table, 0, int(counts.sum()))
     assert counts.tolist() == [{2: 10, 5: 4}[intervals[0]], {2: 7, 5: 3}[intervals[1]], 0]
     assert len(set(clips)) == len(clips)
@@ -85,43 +86,62 @@ def test_an_epoch_has_every_pair_of_every_video_once_and_shuffled() -> None:
     assert clips != sorted(clips)
 
 
+def test_a_clip_is_some_frames_of_a_stretch() -> None:
+    table = ClipTable([30], Strided((0, 1, 6), [2], [1.0]), seed=0)
+    assert sorted(frames for _, frames in epoch(table, 0, 2)) == [(0, 2, 12), (14, 16, 26)]
+    with pytest.raises(ValueError, match=r"positions=\[0, 0\]: give different places"):
+        Strided((0, 0))
+
+
+def test_a_random_start_leaves_room_for_a_stretch() -> None:
+    """Of 9 frames, pairs two apart may begin at 0 to 3; of 3, only at 0."""
+    table = ClipTable([9, 3], Strided((0, 1), [2], [1.0], random_start=True), seed=0)
+    clips = [table[index] for index in range(300)]
+    assert {frames[0] % 4 for video, frames in clips if video == 0} == {0, 1, 2, 3}
+    assert {tuple(frames) for video, frames in clips if video == 1} == {(0, 2)}
+    assert all(b - a == 2 and b < 9 for _, (a, b) in clips)
+    ends = np.flatnonzero(np.diff([table.epoch(index) for index in range(300)]))
+    assert len(ends) > 50
+    assert sorted(np.diff(ends).tolist())[0] >= 2  # an epoch has one clip of each video at least
+
+
 def test_gaps_are_drawn_per_video_and_epoch_with_their_probabilities() -> None:
     lengths = np.full(5000, 100)
-    drawn = Pairs().intervals(lengths, np.random.default_rng(0))
+    drawn = Strided().draw(lengths, np.random.default_rng(0))[:, 0]
     shares = [(drawn == gap).mean() for gap in (2, 5, 8)]
     np.testing.assert_allclose(shares, [0.4, 0.4, 0.2], atol=0.03)
-    table = ClipTable([100] * 8, Pairs(), seed=0)
+    table = ClipTable([100] * 8, Strided(), seed=0)
     assert any((table._counts(0)[0] != table._counts(later)[0]).any() for later in (1, 2))
 
 
 def test_samples_are_the_same_in_any_order() -> None:
-    onwards, backwards = (ClipTable([40, 31], Pairs(), seed=1) for _ in range(2))
+    onwards, backwards = (ClipTable([40, 31], Strided(), seed=1) for _ in range(2))
     expected = [onwards[index] for index in range(100)]
     assert [backwards[index] for index in reversed(range(100))] == expected[::-1]
-    assert [ClipTable([40, 31], Pairs(), seed=2)[index] for index in range(100)] != expected
+    assert [ClipTable([40, 31], Strided(), seed=2)[index] for index in range(100)] != expected
 
 
 def test_short_videos_give_nothing_and_none_left_is_an_error() -> None:
-    table = ClipTable([2, 3], Pairs([2], [1.0]), seed=0)
+    table = ClipTable([2, 3], Strided((0, 1), [2], [1.0]), seed=0)
     assert {table[index] == (1, [0, 2]) for index in range(4)} == {True}
-    rarely = ClipTable([4], Pairs([2, 8], [0.1, 0.9]), seed=0)
+    rarely = ClipTable([4], Strided((0, 1), [2, 8], [0.1, 0.9]), seed=0)
     assert rarely[5] == (0, [0, 2])
     with pytest.raises(ValueError, match=r"no video is long enough .*longest: 2 frames"):
-        ClipTable([1, 2], Pairs(), seed=0)
+        ClipTable([1, 2], Strided(), seed=0)
     with pytest.raises(ValueError, match="one probability per gap"):
-        Pairs([2, 5], [0.5, 0.4])
+        Strided((0, 1), [2, 5], [0.5, 0.4])
 
 
 def test_repeat_and_names_of_sources() -> None:
     clips = Clips(
-        {"once": source(Ramp("a")), "thrice": source(Ramp("b"), repeat=3)}, Pairs([5], [1.0]), size=16, seed=0
+        {"once": source(Ramp("a")), "thrice": source(Ramp("b"), repeat=3)}, Strided((0, 1), [5], [1.0]), size=16, seed=0
     )
     names = [clips[index].videos[0] for index in range(16)]
     assert {name: names.count(name) for name in set(names)} == {"once/a": 4, "thrice/b": 12}
 
 
 def test_resize_ignores_the_aspect() -> None:
-    clip = Clips({"a": source(Ramp())}, Pairs([5], [1.0]), size=24, seed=0)[0]
+    clip = Clips({"a": source(Ramp())}, Strided((0, 1), [5], [1.0]), size=24, seed=0)[0]
     assert clip.frames.shape == (1, 2, 3, 24, 24)
     assert clip.frames.dtype == torch.float32
     assert clip.labels is None
@@ -135,7 +155,9 @@ def test_resize_ignores_the_aspect() -> None:
 
 
 def test_crop_cuts_all_frames_and_labels_at_one_place() -> None:
-    clips = Clips({"a": source(Ramp())}, Pairs([5], [1.0]), size=24, mode="crop", flip=True, labels=True, seed=0)
+    clips = Clips(
+        {"a": source(Ramp())}, Strided((0, 1), [5], [1.0]), size=24, mode="crop", flip=True, labels=True, seed=0
+    )
     corners, mirrored = set(), set()
     for index in range(20):
         clip = clips[index]
@@ -153,14 +175,16 @@ def test_crop_cuts_all_frames_and_labels_at_one_place() -> None:
 
 
 def test_scale_brings_the_shorter_side_into_its_range() -> None:
-    clips = Clips({"a": source(Ramp())}, Pairs([5], [1.0]), size=24, mode="crop", scale=(24, 96), seed=0)
+    clips = Clips({"a": source(Ramp())}, Strided((0, 1), [5], [1.0]), size=24, mode="crop", scale=(24, 96), seed=0)
     steps = [float(clips[i].frames[0, 0, 0, :, 0].diff().mean() * 255 / 2) for i in range(60)]  # source rows a pixel
     assert 0.45 < min(steps) < 0.7
     assert 1.5 < max(steps) < 2.1
 
 
 def test_pixels_beyond_a_small_frame_are_padded_and_not_valid() -> None:
-    clips = Clips({"a": source(Ramp(size=(10, 40)))}, Pairs([5], [1.0]), size=24, mode="crop", labels=True, seed=0)
+    clips = Clips(
+        {"a": source(Ramp(size=(10, 40)))}, Strided((0, 1), [5], [1.0]), size=24, mode="crop", labels=True, seed=0
+    )
     clip = clips[0]
     assert clip.valid[0, :, :10].all()
     assert not clip.valid[0, :, 10:].any()
@@ -171,7 +195,7 @@ def test_pixels_beyond_a_small_frame_are_padded_and_not_valid() -> None:
 
 
 def test_frames_without_annotation_are_background() -> None:
-    clips = Clips({"a": source(Ramp(labelled=False))}, Pairs([5], [1.0]), size=8, labels=True, seed=0)
+    clips = Clips({"a": source(Ramp(labelled=False))}, Strided((0, 1), [5], [1.0]), size=8, labels=True, seed=0)
     labels = clips[0].labels
     assert labels is not None
     assert labels.eq(0).all()
@@ -180,7 +204,7 @@ def test_frames_without_annotation_are_background() -> None:
 def test_a_clip_depends_on_seed_and_index_alone() -> None:
     def make(seed: int) -> Clips:
         sources = {"a": source(Ramp()), "b": source(Ramp("other", 25))}
-        return Clips(sources, Pairs(), size=16, mode="crop", scale=(20, 40), flip=True, seed=seed)
+        return Clips(sources, Strided(), size=16, mode="crop", scale=(20, 40), flip=True, seed=seed)
 
     first, second, other = make(0), make(0), make(1)
     expected = [first[index] for index in range(12)]
@@ -201,7 +225,7 @@ def test_two_processes_and_a_resumed_run_see_the_batches_of_one() -> None:
 
 
 def test_a_worker_loads_the_same_batches() -> None:
-    clips = Clips({"a": source(Ramp())}, Pairs(), size=16, mode="crop", labels=True, seed=0)
+    clips = Clips({"a": source(Ramp())}, Strided(), size=16, mode="crop", labels=True, seed=0)
     loaded = [
         list(DataLoader(clips, batch_sampler=StepSampler(2, 5, 3), collate_fn=collate, num_workers=workers))
         for workers in (0, 1)
@@ -214,16 +238,16 @@ def test_a_worker_loads_the_same_batches() -> None:
 def test_bad_settings_name_their_key() -> None:
     sources = {"a": source(Ramp())}
     with pytest.raises(ValueError, match="mode=zoom"):
-        Clips(sources, Pairs(), size=16, mode="zoom")  # type: ignore[arg-type]
+        Clips(sources, Strided(), size=16, mode="zoom")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"data.clips.scale=\[40, 20\]"):
-        Clips(sources, Pairs(), size=16, mode="crop", scale=(40, 20))
+        Clips(sources, Strided(), size=16, mode="crop", scale=(40, 20))
 
 
 @pytest.mark.real
 def test_real_clips(real_data: Path) -> None:
     data = Davis(real_data / "davis2016-train-256p", "train", 2016, "256p")
     sources: dict[str, Source] = {"davis": {"dataset": data, "repeat": 1}}
-    clips = Clips(sources, Pairs(), size=160, mode="crop", scale=(192, 288), labels=True, seed=0)
+    clips = Clips(sources, Strided(), size=160, mode="crop", scale=(192, 288), labels=True, seed=0)
     batch = collate([clips[index] for index in range(8)])
     assert batch.frames.shape == (8, 2, 3, 160, 160)
     assert batch.labels is not None

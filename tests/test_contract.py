@@ -116,13 +116,13 @@ def test_the_same_result_twice(name: str) -> None:
 
 
 def clip(size: int = 44) -> Clip:
-    """Two clips of two frames, with their labels."""
+    """Two clips of two frames with their labels, which may pass for pseudo-labels too."""
     pairs = [[scene(0), scene(2)], [scene(1), scene(4)]]
     images = torch.tensor(np.array([[image[:size, :size] for image, _ in pair] for pair in pairs]))
     labels = torch.tensor(np.array([[labels[:size, :size] for _, labels in pair] for pair in pairs])).long()
     frames = images.permute(0, 1, 4, 2, 3) / 255
     valid = torch.ones(labels.shape, dtype=torch.bool)
-    return Clip(frames, labels, torch.tensor([[0, 2], [1, 4]]), ("one", "two"), valid)
+    return Clip(frames, labels, torch.tensor([[0, 5], [2, 9]]), ("one", "two"), valid, labels)
 
 
 TRAINED = [name for name in METHODS if made(name).supervision != "none"]

@@ -1,5 +1,7 @@
 """The mask-embedding method: its networks, one path for loss and prediction, refinement, objects that start late."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from vosbench.memory import FrameMemory
 from vosbench.methods.mask_embedding.contrastive import Contrastive
 from vosbench.methods.mask_embedding.correspondence import Correspondence
 from vosbench.methods.mask_embedding.cycle import Cycle
-from vosbench.methods.mask_embedding.method import Features, MaskEmbedding, Memory
+from vosbench.methods.mask_embedding.method import Features, MaskEmbedding, Memory, choose_segments
 from vosbench.methods.mask_embedding.photometric import Photometric
 from vosbench.nn.resnet import normalise
 from vosbench.ops.colour import normalised_lab
@@ -21,7 +23,7 @@ SIZE = (40, 48)
 
 def made(**settings: object) -> MaskEmbedding:
     torch.manual_seed(0)
-    small = {"width": 8, "channels": (16, 24), "decoder_widths": (24, 16, 8)}
+    small = {"widths": (8, 8), "channels": (16, 24), "decoder_widths": (24, 16, 8)}
     return MaskEmbedding(**{**small, **settings}).eval()  # type: ignore[arg-type]
 
 
@@ -37,6 +39,14 @@ def masks(*boxes: tuple[int, int]) -> Tensor:
         objects[0, number, top : top + 16, left : left + 16] = 1
     objects[:, 0] = 1 - objects[:, 1:].sum(1)
     return objects
+
+
+def clip(frames: Tensor, pseudo_labels: Tensor | None) -> Clip:
+    """A batch of one clip."""
+    valid = torch.ones((1, len(frames), *SIZE)).bool()
+    segments = None if pseudo_labels is None else pseudo_labels.unsqueeze(0)
+    indices = 5 * torch.arange(len(frames)).unsqueeze(0)
+    return Clip(frames.unsqueeze(0), None, indices, ("a",), valid, segments)
 
 
 def context(method: MaskEmbedding, frames: Tensor, remembered: Tensor) -> tuple[Features, Context[Features, Memory]]:
@@ -99,16 +109,13 @@ def test_without_a_decoder_labels_are_carried_over() -> None:
 
 def test_loss_and_prediction_are_one_path() -> None:
     """The mask that training supervises is the one that the propagator gives, where both read all candidates."""
-    method = made(rounds=1, top_k=None, supervise_rounds=(1,), radius=1000)
+    method = made(rounds=1, top_k=None, supervise_rounds=(1,), radius=1000, segments=1)
     frames, truth = pictures(2), masks((8, 16))
     query, seen = context(method, frames, truth)
     with torch.no_grad():
         scores = method.segment(query, seen)
         labels = torch.cat([truth, truth]).argmax(1)
-        batch = Clip(
-            frames.unsqueeze(0), labels.unsqueeze(0), torch.tensor([[0, 1]]), ("a",), torch.ones((1, 2, *SIZE)).bool()
-        )
-        loss = method.loss(batch)["segmentation_1"]
+        loss = method.loss(clip(frames, labels))["segmentation_1"]
     expected = -scores[0].gather(0, labels[1:]).clamp_min(1e-7).log().mean()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
 
@@ -137,31 +144,86 @@ def test_in_the_propagator_objects_start_late_and_keep_their_ids() -> None:
             np.testing.assert_array_equal(labels[given[index] > 0], given[index][given[index] > 0])
 
 
-def test_clips_without_objects_have_no_segmentation_loss() -> None:
-    frames = pictures(3).unsqueeze(0)
-    valid = torch.ones((1, 3, *SIZE)).bool()
-    empty = Clip(frames, torch.zeros((1, 3, *SIZE)).long(), torch.tensor([[0, 1, 2]]), ("a",), valid)
-    assert made().loss(empty) == {}
-    unlabelled = Clip(frames, None, torch.tensor([[0, 1, 2]]), ("a",), valid)
-    assert made().loss(unlabelled) == {}
+def test_clips_without_segments_teach_no_segmentation() -> None:
+    """Alone they have a loss of 0, which reaches every parameter; beside others they do not count."""
+    method, frames = made().train(), pictures(3)
+    labels = masks((8, 16), (20, 30)).argmax(1).repeat(3, 1, 1)
+    none = clip(frames, torch.zeros_like(labels))
+    empty = method.loss(none)
+    torch.stack(list(empty.values())).sum().backward()
+    assert [term.item() for term in empty.values()] == [0, 0]
+    assert all(parameter.grad is not None for parameter in method.parameters())
+    some, method = clip(frames, labels), made()  # evaluated: each clip has its own statistics
+    torch.manual_seed(0)
+    alone = method.loss(some)
+    torch.manual_seed(0)
+    assert some.pseudo_labels is not None
+    both = method.loss(
+        replace(
+            some,
+            frames=some.frames.repeat(2, 1, 1, 1, 1),
+            indices=some.indices.repeat(2, 1),
+            videos=("a", "b"),
+            valid=some.valid.repeat(2, 1, 1, 1),
+            pseudo_labels=torch.cat([some.pseudo_labels, torch.zeros_like(some.pseudo_labels)]),
+        )
+    )
+    torch.testing.assert_close(both, alone)
+
+
+def test_without_anything_to_learn_there_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nothing to train: choose a correspondence="):
+        made().loss(clip(pictures(3), None))
+
+
+def test_segments_are_drawn_from_the_large_ones_of_the_first_frame() -> None:
+    labels = torch.zeros((2, 2, 20, 20), dtype=torch.long)
+    labels[0, :, :2, :1] = 1  # 2 of 400 pixels: just the least
+    labels[0, :, 5:9, 5:9], labels[0, :, 12:18, 5:9], labels[0, 1, 0, 19] = 2, 3, 4
+    labels[1, :, 0, 0] = 7  # too small
+    torch.manual_seed(0)
+    drawn = [choose_segments(labels, 2) for _ in range(50)]
+    for masks_ in drawn:
+        assert masks_.shape == (2, 2, 3, 20, 20)
+        torch.testing.assert_close(masks_.sum(2), torch.ones(2, 2, 20, 20))
+        assert not masks_[1, :, 1:].any()
+    sizes = [tuple(sorted(masks_[0, 0, 1:].sum((1, 2)).int().tolist())) for masks_ in drawn]
+    assert set(sizes) == {(2, 16), (2, 24), (16, 24)}
+
+
+def test_masks_of_no_rounds_are_the_warped_ones() -> None:
+    """Of a network that has a decoder: as of one without."""
+    frames, truth = pictures(2), masks((8, 16))
+    results = []
+    for settings in ({"rounds": None}, {"decode": False}):
+        method = made(**settings)
+        query, seen = context(method, frames, truth)
+        results.append(method.segment(query, seen))
+        assert seen.references[0].value.values.shape[2] == 0
+    assert torch.equal(*results)
 
 
 def test_training_reaches_every_parameter() -> None:
     method = made().train()
-    labels = masks((8, 16), (20, 30)).argmax(1).repeat(3, 1, 1).unsqueeze(0)
-    clip = Clip(pictures(3).unsqueeze(0), labels, torch.tensor([[0, 1, 2]]), ("a",), torch.ones((1, 3, *SIZE)).bool())
-    torch.stack(list(method.loss(clip).values())).sum().backward()
+    labels = masks((8, 16), (20, 30)).argmax(1).repeat(3, 1, 1)
+    torch.stack(list(method.loss(clip(pictures(3), labels)).values())).sum().backward()
     for name, parameter in method.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
 
 
+def test_frames_are_encoded_once_for_both_losses() -> None:
+    method = made(correspondence=Contrastive()).train()
+    encoded: list[int] = []
+    method.key_encoder.register_forward_pre_hook(lambda _, inputs: encoded.append(len(inputs[0])))
+    method.loss(clip(pictures(3), masks((8, 16)).argmax(1).repeat(3, 1, 1)))
+    assert encoded == [3, 3]  # as they are, and under Φ
+
+
 @pytest.mark.parametrize("loss", [Contrastive(), Photometric(), Cycle(patch=2, step=2)])
 def test_every_correspondence_trains_the_key_encoder(loss: Correspondence) -> None:
     method = made(correspondence=loss, decode=False).train()
-    valid = torch.ones((1, 3, *SIZE)).bool()
-    clip = Clip(pictures(3).unsqueeze(0), None, torch.tensor([[0, 5, 10]]), ("a",), valid)
-    total = torch.stack(list(method.loss(clip).values())).sum()
+    total = torch.stack(list(method.loss(clip(pictures(3), None)).values())).sum()
     total.backward()
     assert total.isfinite()
     for name, parameter in method.named_parameters():

@@ -52,12 +52,10 @@ class Colour(CopyFirst):
 
 
 class Ends(Callback):
-    def __init__(self, step: int, how: str) -> None:
-        self.step, self.how = step, how
-
     def on_before_optimizer_step(self, trainer, *_) -> None:
-        if trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.Signals[self.how])
+        step, how = os.environ.get("ENDS", "-1 -").split()
+        if trainer.global_step == int(step):
+            os.kill(os.getpid(), signal.Signals[how])
 '''
 OWN_METHOD = """
 # @package _global_
@@ -140,24 +138,25 @@ def test_a_short_training_leaves_checkpoints_and_metrics_and_goes_on(command: Co
     assert [row["step"] for row in rows(run)] == ["0", "1", "2", "3"]
 
 
-def test_a_training_that_is_killed_and_interrupted_ends_as_an_undisturbed_one(command: Command, own: str) -> None:
+def test_a_training_that_is_killed_and_interrupted_ends_as_an_undisturbed_one(
+    command: Command, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = ["train", *TINY, "schedule.samples=[4,10]", *steps(8, validated=4, saved=2), "--config-dir", own]
-
-    def ending(step: int, how: str) -> list[str]:
-        return [f"+callbacks.end={{_target_:own.Ends,step:{step},how:{how}}}"]
-
+    settings.append("+callbacks.end={_target_:own.Ends}")
     assert command(*settings, "name=whole").status == 0
-    killed = process(*settings, "name=ended", *ending(3, "SIGKILL"))
+    killed = process(*settings, "name=ended", ENDS="3 SIGKILL")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     last = RUN / "ended/checkpoints/last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 2
     for step, how, kept in ((5, "SIGINT", 4), (6, "SIGTERM", 6)):
-        stopped = command(*settings, "name=ended", *ending(step, how))
+        monkeypatch.setenv("ENDS", f"{step} {how}")
+        stopped = command(*settings, "name=ended")
         stopped.error(130, "interrupted; the same command goes on from here")
         state = torch.load(last, weights_only=True)
         assert state["global_step"] == kept
     best = next(value for key, value in state["callbacks"].items() if "ModelCheckpoint" in key)
     assert best["best_model_score"] is not None  # else a worse validation would replace best.ckpt
+    monkeypatch.delenv("ENDS")
     assert command(*settings, "name=ended").status == 0
     for checkpoint in ("last.ckpt", "best.ckpt"):
         assert same(RUN / "whole/checkpoints" / checkpoint, RUN / "ended/checkpoints" / checkpoint)

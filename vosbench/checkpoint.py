@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from vosbench.method import Method
 
@@ -38,17 +38,35 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     path = find(checkpoint)
     state, metadata = read(path)
     trained = metadata.get("method")
-    own = f"{type(method).__module__}.{type(method).__qualname__}"
-    if trained not in (None, own):
-        raise ValueError(f"checkpoint {path} was trained for {trained}, not {own}: choose the method it belongs to")
+    if trained not in (None, _name(method)):
+        raise ValueError(
+            f"checkpoint {path} was trained for {trained}, not {_name(method)}: choose the method it belongs to"
+        )
     _load(method, state if trained else method.adapt(state), path)
     name = checkpoint if path == _shipped(checkpoint) else path.name
     data = tuple(metadata.get("training_data", ()))
     return Checkpoint(name, hashlib.sha256(path.read_bytes()).hexdigest(), data, metadata.get("steps"))
 
 
-def find(checkpoint: str) -> Path:
-    """The file that `checkpoint` (a file, a run folder or a shipped name) means."""
+def initialise(module: nn.Module, init: str) -> list[str]:
+    """Starts training from the weights of `init` (file | run folder | shipped name), maybe of an earlier stage.
+
+    What the earlier stage did not have keeps its initial weights; returns the names of these parts. Raises ValueError
+    naming the file when it is missing or damaged, or has weights that do not fit.
+    """
+    path = find(init, key="init")
+    state, metadata = read(path)
+    if metadata.get("method") != _name(module) and isinstance(module, Method):
+        state = module.adapt(state)
+    return _load(module, state, path, whole=False)
+
+
+def _name(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__qualname__}"
+
+
+def find(checkpoint: str, key: str = "checkpoint") -> Path:
+    """The file that `checkpoint` (a file, a run folder or a shipped name) means; `key`: what gives it."""
     path = Path(checkpoint)
     candidates = [path / "checkpoints" / "best.ckpt", path / "checkpoints" / "last.ckpt", path, _shipped(checkpoint)]
     for candidate in candidates:
@@ -56,8 +74,8 @@ def find(checkpoint: str) -> Path:
             return candidate
     shipped = sorted(file.stem for file in _shipped("").parent.glob("*.safetensors"))
     raise ValueError(
-        f"checkpoint={checkpoint} is no file, no run folder with checkpoints/, and no shipped name "
-        f"({', '.join(shipped) or 'none ship yet'}); checkpoint=none is untrained"
+        f"{key}={checkpoint} is no file, no run folder with checkpoints/, and no shipped name "
+        f"({', '.join(shipped) or 'none ship yet'}); {key}=none is untrained"
     )
 
 
@@ -87,15 +105,33 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return state, metadata
 
 
-def _load(method: Method[Any, Any], state: dict[str, Tensor], path: Path) -> None:
-    own = method.state_dict()
+def _load(module: nn.Module, state: dict[str, Tensor], path: Path, *, whole: bool = True) -> list[str]:
+    """`whole`: all weights must be there; else returns the names of the largest parts without any."""
+    own = module.state_dict()
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     misshaped = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
-    for problem, keys in (("lacks", missing), ("has the unknown", unknown), ("has other shapes of", misshaped)):
+    parts = [] if whole else _absent(module, set(missing))
+    lacking = [key for key in missing if not any(key.startswith(f"{part}.") for part in parts)]
+    if len(missing) == len(own):
+        lacking = missing
+    for problem, keys in (("lacks", lacking), ("has the unknown", unknown), ("has other shapes of", misshaped)):
         if keys:
             raise ValueError(
-                f"checkpoint {path} does not fit {type(method).__name__}: it {problem} {keys[0]}"
+                f"checkpoint {path} does not fit {type(module).__name__}: it {problem} {keys[0]}"
                 f"{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}; "
                 "choose the method and width it was trained with"
             )
-    method.load_state_dict(state)
+    module.load_state_dict(state, strict=whole)
+    return parts
+
+
+def _absent(module: nn.Module, missing: set[str], place: str = "") -> list[str]:
+    """The largest parts of a module of which all weights are missing."""
+    parts = []
+    for name, child in module.named_children():
+        inner = {f"{place}{name}.{key}" for key in child.state_dict()}
+        if inner and inner <= missing:
+            parts.append(f"{place}{name}")
+        elif inner & missing:
+            parts += _absent(child, missing, f"{place}{name}.")
+    return parts

@@ -6,6 +6,7 @@ from typing import ClassVar, Generic, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vosbench.insides import Inside
 from vosbench.types import Clip, Context, F, Padding, V
 
 Supervision = Literal["none", "self-supervised", "supervised"]
@@ -42,6 +43,10 @@ class Method(nn.Module, ABC, Generic[F, V]):
     @abstractmethod
     def segment(self, query: F, context: Context[F, V]) -> Float[Tensor, "1 n h w"]:
         """Scores of the query's pixels: at least 0, summing to at most 1 over the channels."""
+
+    def insides(self, query: F, context: Context[F, V]) -> dict[str, Inside]:
+        """What `segment` goes through to its result for this query, by name and in order, for `vosbench draw`."""
+        return {}
 
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of a checkpoint in the format of the method's authors, under this implementation's names."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 # Keys that say where and on what to work, and all keys under them: one run folder holds the results on many data sets.
 UNNAMED = {
     *("dataset", "data", "input", "mask", "output", "predictions", "checkpoint", "paths", "runs", "name"),
-    *("record", "licence", "notes"),
+    *("record", "licence", "notes", "labels", "kinds"),
     *(
         "trainer",
         "device",

@@ -1,6 +1,6 @@
 """The one loop over a video: frames and first masks go in, label maps come out, frame by frame."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Generic, Literal
@@ -38,7 +38,8 @@ class Propagator(Generic[F, V]):
     """Segments one video. Owns what methods never see: object ids, padding, original size, objects that start late.
 
     Call `step` on every frame in order. Frames before the first given mask come out empty. `seconds` holds how long
-    each step took, from the image in memory to the label map in memory.
+    each step took, from the image in memory to the label map in memory. `previous` is the last frame as the method
+    keeps it, None before the first given mask. `watch`, if set, sees what each segmentation starts from.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Propagator(Generic[F, V]):
         self.method, self.memory, self.inference, self.device = method, memory, inference, torch.device(device)
         self.ids: list[int] = []  # channel i + 1 is object ids[i]
         self.seconds: list[float] = []
+        self.previous: Previous[F, V] | None = None
+        self.watch: Callable[[F, Context[F, V]], object] | None = None
         self._index = -1
-        self._previous: Previous[F, V] | None = None
 
     def step(self, image: Image, given: LabelMap | None = None) -> LabelMap:
         """The label map of the next frame. `given`: ids of objects that start here, 0 elsewhere; its pixels
@@ -57,6 +59,10 @@ class Propagator(Generic[F, V]):
         labels = self._step(image, given)
         self.seconds.append(perf_counter() - started)
         return labels
+
+    def frame(self, image: Image) -> "Frame":
+        """A picture as the method sees it."""
+        return Frame.of(image, self.method, self.inference, self.device)
 
     @torch.inference_mode()
     def _step(self, image: Image, given: LabelMap | None) -> LabelMap:
@@ -72,7 +78,7 @@ class Propagator(Generic[F, V]):
         if not self.ids:
             return np.zeros(image.shape[:2], np.uint8)
         self._index += 1
-        frame = _Frame.of(image, self.method, self.inference, self.device)
+        frame = self.frame(image)
         features = self.method.encode(frame.pixels)
         scores = self._scores(frame, features)
         if given is not None:
@@ -81,17 +87,19 @@ class Propagator(Generic[F, V]):
         n = self.inference.subsample
         value = self.method.memorize(features, masks[..., ::n, ::n])
         self.memory.add(Entry(self._index, given is not None, value))
-        self._previous = Previous(self._index, features, value)
+        self.previous = Previous(self._index, features, value)
         labels = self._label_map(frame.restore(scores))
         return labels if given is None else np.where(given > 0, given, labels)  # exact at another size, too
 
-    def _scores(self, frame: "_Frame", features: F) -> Float[Tensor, "1 n hp wp"]:
+    def _scores(self, frame: "Frame", features: F) -> Float[Tensor, "1 n hp wp"]:
         """Scores at the padded full size; before anything is remembered, all is background."""
-        if self._previous is None:
+        if self.previous is None:
             background = torch.zeros(1, len(self.ids) + 1, *frame.padded, device=self.device)
             background[:, 0] = 1
             return background
-        context = Context(self._index, self._previous, self.memory.references(self._index))
+        context = Context(self._index, self.previous, self.memory.references(self._index))
+        if self.watch is not None:
+            self.watch(features, context)
         scores = self.method.segment(features, context).float()
         if self.inference.subsample == 1:
             return scores
@@ -103,13 +111,13 @@ class Propagator(Generic[F, V]):
         """Gives new objects their channels, in what is remembered too."""
         new = [i for i in np.unique(given).tolist() if i not in (0, *self.ids)]
         self.ids += new
-        if new and self._previous is not None:
-            previous = self._previous
+        if new and self.previous is not None:
+            previous = self.previous
             self.memory.replace(lambda value: self.method.extend(value, len(new)))
-            self._previous = Previous(previous.index, previous.features, self.method.extend(previous.value, len(new)))
+            self.previous = Previous(previous.index, previous.features, self.method.extend(previous.value, len(new)))
 
     def _overwrite(
-        self, scores: Float[Tensor, "1 n hp wp"], frame: "_Frame", given: LabelMap
+        self, scores: Float[Tensor, "1 n hp wp"], frame: "Frame", given: LabelMap
     ) -> Float[Tensor, "1 n hp wp"]:
         channels = np.zeros(256, np.int64)
         channels[self.ids] = np.arange(1, len(self.ids) + 1)
@@ -123,7 +131,7 @@ class Propagator(Generic[F, V]):
 
 
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
     """A frame as the method sees it, and the way back.
 
     original, resized, padded are (height, width); `top` and `left` are the padding before the picture.
@@ -137,7 +145,7 @@ class _Frame:
     left: int
 
     @classmethod
-    def of(cls, image: Image, method: Method[F, V], inference: Inference, device: torch.device) -> "_Frame":
+    def of(cls, image: Image, method: Method[F, V], inference: Inference, device: torch.device) -> "Frame":
         pixels = torch.tensor(image, device=device).permute(2, 0, 1).unsqueeze(0) / 255
         h, w = original = (image.shape[0], image.shape[1])
         if inference.short_side is not None:
@@ -165,6 +173,28 @@ class _Frame:
         h, w = self.resized
         picture = scores[..., self.top : self.top + h, self.left : self.left + w]
         return picture if self.resized == self.original else resize(picture, self.original)
+
+    def cells(self, grid: tuple[int, int]) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " w"]]:
+        """The row and the column that are nearest to each row and each column of the original picture, in a map of
+        `pixels` on a grid of this (height, width), whose cell j has its centre on pixel s·j (s: its stride)."""
+        sides = zip(self.original, self.resized, self._strides(grid), (self.top, self.left), grid, strict=True)
+        rows, columns = (_nearest(*side) for side in sides)
+        return rows, columns
+
+    def cell_size(self, grid: tuple[int, int]) -> tuple[float, float]:
+        """Height and width of such a map's cells, in pixels of the original picture."""
+        sides = zip(self.original, self.resized, self._strides(grid), strict=True)
+        height, width = (stride * original / resized for original, resized, stride in sides)
+        return height, width
+
+    def _strides(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """In pixels of the padded frame, of which the method may see every n-th."""
+        return -(-self.padded[0] // grid[0]), -(-self.padded[1] // grid[1])
+
+
+def _nearest(original: int, resized: int, stride: int, start: int, cells: int) -> Int[np.ndarray, " n"]:
+    positions = (np.arange(original) + 0.5) * resized / original - 0.5 + start
+    return np.clip(np.floor(positions / stride + 0.5).astype(np.int64), 0, cells - 1)
 
 
 def _one_hot(channels: Tensor, count: int) -> Float[Tensor, "1 n h w"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
@@ -17,11 +18,12 @@ V = TypeVar("V")
 class Clip:
     """A batch of training clips: b clips of t frames of one size.
 
-    frames   RGB in [0, 1]
-    labels   object ids (0 = background), or None for unlabelled video
-    indices  index of each frame in its video
-    videos   one id per clip
-    valid    False where a frame was padded to reach the size
+    frames         RGB in [0, 1]
+    labels         object ids (0 = background), or None for unlabelled video
+    indices        index of each frame in its video
+    videos         one id per clip
+    valid          False where a frame was padded to reach the size
+    pseudo_labels  ids of segments that were found without any annotation (0 = none), or None
     """
 
     frames: Float[Tensor, "b t 3 h w"]
@@ -29,18 +31,19 @@ class Clip:
     indices: Int[Tensor, "b t"]
     videos: tuple[str, ...]
     valid: Bool[Tensor, "b t h w"]
+    pseudo_labels: Int[Tensor, "b t h w"] | None = None
 
     def to(self, device: torch.device | str) -> Clip:
-        return replace(
-            self,
-            frames=self.frames.to(device, non_blocking=True),
-            labels=None if self.labels is None else self.labels.to(device, non_blocking=True),
-            valid=self.valid.to(device, non_blocking=True),
-        )
+        return self._moved(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Clip:
-        labels = None if self.labels is None else self.labels.pin_memory()
-        return replace(self, frames=self.frames.pin_memory(), labels=labels, valid=self.valid.pin_memory())
+        return self._moved(Tensor.pin_memory)
+
+    def _moved(self, move: Callable[[Tensor], Tensor]) -> Clip:
+        """`indices` stay where they are: they choose, and are not computed with."""
+        labels, pseudo_labels = (None if maps is None else move(maps) for maps in (self.labels, self.pseudo_labels))
+        valid = move(self.valid)
+        return replace(self, frames=move(self.frames), labels=labels, valid=valid, pseudo_labels=pseudo_labels)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vosbench.flow import FlowEstimator
+from vosbench.insides import Inside, Vectors
 from vosbench.method import Method
 from vosbench.methods.mamp.encoder import STRIDE, Encoder, from_released
 from vosbench.ops.affinity import local_readout
@@ -122,10 +123,17 @@ class MAMP(Method[Features, Memory]):
         positions = None
         if self.matching == "flow":
             positions = [
-                self._positions(query, entry.value.features, gap)
+                gather_positions(self._flow(query, entry.value.features, gap))
                 for entry, gap in zip(context.references, gaps, strict=True)
             ]
         return self.read_and_decode(query.key, keys, masks, query.size, self.radius, self.top_k, positions)
+
+    def insides(self, query: Features, context: Context[Features, Memory]) -> dict[str, Inside]:
+        """The flow to each reference, by how many frames before the query it lies."""
+        if self.matching != "flow":
+            return {}
+        gaps = {context.index - entry.index: entry.value.features for entry in context.references}
+        return {f"flow to t−{gap}": Vectors(self._flow(query, seen, gap)) for gap, seen in gaps.items()}
 
     def read_and_decode(
         self,
@@ -159,8 +167,9 @@ class MAMP(Method[Features, Memory]):
         key: Tensor = self.encoder(lab)
         return key.float()
 
-    def _positions(self, query: Features, reference: Features, gap: int) -> Int[Tensor, "h w"]:
-        return gather_positions(self.flow.estimate(query.motion, reference.motion, gap=gap, stride=STRIDE))
+    def _flow(self, query: Features, reference: Features, gap: int) -> Float[Tensor, "2 h w"]:
+        flow: Float[Tensor, "2 h w"] = self.flow.estimate(query.motion, reference.motion, gap=gap, stride=STRIDE)
+        return flow
 
     def _to_grid(self, maps: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n h2 w2"]:
         if self.alignment != "bilinear":

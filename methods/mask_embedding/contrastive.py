@@ -37,8 +37,8 @@ class Contrastive:
 
     temperature   of all softmaxes (the paper has none; the authors' code uses .05)
     short, long   λ1 and λ2 (section 3.3)
-    min_gap       frames of the video, at least, between the two of a long-term pair (section 3.2); the pairs of
-                  L_Short are neighbours in the clip, whatever lies between them
+    min_gap       frames of the video, at least, from one to the other of a long-term pair (section 3.2); the pairs of
+                  L_Short are the clip's nearest neighbours
     scale, flip   of Φ: see `views.draw_views`
     """
 
@@ -58,17 +58,19 @@ class Contrastive:
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"correspondence.scale={list(self.scale)}: give the smallest and the largest part shown")
 
-    def __call__(self, encoder: Encoder, clip: Clip) -> dict[str, Tensor]:
+    def __call__(
+        self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None
+    ) -> dict[str, Tensor]:
         frames = padded_frames(clip)
         images = frames.flatten(0, 1)  # frame t of clip b is number b·T + t
         view = draw_views(len(images), (images.shape[2], images.shape[3]), self.scale, self.flip, images.device)
-        maps, cells = encoder(images).float(), picture_cells(images)
+        maps, cells = (encoder(images) if keys is None else keys).float(), picture_cells(images)
         seen = view.images(images)
         plain, equivariant = _cells(maps, cells), _cells(encoder(seen).float(), picture_cells(seen))
         terms = {}
         with full_precision(maps):
             if self.short > 0:
-                first = torch.arange(len(images), device=maps.device).view(frames.shape[:2])[:, :-1].flatten()
+                first = neighbours(clip.indices).to(maps.device)
                 following = _cells(*view.take(first).keys(maps[first + 1], cells[first + 1]))
                 terms["short"] = self.short * short_term(equivariant[first], following, self.temperature)
             if self.long > 0:
@@ -78,6 +80,13 @@ class Contrastive:
                     plain[anchor], equivariant[distant], transformed, self.temperature
                 )
         return terms
+
+
+def neighbours(indices: Int[Tensor, "b t"]) -> Int[Tensor, " m"]:
+    """Frame numbers b·T + t of those frames after which the next of the clip follows soonest."""
+    steps = indices.diff(dim=1)
+    clip, first = (steps == steps.amin(1, keepdim=True)).nonzero().unbind(1)
+    return first + clip * indices.shape[1]
 
 
 def far_pairs(indices: Int[Tensor, "b t"], min_gap: int) -> Int[Tensor, "2 m"]:

@@ -23,8 +23,13 @@ class Correspondence(Protocol):
 
     lab: ClassVar[bool]
 
-    def __call__(self, encoder: Encoder, clip: Clip) -> dict[str, Tensor]:
-        """Named scalar terms, weighted, in float32. `encoder`: images to keys of unit norm at stride 8.
+    def __call__(
+        self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None
+    ) -> dict[str, Tensor]:
+        """Named scalar terms, weighted, in float32.
+
+        encoder  images to keys of unit norm at stride 8
+        keys     of the clips' frames (number b·T + t is frame t of clip b), where they have been encoded already
 
         Random choices use torch's CPU generator. Raises ValueError for clips of a single frame.
         """

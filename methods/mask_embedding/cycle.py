@@ -39,9 +39,11 @@ class Cycle:
         if min(self.patch, self.step) < 1:
             raise ValueError(f"correspondence: patch={self.patch}, step={self.step}: give 1 or more cells")
 
-    def __call__(self, encoder: Encoder, clip: Clip) -> dict[str, Tensor]:
+    def __call__(
+        self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None
+    ) -> dict[str, Tensor]:
         frames = padded_frames(clip)
-        keys = encoder(frames.flatten(0, 1)).float()
+        keys = (encoder(frames.flatten(0, 1)) if keys is None else keys).float()
         with full_precision(keys):
             nodes = self._nodes(keys).unflatten(0, frames.shape[:2])
             loss = self._round_trips(nodes, self._whole(picture_cells(frames[:, 0])))

@@ -1,16 +1,16 @@
 """Unified mask embedding and correspondence learning (Li et al., CVPR 2023)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as nnf
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vosbench.method import Method
-from vosbench.methods.mask_embedding.correspondence import Correspondence
+from vosbench.methods.mask_embedding.correspondence import Correspondence, padded_frames
 from vosbench.methods.mask_embedding.networks import STRIDE, Depth, FrameMaskEncoder, KeyEncoder
 from vosbench.nn.decoder import Decoder
 from vosbench.nn.resnet import normalise
@@ -30,9 +30,9 @@ class Features:
     quarter: Float[Tensor, "b c4 h2 w2"]
     image: Float[Tensor, "b 3 h8 w8"]
 
-    def split(self) -> Iterator["Features"]:
-        """The frames of a batch, each as a batch of one."""
-        return map(Features, *(maps.split(1) for maps in (self.key, self.eighth, self.quarter, self.image)))
+    def take(self, frames: Int[Tensor, " n"] | slice) -> "Features":
+        """Some frames of the batch."""
+        return Features(self.key[frames], self.eighth[frames], self.quarter[frames], self.image[frames])
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,27 @@ class Memory:
     """What is kept of a frame: key, masks at stride 8 (background first), the value of each object, and the picture.
 
     The picture, in half precision, is for objects that start later: a frame without an object has a value, too.
+    b is 1 at inference; in training, it counts clips.
     """
 
-    key: Float[Tensor, "1 c h w"]
-    masks: Float[Tensor, "1 n h w"]
-    values: Float[Tensor, "objects v h w"]
-    image: Float[Tensor, "1 3 h8 w8"]
+    key: Float[Tensor, "b c h w"]
+    masks: Float[Tensor, "b n h w"]
+    values: Float[Tensor, "b objects v h w"]
+    image: Float[Tensor, "b 3 h8 w8"]
 
 
 class MaskEmbedding(Method[Features, Memory]):
     """Learns correspondence from video, and mask embedding from clusters of its own features (section 3).
 
     correspondence    the loss of the encoder (table 4f); null: none
-    depth, width      of both residual networks; 18 and 64 are the paper's smaller one
+    depth, widths     of the residual networks E and V; 18 and 64 are the paper's smaller ones
     channels          of a key and of a value
     weights           of E's trunk to start from: imagenet, a file, or null
     decode            false: no V and D; the warped masks are the result (label propagation)
-    rounds            how often the mask passes through V and D; 0 decodes what memory holds alone (table 4e)
+    rounds            how often the mask passes through V and D; 0 decodes what memory holds alone (table 4e); null:
+                      the warped masks are the result, although there are V and D
     supervise_rounds  rounds whose masks are trained (the paper trains round 1, and round 0 would never learn)
+    segments          of a clip that are followed in training, at most
     temperature, top_k, radius, window: of the affinity at inference; the first frame's cells are all candidates
     """
 
@@ -70,13 +73,14 @@ class MaskEmbedding(Method[Features, Memory]):
         self,
         correspondence: Correspondence | None = None,
         depth: Depth = 18,
-        width: int = 64,
+        widths: tuple[int, int] = (64, 64),
         channels: tuple[int, int] = (128, 512),
         decoder_widths: Sequence[int] = (512, 256, 128),
         weights: str | None = None,
         decode: bool = True,
-        rounds: int = 3,
+        rounds: int | None = 3,
         supervise_rounds: Sequence[int] = (0, 1),
+        segments: int = 2,
         temperature: float = 0.05,
         top_k: int | None = 10,
         radius: float = 12,
@@ -86,17 +90,24 @@ class MaskEmbedding(Method[Features, Memory]):
         key, value = channels
         self.correspondence = correspondence
         self.lab = correspondence is not None and correspondence.lab
-        self.key_encoder = KeyEncoder(depth, width, key, weights)
-        self.value_encoder = FrameMaskEncoder(depth, width, value) if decode else None
+        self.key_encoder = KeyEncoder(depth, widths[0], key, weights)
+        self.value_encoder = FrameMaskEncoder(depth, widths[1], value) if decode else None
         self.decoder = Decoder(2 * value, self.key_encoder.skips, tuple(decoder_widths)) if decode else None
-        self.rounds, self.supervise_rounds = rounds, tuple(supervise_rounds)
+        self.rounds = rounds if decode else None
+        self.supervise_rounds, self.segments = tuple(supervise_rounds), segments
         self.temperature, self.top_k, self.radius, self.window = temperature, top_k, radius, window
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
-        """Correspondence of the frames and, where the clip has (pseudo-)labels, segmentation of its last frame."""
-        terms = self.correspondence(self._keys, clip) if self.correspondence else {}
-        if self.decoder is not None and clip.labels is not None:
-            terms |= self._segmentation(clip, clip.labels)
+        """Correspondence of the frames and, where the clip has pseudo-labels, segmentation of its last frame."""
+        frames = padded_frames(clip).flatten(0, 1)
+        segments = None if self.decoder is None else clip.pseudo_labels
+        features = None if self.lab and segments is None else self.encode(frames)
+        keys = None if features is None else features.key
+        terms = self.correspondence(self._keys, clip, keys) if self.correspondence else {}
+        if features is not None and segments is not None:
+            terms |= self._segmentation(features, choose_segments(segments, self.segments), clip.valid)
+        if not terms:
+            raise ValueError("nothing to train: choose a correspondence=, or callbacks that make pseudo-labels")
         return terms
 
     def _keys(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
@@ -104,28 +115,29 @@ class MaskEmbedding(Method[Features, Memory]):
         key: Tensor = self.key_encoder(images if self.lab else normalise(images)).key
         return key
 
-    def _segmentation(self, clip: Clip, labels: Int[Tensor, "b t h w"]) -> dict[str, Tensor]:
-        """Cross-entropy of the last frame segmented from the others, in each supervised round, over all clips."""
-        losses: dict[str, list[Tensor]] = {f"segmentation_{rounds}": [] for rounds in self.supervise_rounds}
-        features = self.encode(clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1).flatten(0, 1)).split()
-        for masks, valid in zip(labels, clip.valid, strict=True):
-            *given, query = (next(features) for _ in masks)
-            hot = _one_hot(masks)
-            if hot.shape[1] == 1:
-                continue  # nothing to follow
-            memory = [self.memorize(frame, mask.unsqueeze(0)) for frame, mask in zip(given, hot, strict=False)]
-            target = hot[-1].argmax(0)[valid[-1]]
-            decoded = self.read_and_decode(query, memory, [True] * len(memory), self.supervise_rounds, top_k=None)
-            for found, scores in zip(losses.values(), decoded, strict=True):
-                log = scores[0].permute(1, 2, 0)[valid[-1]].clamp_min(1e-7).log()
-                found.append(nnf.nll_loss(log, target))
-        return {name: torch.stack(found).mean() for name, found in losses.items() if found}
+    def _segmentation(
+        self, features: Features, masks: Float[Tensor, "b t n h w"], valid: Bool[Tensor, "b t h w"]
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of the last frames segmented from the others, after each supervised round (eq. 9). Clips
+        without a segment in their first frame do not count."""
+        count, length = masks.shape[:2]
+        clips = masks[:, 0, 1:].flatten(1).any(1).nonzero().squeeze(1)
+        if not len(clips):  # nothing to follow; every parameter has a gradient all the same
+            clips, valid = torch.arange(count, device=masks.device), torch.zeros_like(valid)
+        frames = [features.take(clips * length + index) for index in range(length)]
+        memory = [self.memorize(frame, masks[clips, index]) for index, frame in enumerate(frames[:-1])]
+        decoded = self.read_and_decode(frames[-1], memory, [True] * len(memory), self.supervise_rounds, top_k=None)
+        target, counted = masks[clips, -1], valid[clips, -1]
+        return {
+            f"segmentation_{number}": _cross_entropy(scores, target, counted)
+            for number, scores in zip(self.supervise_rounds, decoded, strict=True)
+        }
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
         encoded = self.key_encoder(normalised_lab(images) if self.lab else normalise(images))
         return Features(encoded.key, encoded.eighth, encoded.quarter, normalise(images))
 
-    def memorize(self, features: Features, masks: Float[Tensor, "1 n h w"]) -> Memory:
+    def memorize(self, features: Features, masks: Float[Tensor, "b n h w"]) -> Memory:
         small = nnf.interpolate(masks, features.key.shape[-2:], mode="bilinear", align_corners=True)
         values = self._values(features.image, masks[:, 1:])
         if not torch.is_grad_enabled():
@@ -135,7 +147,7 @@ class MaskEmbedding(Method[Features, Memory]):
     def extend(self, value: Memory, count: int) -> Memory:
         masks = nnf.pad(value.masks, (0, 0, 0, 0, 0, count))
         absent = self._values(value.image.float(), value.image.new_zeros((1, count, *value.image.shape[-2:])).float())
-        return replace(value, masks=masks, values=torch.cat([value.values, absent.to(value.values.dtype)]))
+        return replace(value, masks=masks, values=torch.cat([value.values, absent.to(value.values.dtype)], 1))
 
     def segment(self, query: Features, context: Context[Features, Memory]) -> Float[Tensor, "1 n h w"]:
         memory = [entry.value for entry in context.references]
@@ -147,60 +159,105 @@ class MaskEmbedding(Method[Features, Memory]):
         query: Features,
         memory: Sequence[Memory],
         given: Sequence[bool],
-        rounds: Sequence[int],
+        rounds: Sequence[int | None],
         top_k: int | None,
-    ) -> list[Float[Tensor, "1 n h w"]]:
+    ) -> list[Float[Tensor, "b n h w"]]:
         """Scores of the query's pixels after each of the `rounds` (eq. 6 to 9); loss and segment alike come here.
 
         Round 0 decodes what memory holds; round 1 has V look at the picture with the coarse masks, too, and each later
-        one with the masks of the round before. Without a decoder the coarse masks are the only result.
+        one with the masks of the round before. None stands for the coarse masks, which no decoder has seen.
         given: per entry, whether every cell of it may be matched, and not only those near by.
         """
         coarse, values = self._read(query, memory, given, top_k)
         masks = resize(coarse, (query.image.shape[2], query.image.shape[3]))
-        if self.decoder is None:
-            return [masks]
-        decoded = {0: self._decode(query, values, torch.zeros_like(values))} if 0 in rounds else {}
-        for number in range(1, max(rounds) + 1):
+        decoded: dict[int | None, Float[Tensor, "b n h w"]] = {None: masks}
+        if 0 in rounds:
+            decoded[0] = self._decode(query, values, torch.zeros_like(values))
+        for number in range(1, 1 + max(filter(None, rounds), default=0)):
             masks = decoded[number] = self._decode(query, values, self._values(query.image, masks[:, 1:]))
         return [decoded[number] for number in rounds]
 
+    def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The backbone of the pre-training stage (dino.py): the teacher's, without its last stage's heads."""
+        trunk = "teacher.trunk."
+        found = {
+            f"key_encoder.trunk.{key[len(trunk) :]}": value for key, value in state.items() if key.startswith(trunk)
+        }
+        return found or state
+
     def _decode(
-        self, query: Features, read: Float[Tensor, "objects v h w"], seen: Float[Tensor, "objects v h w"]
-    ) -> Float[Tensor, "1 n h8 w8"]:
+        self, query: Features, read: Float[Tensor, "b objects v h w"], seen: Float[Tensor, "b objects v h w"]
+    ) -> Float[Tensor, "b n h8 w8"]:
         """Masks from the values that were read from memory and those seen in the picture."""
         assert self.decoder is not None
-        logits = self.decoder(torch.cat([read, seen], 1), query.eighth, query.quarter)
-        return soft_aggregate(logits.sigmoid().transpose(0, 1))
+        logits = self.decoder(torch.cat([read, seen], 2).flatten(0, 1), query.eighth, query.quarter)
+        return soft_aggregate(logits.sigmoid().view(*read.shape[:2], *logits.shape[2:]))
 
     def _read(
         self, query: Features, memory: Sequence[Memory], given: Sequence[bool], top_k: int | None
-    ) -> tuple[Float[Tensor, "1 n h w"], Float[Tensor, "objects v h w"]]:
+    ) -> tuple[Float[Tensor, "b n h w"], Float[Tensor, "b objects v h w"]]:
         """The coarse masks and the values of the query's cells, by one affinity for all objects (eq. 6 to 8)."""
-        keys, masks = [entry.key for entry in memory], [entry.masks for entry in memory]
-        values = [entry.values.flatten(0, 1).unsqueeze(0) for entry in memory]
+        clips = [
+            self._read_one(
+                query.key[clip],
+                [entry.key[clip] for entry in memory],
+                [entry.masks[clip] for entry in memory],
+                [entry.values[clip].flatten(1, 2) for entry in memory],
+                given,
+                top_k,
+            )
+            for clip in (slice(i, i + 1) for i in range(len(query.key)))
+        ]
+        coarse, found = (torch.cat(maps) for maps in zip(*clips, strict=True))
+        return coarse, found.unflatten(1, memory[0].values.shape[1:3])
+
+    def _read_one(
+        self,
+        query: Float[Tensor, "1 c h w"],
+        keys: Sequence[Float[Tensor, "1 c h w"]],
+        masks: Sequence[Float[Tensor, "1 n h w"]],
+        values: Sequence[Float[Tensor, "1 v h w"]],
+        given: Sequence[bool],
+        top_k: int | None,
+    ) -> tuple[Float[Tensor, "1 n h w"], Float[Tensor, "1 v h w"]]:
         near: dict[str, Any] = {"unrestricted": given, "radius": self.radius, "window": self.window}
         if top_k is None:  # in training, where nothing is left out
             both = [torch.cat(pair, 1) for pair in zip(masks, values, strict=True)]
-            everything = readout(query.key, keys, both, temperature=self.temperature, top_k=None, **near)
+            everything = readout(query, keys, both, temperature=self.temperature, top_k=None, **near)
             coarse, found = everything.split([masks[0].shape[1], values[0].shape[1]], 1)
-        else:
-            matches = match(query.key, keys, temperature=self.temperature, top_k=top_k, **near)
-            coarse = read(matches, masks)
-            found = read(matches, values) if self.decoder else coarse[:, :0]
-        return coarse, found[0].unflatten(0, memory[0].values.shape[:2])
+            return coarse, found
+        matches = match(query, keys, temperature=self.temperature, top_k=top_k, **near)
+        coarse = read(matches, masks)
+        return coarse, read(matches, values) if values[0].shape[1] else coarse[:, :0]
 
-    def _values(self, image: Float[Tensor, "1 3 h w"], masks: Float[Tensor, "1 n h w"]) -> Float[Tensor, "n v h8 w8"]:
-        """V of the picture with each mask; without V, no channels."""
-        if self.value_encoder is None:
-            return image.new_zeros((masks.shape[1], 0, image.shape[2] // STRIDE, image.shape[3] // STRIDE))
+    def _values(self, image: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n v h8 w8"]:
+        """V of the picture with each mask; no channels without V, or where nobody will decode."""
+        if self.value_encoder is None or (self.rounds is None and not self.training):
+            return image.new_zeros((*masks.shape[:2], 0, image.shape[2] // STRIDE, image.shape[3] // STRIDE))
         values: Tensor = self.value_encoder(image, masks)
         return values
 
 
-def _one_hot(labels: Int[Tensor, "t h w"]) -> Float[Tensor, "t n h w"]:
-    """Background, and one channel for each object of the first frame."""
-    ids = [int(id_) for id_ in labels[0].unique() if id_]
-    objects = [labels == id_ for id_ in ids]
-    background = ~torch.stack(objects).any(0) if objects else torch.ones_like(labels, dtype=torch.bool)
-    return torch.stack([background, *objects], 1).float()
+def choose_segments(labels: Int[Tensor, "b t h w"], most: int, least: float = 0.005) -> Float[Tensor, "b t n h w"]:
+    """Masks of background and of up to `most` segments of each clip, drawn from those that fill the share `least` of
+    its first frame or more; the others are background. n = most + 1: masks of a clip with fewer are empty.
+
+    Draws from torch's CPU generator.
+    """
+    chosen = torch.full((len(labels), most), -1)
+    for clip, first in enumerate(labels[:, 0].flatten(1).cpu()):
+        sizes = first.bincount()
+        sizes[0] = 0
+        large = (sizes >= max(1, least * len(first))).nonzero().squeeze(1)
+        drawn = large[torch.randperm(len(large))[:most]]
+        chosen[clip, : len(drawn)] = drawn
+    segments = labels.unsqueeze(2) == chosen.to(labels.device).view(len(labels), 1, most, 1, 1)
+    return torch.cat([~segments.any(2, keepdim=True), segments], 2).float()
+
+
+def _cross_entropy(
+    scores: Float[Tensor, "b n h w"], target: Float[Tensor, "b n h w"], counted: Bool[Tensor, "b h w"]
+) -> Float[Tensor, ""]:
+    """The mean over all counted pixels, 0 without any."""
+    error = -(scores.clamp_min(1e-7).log() * target).sum(1)
+    return (error * counted).sum() / counted.sum().clamp(min=1)

@@ -55,11 +55,13 @@ class FrameMaskEncoder(nn.Module):
         self.squeeze = _squeeze(depth, width)
         self.head = _head(8 * width, channels)
 
-    def forward(self, image: Float[Tensor, "1 3 h w"], masks: Float[Tensor, "1 n h w"]) -> Float[Tensor, "n c h8 w8"]:
-        """The values of n objects, as a batch."""
-        pairs = torch.cat([image.expand(masks.shape[1], -1, -1, -1), masks[0].unsqueeze(1)], 1)
-        values: Tensor = self.head(self.squeeze(self.trunk(pairs)[-1]))
-        return values
+    def forward(
+        self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]
+    ) -> Float[Tensor, "b n c h8 w8"]:
+        """The values of each picture's n objects, all of them in one batch."""
+        pairs = torch.cat([images.unsqueeze(1).expand(-1, masks.shape[1], -1, -1, -1), masks.unsqueeze(2)], 2)
+        values: Tensor = self.head(self.squeeze(self.trunk(pairs.flatten(0, 1))[-1]))
+        return values.unflatten(0, masks.shape[:2])
 
 
 def _trunk(depth: Depth, width: int, inputs: int, weights: str | None) -> ResNet:

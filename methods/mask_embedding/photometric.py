@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as nnf
+from jaxtyping import Float
 from torch import Tensor
 
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames
@@ -36,7 +37,9 @@ class Photometric:
             given = f"radius={self.radius}, temperature={self.temperature}"
             raise ValueError(f"correspondence: {given}: give a radius of 1 or more and a temperature above 0")
 
-    def __call__(self, encoder: Encoder, clip: Clip) -> dict[str, Tensor]:
+    def __call__(
+        self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None
+    ) -> dict[str, Tensor]:
         lab = normalised_lab(padded_frames(clip))
         dropped = int(torch.randint(1, 3, ()))  # the same in all frames and clips
         target = lab[:, :, dropped : dropped + 1].clone()

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from vosbench.checkpoint import find, read, restore
+from vosbench.checkpoint import find, initialise, read
 from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.sampling import StepSampler
 from vosbench.engine import Engine
@@ -30,10 +30,12 @@ from vosbench.predictions import hash_of
 from vosbench.training_files import LastCheckpoint, WholeFiles
 from vosbench.types import Clip
 from vosbench.videos import Video
+from vosbench.wording import some
 
 log = logging.getLogger(__name__)
 say = rank_zero_only(log.info)
 
+RECIPE = ("method", "optimizer", "schedule", "callbacks", "data", "init", "seed")  # keys that make a training
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming does here on purpose
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
@@ -73,7 +75,7 @@ def run(options: Options) -> None:
     last, steps = Path(options.run, "checkpoints", "last.ckpt"), options.trainer["max_steps"]
     if steps < 1:
         raise ValueError(f"trainer.max_steps={steps}: give the number of steps to train")
-    parts = {key: getattr(options, key) for key in ("method", "optimizer", "schedule", "data", "init", "seed")}
+    parts = {key: getattr(options, key) for key in RECIPE}
     done = _done(last, parts, overwrite=options.overwrite)
     if done is not None and done >= steps:
         log.info("already trained %d steps: nothing to do; checkpoint=%s", done, find(options.run))
@@ -83,7 +85,8 @@ def run(options: Options) -> None:
     trainer = _trainer(options, last)
     StepSampler(0, steps, data.batch, 0, trainer.world_size)  # raises before other processes are started
     if done is None and options.init != "none":
-        restore(engine.method, options.init, options.seed)  # type: ignore[arg-type]
+        new = initialise(engine.method, options.init)
+        say("weights of %s%s", options.init, f"; initial ones of {some(new)}" if new else "")
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     say("training from step %d to %d on %s", done or 0, steps, where)
     _fit(trainer, engine, data, None if done is None else last)
@@ -129,7 +132,7 @@ def _trainer(options: Options, last: Path) -> L.Trainer:
         "default_root_dir": options.run,
         "callbacks": [
             _Bar(),
-            *(instantiate(callback) for callback in options.callbacks.values()),
+            *(instantiate(callback) for callback in options.callbacks.values() if callback),
             ModelCheckpoint(last.parent, "best", monitor="val/J&F", mode="max", enable_version_counter=False),
             LastCheckpoint(last, options.save_every),
         ],

@@ -1,0 +1,215 @@
+"""Clusters the training videos as training goes on; their segments are what masks are learned from (section 3.1)."""
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import lightning as L
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from vosbench.datasets.pseudo_labels import PseudoLabels
+from vosbench.evaluation.records import replace_file
+from vosbench.images import resize_labels, write_label_map
+from vosbench.ops.cluster import Clusters, cluster_video
+from vosbench.predictions import Claim
+from vosbench.videos import LabelMap, Video
+
+if TYPE_CHECKING:
+    from vosbench.methods.mask_embedding.method import MaskEmbedding
+
+log = logging.getLogger(__name__)
+
+BATCH = 8  # frames encoded at a time
+
+
+class Found(TypedDict):
+    """What an update found in a video.
+
+    sizes    of the segments, as shares of the video, largest first
+    dropped  share of the video in clusters too large to be objects
+    overlap  best intersection over union of a segment with each true object, by its id; none without annotations
+    """
+
+    sizes: list[float]
+    dropped: float
+    overlap: dict[str, float]
+
+
+class ClusterVideos(L.Callback):
+    """Makes pseudo-labels before the first step and every `every` epochs (null: only then), from the keys of that time.
+
+    They lie in the run folder: see `datasets.pseudo_labels.PseudoLabels`. Processes claim videos one by one, and what
+    is there already is kept, so an update that was killed goes on. True masks are read for the log alone.
+
+    clusters, steps, alpha, most_points, largest, seed: see `ops.cluster.cluster_video`
+    short_side  frames are resized to this many pixels on their shorter side; null: as they are
+    """
+
+    def __init__(
+        self,
+        every: int | None = 10,
+        clusters: int = 5,
+        steps: int = 100,
+        alpha: float = 0.5,
+        most_points: int = 50_000,
+        largest: float = 0.4,
+        short_side: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if every is not None and every < 1:
+            raise ValueError(f"callbacks: every={every}: give 1 epoch or more, or null to make pseudo-labels once")
+        self.every, self.short_side = every, short_side
+        self.settings: dict[str, Any] = {
+            "clusters": clusters,
+            "steps": steps,
+            "alpha": alpha,
+            "most_points": most_points,
+            "largest": largest,
+            "seed": seed,
+        }
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self.clips = trainer.datamodule.clips  # type: ignore[attr-defined]
+        self.labels = PseudoLabels(Path(trainer.default_root_dir, "labels"), self.every)
+        self.clips.pseudo_labels = self.labels
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._drop_stale(str(pl_module.metadata["recipe"]))  # type: ignore[index]
+        trainer.strategy.barrier()
+        self._before_step(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        self._before_step(trainer, pl_module)
+
+    def _before_step(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Makes the updates that the next step's clips take, unless they are there."""
+        if trainer.global_step >= trainer.max_steps:
+            return
+        batch: int = module.batch  # type: ignore[assignment]
+        first = trainer.global_step * batch
+        for update in sorted({self.labels.update(self.clips.table.epoch(i)) for i in range(first, first + batch)}):
+            if not self.labels.done(update).is_file():
+                self._make(trainer, module.method, update)  # type: ignore[arg-type]
+
+    def _drop_stale(self, recipe: str) -> None:
+        """Removes what another training left in this run folder."""
+        made_by = self.labels.root / "recipe.txt"
+        if not made_by.is_file() or made_by.read_text() != recipe:
+            shutil.rmtree(self.labels.root, ignore_errors=True)
+            self.labels.root.mkdir(parents=True)
+            replace_file(made_by, recipe.encode())
+
+    def _make(self, trainer: L.Trainer, method: "MaskEmbedding", update: int) -> None:
+        videos: dict[str, Video] = dict(self.clips.videos)
+        training = method.training
+        method.eval()
+        with trainer.precision_plugin.forward_context(), torch.no_grad():
+            for name, video in videos.items():
+                with self._claim(update, name) as mine:
+                    if mine and not self._record(update, name).is_file():
+                        self._label(method, update, name, video)
+        method.train(training)
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            self._finish(trainer, update, list(videos))
+        trainer.strategy.barrier()
+
+    def _finish(self, trainer: L.Trainer, update: int, names: Sequence[str]) -> None:
+        """Marks an update as whole and says what it found. Raises ValueError where another machine left a lock."""
+        for name in names:
+            claim = self._claim(update, name)
+            if not self._record(update, name).is_file():
+                raise ValueError(f"{claim.path} is held by {claim.holder()}: if that has ended, remove this file")
+        found = {name: json.loads(self._record(update, name).read_text()) for name in names}
+        replace_file(self.labels.done(update), json.dumps(found, indent=1).encode())
+        means = summary(list(found.values()))
+        log.info("pseudo-labels of epoch %d: %s", update, describe(means, len(found)))
+        for logger in trainer.loggers:
+            logger.log_metrics({f"pseudo_labels/{key}": value for key, value in means.items()}, trainer.global_step)
+
+    def _label(self, method: "MaskEmbedding", update: int, name: str, video: Video) -> None:
+        """Clusters a video; its folder and its record appear whole."""
+        frames = range(len(video.frame_names))
+        keys = [key for start in frames[::BATCH] for key in self._keys(method, video, frames[start : start + BATCH])]
+        clusters = cluster_video(keys, **self.settings)
+        folder = self.labels.folder(update) / name
+        aside = folder.with_name(f".{folder.name}.part")
+        for leftover in (aside, folder):  # of a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        aside.mkdir(parents=True)
+        for frame, labels in zip(video.frame_names, clusters.labels.byte().cpu().numpy(), strict=True):
+            write_label_map(aside / f"{frame}.png", labels)
+        aside.rename(folder)
+        replace_file(self._record(update, name), json.dumps(found_in(clusters, video)).encode())
+
+    def _keys(self, method: "MaskEmbedding", video: Video, frames: Sequence[int]) -> Float[Tensor, "t c h w"]:
+        """Keys from half a stride inside on, so that a cell is the centre of the pixels that its label will fill."""
+        images = torch.from_numpy(np.stack([video.frame(index) for index in frames])).permute(0, 3, 1, 2)
+        pixels = images.to(next(method.parameters()).device) / 255
+        if self.short_side is not None:
+            ratio = self.short_side / min(pixels.shape[-2:])
+            size = [round(side * ratio) for side in pixels.shape[-2:]]
+            pixels = nnf.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 1)
+        half = method.stride // 2
+        bottom, right = (half + -side % method.stride for side in pixels.shape[-2:])
+        keys: Tensor = method.encode(nnf.pad(pixels[..., half:, half:], (0, right, 0, bottom), mode="replicate")).key
+        return keys
+
+    def _claim(self, update: int, name: str) -> Claim:
+        return Claim(self.labels.folder(update) / f"{name}.lock")
+
+    def _record(self, update: int, name: str) -> Path:
+        return self.labels.folder(update) / f"{name}.json"
+
+
+def found_in(clusters: Clusters, video: Video) -> Found:
+    """Sizes of a video's segments, and how well they meet its true objects where these are known."""
+    maps = clusters.labels.byte().cpu().numpy()
+    cells = maps.size
+    overlap = best_overlap([(truth, maps[i]) for i in range(len(maps)) if (truth := video.annotation(i)) is not None])
+    return Found(sizes=[size / cells for size in clusters.sizes], dropped=clusters.dropped, overlap=overlap)
+
+
+def best_overlap(pairs: Sequence[tuple[LabelMap, UInt8[np.ndarray, "h2 w2"]]]) -> dict[str, float]:
+    """For each true object, the intersection over union with the segment that meets it best, over all frames.
+
+    pairs   true label map (255: void) and segments of the same frame, at any size
+    """
+    counts = np.zeros((256, 256), np.int64)
+    for truth, segments in pairs:
+        here = resize_labels(segments, *truth.shape)[truth != 255].astype(np.int64)
+        counts += np.bincount(256 * here + truth[truth != 255], minlength=256**2).reshape(256, 256)
+    found = counts[1:]
+    union = found.sum(1, keepdims=True) + counts.sum(0) - found
+    best = (found / np.maximum(union, 1)).max(0)
+    return {str(id_): float(best[id_]) for id_ in range(1, 255) if counts[:, id_].any()}
+
+
+def summary(found: Sequence[Found]) -> dict[str, float]:
+    """Means over videos: `segments` in number, `dropped` as a share, `size_1` and so on of the first segments (0 where
+    a video has fewer); `overlap` is the mean over all true objects, and missing where none is known."""
+    most = max(len(each["sizes"]) for each in found)
+    means = {"segments": sum(len(each["sizes"]) for each in found) / len(found)}
+    means["dropped"] = sum(each["dropped"] for each in found) / len(found)
+    for rank in range(most):
+        means[f"size_{rank + 1}"] = math.fsum(each["sizes"][rank] for each in found if rank < len(each["sizes"])) / len(
+            found
+        )
+    overlaps = [value for each in found for value in each["overlap"].values()]
+    return means | ({"overlap": sum(overlaps) / len(overlaps)} if overlaps else {})
+
+
+def describe(means: dict[str, float], videos: int) -> str:
+    """The summary in one line."""
+    sizes = ", ".join(f"{100 * value:.0f}" for key, value in means.items() if key.startswith("size_"))
+    line = f"{videos} videos, {means['segments']:.1f} segments of {sizes} %, {100 * means['dropped']:.0f} % dropped"
+    return line + (f", best overlap with true objects {means['overlap']:.3f}" if "overlap" in means else "")

@@ -1,0 +1,243 @@
+"""`vosbench draw`: pictures of what a method goes through, for a data set or for any video.
+
+clusters.png       segments found by clustering the keys of the whole video, for methods whose features have a key
+insides.png        the result and what the method shows on the way to it (flow, masks before refinement, …); needs masks
+pseudo_labels.png  what a training was taught, by its first and by its last update (labels=<its run folder>)
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from jaxtyping import Float
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from vosbench.datasets.video_folder import open_video
+from vosbench.files import replacing
+from vosbench.insides import Inside
+from vosbench.method import Method
+from vosbench.ops.cluster import cluster_video
+from vosbench.option_types import Positive
+from vosbench.propagate import Frame, Propagator
+from vosbench.sheets import Folders, Shown, chosen, evenly, placed, pseudo_label_sheet, pseudo_labels, sheet, show
+from vosbench.tasks.predict import AUTOCAST, Predictor
+from vosbench.types import Context
+from vosbench.videos import Image, Video
+from vosbench.viz import Picture, overlay, png_bytes
+from vosbench.wording import some
+
+log = logging.getLogger(__name__)
+
+MOST = 300  # frames of a video whose keys are kept and clustered
+
+Kind = Literal["clusters", "insides", "pseudo_labels"]
+ALL: tuple[Kind, ...] = ("clusters", "insides", "pseudo_labels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The keys of conf/draw.yaml, which explains them."""
+
+    run: str
+    method: dict[str, Any]
+    memory: dict[str, Any]
+    inference: dict[str, Any]
+    checkpoint: str
+    seed: int
+    device: str
+    precision: str
+    dataset: dict[str, Any]
+    input: str | None
+    mask: str | None
+    kinds: list[Kind] | None
+    frames: Positive
+    clusters: Positive
+    alpha: float
+    labels: str | None
+
+
+def run(options: Options) -> None:
+    """Writes `<run>/drawings/<dataset>-<split>/<sequence>/<kind>.png`, in place of any that are there."""
+    if options.clusters > 254:
+        raise ValueError(f"clusters={options.clusters}: there are colours for 254 at most")
+    videos, folder = _videos(options)
+    updates = _updates(options, videos)
+    asked = options.kinds or ALL[: 3 if updates else 2]
+    drawer = Drawer(_predictor(options), asked, options.frames, options.clusters, options.alpha, options.seed)
+    left_out: dict[str, list[str]] = {}
+    with _progress() as progress:
+        task = progress.add_task("draw", total=sum(len(video.frame_names) for video in videos))
+        for video in videos:
+            progress.update(task, description=video.name)
+            sheets, missing = drawer.draw(video, updates.get(video.name, {}), lambda: progress.advance(task))
+            if missing and (options.kinds or not sheets):
+                raise ValueError(f"video {video.name}: {'; '.join(missing)}")
+            for kind, sheet in sheets.items():
+                _write(folder / video.name / f"{kind}.png", sheet)
+            for reason in missing:
+                left_out.setdefault(reason, []).append(video.name)
+    for reason, names in left_out.items():
+        log.info("%s: %s", some(names), reason)
+    log.info("pictures: %s", folder)
+
+
+def _videos(options: Options) -> tuple[Sequence[Video], Path]:
+    """What to draw, and the folder for it. Raises ValueError for a mask without its video."""
+    drawings = Path(options.run, "drawings")
+    if options.input is not None:
+        return [open_video(options.input, options.mask)], drawings
+    if options.mask is not None:
+        raise ValueError(f"mask={options.mask} belongs to a video of your own: give that, too: input=<video or folder>")
+    dataset = instantiate(options.dataset)
+    return dataset.videos, drawings / f"{dataset.name}-{dataset.split}"
+
+
+def _updates(options: Options, videos: Sequence[Video]) -> Mapping[str, Folders]:
+    """The pseudo-labels to draw, by video; none where none were asked for."""
+    if options.labels is not None:
+        return pseudo_labels(options.labels, [video.name for video in videos])
+    if "pseudo_labels" in (options.kinds or ()):
+        raise ValueError("kinds=[pseudo_labels] needs labels=<run folder of a training that made some>")
+    return {}
+
+
+def _predictor(options: Options) -> Predictor:
+    return Predictor.load(
+        method=options.method,
+        memory=options.memory,
+        inference=options.inference,
+        checkpoint=options.checkpoint,
+        seed=options.seed,
+        device=options.device,
+        precision=options.precision,
+    )
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, transient=True)
+
+
+def _write(path: Path, sheet: Picture) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as aside:
+        aside.write_bytes(png_bytes(sheet))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A frame as the method sees it. `made`: the result and, of a frame to draw, the insides; with masks to follow."""
+
+    index: int
+    image: Image
+    frame: Frame
+    features: Any
+    made: list[Shown]
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """Draws `frames` frames of a video. clusters, alpha, seed: of clustering (`vosbench.ops.cluster`)."""
+
+    predictor: Predictor
+    asked: Sequence[Kind]
+    frames: int
+    clusters: int
+    alpha: float
+    seed: int
+
+    def draw(
+        self, video: Video, folders: Folders, advance: Callable[[], object]
+    ) -> tuple[dict[Kind, Picture], list[str]]:
+        """Sheets of the kinds asked for, and why some are missing. `advance` is called for every frame gone through.
+
+        `folders`: of pseudo-labels.
+        """
+        sheets: dict[Kind, Picture] = {}
+        missing = []
+        if "pseudo_labels" in self.asked:
+            sheets["pseudo_labels"] = pseudo_label_sheet(video, folders, self.frames)
+        follow = "insides" in self.asked
+        if follow and (reason := self._no_insides(video)):
+            follow, missing = False, [f"no insides, since {reason}"]
+        if follow or "clusters" in self.asked:
+            rows, keys = self._go_through(video, follow, advance)
+            if follow:
+                sheets["insides"] = sheet(video, {seen.index: seen.made for seen in rows})
+            if keys:
+                sheets["clusters"] = self._cluster_sheet(video, rows, keys)
+            elif "clusters" in self.asked:
+                missing.append(f"no clusters, since the features of {type(self.predictor.method).__name__} have no key")
+        return sheets, missing
+
+    def _no_insides(self, video: Video) -> str | None:
+        """Why there can be none, if so."""
+        method = type(self.predictor.method)
+        if method.insides is Method.insides:
+            return f"{method.__name__} has none to show"
+        if all(video.annotation(index) is None for index in range(len(video.frame_names))):
+            return "there is no mask to follow: give a data set with masks, or input= and mask="
+        return None
+
+    def _go_through(
+        self, video: Video, follow: bool, advance: Callable[[], object]
+    ) -> tuple[list[_Seen], dict[int, Float[Tensor, "c h w"]]]:
+        """The frames to draw and, by frame index, the keys to cluster: in half precision, in the computer's memory."""
+        kept = evenly(range(len(video.frame_names)), MOST)
+        drawn = chosen(kept, self.frames)
+        rows: list[_Seen] = []
+        keys: dict[int, Float[Tensor, "c h w"]] = {}
+        for seen in self._see(video, range(len(video.frame_names)) if follow else kept, drawn, follow):
+            advance()
+            key = getattr(seen.features, "key", None)
+            if key is None and not follow:
+                break
+            if key is not None and "clusters" in self.asked and seen.index in kept:
+                keys[seen.index] = key[0].half().cpu()
+            if seen.index in drawn:
+                rows.append(seen)
+        return rows, keys
+
+    def _see(self, video: Video, indices: Sequence[int], drawn: Sequence[int], follow: bool) -> Iterator[_Seen]:
+        """Frames by index; segmented if `follow`, for which they must be all."""
+        predictor, method = self.predictor, self.predictor.method
+        propagator = Propagator(method, predictor.memory(), predictor.inference, predictor.device)
+        insides: dict[str, Inside] = {}
+
+        def note(query: Any, context: Context[Any, Any]) -> None:
+            insides.update(method.insides(query, context))
+
+        for index in indices:
+            image = video.frame(index)
+            frame, made = propagator.frame(image), []
+            insides.clear()
+            propagator.watch = note if index in drawn else None
+            with self._autocast(), torch.inference_mode():
+                if follow:
+                    made.append(("result", overlay(image, propagator.step(image, video.given(index)))))
+                last = propagator.previous
+                features = method.encode(frame.pixels) if last is None else last.features
+            made += [show(name, inside, image, frame, propagator.ids) for name, inside in insides.items()]
+            yield _Seen(index, image, frame, features, made)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = AUTOCAST[self.predictor.precision]
+        return torch.autocast(self.predictor.device.type, dtype, enabled=dtype is not None)
+
+    def _cluster_sheet(
+        self, video: Video, rows: Sequence[_Seen], keys: Mapping[int, Float[Tensor, "c h w"]]
+    ) -> Picture:
+        found = cluster_video(list(keys.values()), self.clusters, alpha=self.alpha, seed=self.seed)
+        shares = ", ".join(f"{100 * size / found.labels.numel():.0f}" for size in found.sizes)
+        text = f"{len(found.sizes)} clusters: {shares} %; {100 * found.dropped:.0f} % dropped"
+        if len(keys) < len(video.frame_names):
+            text += f"; {len(keys)} of {len(video.frame_names)} frames"
+        labels = dict(zip(keys, found.labels.numpy().astype(np.uint8), strict=True))
+        maps = {seen.index: overlay(seen.image, placed(labels[seen.index], seen.frame)) for seen in rows}
+        return sheet(video, {index: [(text, map_)] for index, map_ in maps.items()})
