@@ -17,8 +17,8 @@ class FrameSampler(Protocol):
     def counts(self, lengths: Int[np.ndarray, " v"], drawn: Int[np.ndarray, "v 2"]) -> Int[np.ndarray, " v"]:
         """How many clips each video gives."""
 
-    def frames(self, gap: int, start: int, k: int) -> list[int]:
-        """Frame indices of a video's clip k."""
+    def frames(self, gap: int, start: int, k: int, rng: np.random.Generator) -> list[int]:
+        """Frame indices of a video's clip k. `rng` is the clip's own."""
 
 
 class Strided:
@@ -29,6 +29,8 @@ class Strided:
                   neighbours and a distant frame
     gaps          in frames; `probabilities`: of each, for every video and epoch
     random_start  begin at a random frame, so that short videos give other clips in every epoch; else at frame 0
+    most          clips of a video in an epoch, at most; null: all there are
+    shuffled      a clip is so many of the positions, drawn in random order; null: all of them as they are
 
     The rest of a video that is no whole stretch is dropped; a video too short for its gap gives nothing.
     """
@@ -39,6 +41,8 @@ class Strided:
         gaps: Sequence[int] = (2, 5, 8),
         probabilities: Sequence[float] = (0.4, 0.4, 0.2),
         random_start: bool = False,
+        most: int | None = None,
+        shuffled: int | None = None,
     ) -> None:
         if (
             len(gaps) != len(probabilities)
@@ -50,25 +54,38 @@ class Strided:
             raise ValueError(f"data.clips.sampler: {given}: give one probability per gap of 1 or more, adding up to 1")
         if not positions or min(positions) < 0 or len(set(positions)) < len(positions):
             raise ValueError(f"data.clips.sampler.positions={list(positions)}: give different places from 0 on")
+        if shuffled is not None and not 1 <= shuffled <= len(positions):
+            raise ValueError(
+                f"data.clips.sampler.shuffled={shuffled}: give from 1 to {len(positions)}, or null: there are no more "
+                "positions"
+            )
         kept = [(gap, probability) for gap, probability in zip(gaps, probabilities, strict=True) if probability > 0]
         self.positions, self.stretch, self.random_start = tuple(positions), max(positions) + 1, random_start
+        if most is not None and most < 1:
+            raise ValueError(f"data.clips.sampler.most={most}: give 1 or more, or null")
+        self.most, self.shuffled = most, shuffled
         self.gaps = np.array([gap for gap, _ in kept])
         self.probabilities = np.array([probability for _, probability in kept])
 
     def draw(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, "v 2"]:
         gaps = rng.choice(self.gaps, size=len(lengths), p=self.probabilities / self.probabilities.sum())
         starts = np.zeros_like(gaps)
-        if self.random_start:  # up to a stretch later, as long as one stretch is left
-            starts = rng.integers(np.clip(lengths - gaps * (self.stretch - 1), 1, gaps * self.stretch))
+        if self.random_start:  # anywhere that leaves as many clips as there are from frame 0
+            counts = self.counts(lengths, np.stack([gaps, starts], axis=1))
+            needed = gaps * (counts * self.stretch - 1) + 1
+            starts = rng.integers(np.where(counts > 0, lengths - needed + 1, 1))
         return np.stack([gaps, starts], axis=1)
 
     def counts(self, lengths: Int[np.ndarray, " v"], drawn: Int[np.ndarray, "v 2"]) -> Int[np.ndarray, " v"]:
         gaps, starts = drawn.T
         counts: Int[np.ndarray, " v"] = -(-(lengths - starts) // gaps) // self.stretch
-        return counts
+        return counts if self.most is None else counts.clip(max=self.most)
 
-    def frames(self, gap: int, start: int, k: int) -> list[int]:
-        return [start + gap * (k * self.stretch + position) for position in self.positions]
+    def frames(self, gap: int, start: int, k: int, rng: np.random.Generator) -> list[int]:
+        positions = self.positions
+        if self.shuffled is not None:
+            positions = tuple(rng.permutation(positions)[: self.shuffled].tolist())
+        return [start + gap * (k * self.stretch + position) for position in positions]
 
 
 class ClipTable:
@@ -100,7 +117,8 @@ class ClipTable:
             self._epoch, self._clips = epoch, self._shuffled(epoch)
         start = self._ends[epoch - 1] if epoch else 0
         video, k, gap, first = (int(value) for value in self._clips[index - start])
-        return video, self.sampler.frames(gap, first, k)
+        own = np.random.default_rng(np.random.SeedSequence((self.seed, index), spawn_key=(2,)))
+        return video, self.sampler.frames(gap, first, k, own)
 
     def _rng(self, epoch: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence((self.seed, epoch), spawn_key=(purpose,)))

@@ -93,16 +93,31 @@ def test_a_clip_is_some_frames_of_a_stretch() -> None:
         Strided((0, 0))
 
 
-def test_a_random_start_leaves_room_for_a_stretch() -> None:
-    """Of 9 frames, pairs two apart may begin at 0 to 3; of 3, only at 0."""
+def test_a_random_start_costs_no_clip() -> None:
+    """Of 9 frames, two pairs two apart may begin at 0 to 2; of 3 frames, the one pair at 0 only."""
     table = ClipTable([9, 3], Strided((0, 1), [2], [1.0], random_start=True), seed=0)
-    clips = [table[index] for index in range(300)]
-    assert {frames[0] % 4 for video, frames in clips if video == 0} == {0, 1, 2, 3}
+    clips = [table[index] for index in range(300)]  # 3 an epoch
+    assert {frames[0] for video, frames in clips if video == 0} == {0, 1, 2, 4, 5, 6}
     assert {tuple(frames) for video, frames in clips if video == 1} == {(0, 2)}
-    assert all(b - a == 2 and b < 9 for _, (a, b) in clips)
-    ends = np.flatnonzero(np.diff([table.epoch(index) for index in range(300)]))
-    assert len(ends) > 50
-    assert sorted(np.diff(ends).tolist())[0] >= 2  # an epoch has one clip of each video at least
+    assert [table.epoch(index) for index in (0, 2, 3, 299)] == [0, 0, 1, 99]
+
+
+def test_at_most_so_many_clips_of_a_video_from_anywhere() -> None:
+    table = ClipTable([9, 2], Strided((0, 1), [1], [1.0], random_start=True, most=1), seed=0)
+    clips = [table[index] for index in range(200)]
+    assert {frames[0] for video, frames in clips if video == 0} == set(range(8))
+    assert sum(video for video, _ in clips) == 100
+    with pytest.raises(ValueError, match="most=0: give 1 or more"):
+        Strided(most=0)
+
+
+def test_shuffled_clips_are_some_positions_in_any_order() -> None:
+    table = ClipTable([20], Strided((0, 2, 4), [1], [1.0], shuffled=2), seed=0)
+    found = {tuple(position % 5 for position in table[index][1]) for index in range(200)}
+    assert found == {(a, b) for a in (0, 2, 4) for b in (0, 2, 4) if a != b}
+    assert table[3] == ClipTable([20], Strided((0, 2, 4), [1], [1.0], shuffled=2), seed=0)[3]
+    with pytest.raises(ValueError, match=r"shuffled=3: give from 1 to 2"):
+        Strided(shuffled=3)
 
 
 def test_gaps_are_drawn_per_video_and_epoch_with_their_probabilities() -> None:

@@ -11,8 +11,10 @@ from vosbench.memory import FrameMemory
 from vosbench.methods.mask_embedding.contrastive import Contrastive
 from vosbench.methods.mask_embedding.correspondence import Correspondence
 from vosbench.methods.mask_embedding.cycle import Cycle
-from vosbench.methods.mask_embedding.method import Features, MaskEmbedding, Memory, choose_segments
+from vosbench.methods.mask_embedding.method import MaskEmbedding
 from vosbench.methods.mask_embedding.photometric import Photometric
+from vosbench.methods.mask_embedding.reading import Features, Memory
+from vosbench.methods.mask_embedding.segments import choose_segments
 from vosbench.nn.resnet import normalise
 from vosbench.ops.colour import normalised_lab
 from vosbench.propagate import Inference, Propagator

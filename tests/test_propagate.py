@@ -284,6 +284,26 @@ def test_the_short_side() -> None:
     assert not masks[0, 1, 8:].any()
 
 
+@pytest.mark.parametrize(
+    ("inference", "size"),
+    [
+        ({"square": 24}, (24, 24)),
+        ({"short_side": 16, "halve_from": 24}, (8, 12)),
+        ({"short_side": 16, "halve_from": 26}, (16, 24)),
+        ({"halve_from": 49}, (16, 24)),
+    ],
+)
+def test_other_sizes(inference: dict[str, Any], size: tuple[int, int]) -> None:
+    """Of frames of 32 × 49 pixels."""
+    assert Inference(**inference).resized(32, 49) == size
+    given = labels(32, 49, _1=(0, 16, 0, 49))
+    run = propagator(Probe(), **inference)
+    np.testing.assert_array_equal(run.step(picture(32, 49), given), given)
+    assert run.step(picture(32, 49)).shape == (32, 49)
+    with pytest.raises(ValueError, match=r"inference\.square is all"):
+        Inference(square=24, short_side=16)
+
+
 def test_a_resized_frame_stays_in_range() -> None:
     """Bicubic overshoots at edges; RGB outside of [0, 1] would be taken for padding."""
     image = np.zeros((64, 64, 3), np.uint8)

@@ -23,7 +23,7 @@ from vosbench.datasets.sampling import Strided
 from vosbench.images import read_label_map, write_label_map
 from vosbench.methods.mask_embedding.pseudo_labels import ClusterVideos, Found, best_overlap, describe, summary
 from vosbench.videos import Image as Picture
-from vosbench.videos import Video
+from vosbench.videos import Frames, Video
 
 TINY = [
     *("method=mask_embedding_small", "method.widths=[8,8]", "method.channels=[8,8]", "method.decoder_widths=[8,8,8]"),
@@ -148,7 +148,8 @@ class Grey(Video):
 
 
 class Set:
-    name, split, resolution, frames, protocol = "set", "all", "16p", "all", "davis"
+    name, split, resolution, protocol = "set", "all", "16p", "davis"
+    frames: Frames = "all"
     videos = (Grey(),)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from vosbench.engine import Cosine
+
 TINY = [
     *("method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "data=collage"),
     *("data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.frames=8"),
@@ -162,6 +164,18 @@ def test_a_training_that_is_killed_and_interrupted_ends_as_an_undisturbed_one(
         assert same(RUN / "whole/checkpoints" / checkpoint, RUN / "ended/checkpoints" / checkpoint)
     assert rows(RUN / "ended") == rows(RUN / "whole")
     assert [row["lr"] for row in rows(RUN / "ended")][::3] == ["0.001", "0.0005", "0.00025"]
+
+
+def test_cosine_schedule() -> None:
+    schedule = Cosine(samples=1000, warm_up=200, final=0.1)
+    assert [schedule(sample) for sample in (0, 50, 200)] == [0, 0.25, 1]
+    assert schedule(600) == pytest.approx(0.55)
+    assert schedule(400) == pytest.approx(0.1 + 0.9 * (1 + 0.5**0.5) / 2)
+    assert [schedule(sample) for sample in (1000, 5000)] == [0.1, 0.1]
+    assert Cosine(10)(0) == 1
+    for options, key in (({"samples": 5, "warm_up": 5}, "warm_up=5"), ({"samples": 5, "final": 2}, "schedule.final=2")):
+        with pytest.raises(ValueError, match=key):
+            Cosine(**options)
 
 
 def test_another_recipe_in_the_same_folder_is_an_error_that_says_what_differs(command: Command) -> None:

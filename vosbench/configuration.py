@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from vosbench.errors import UsageError, one_line, unknown
-from vosbench.naming import run_name, subject
+from vosbench.naming import run_name, stage_name, subject
 from vosbench.option_types import Positive, fit
 
 # Keys that a task need not declare: other keys refer to them, or a method's recipe brings them along for another verb.
@@ -74,6 +74,7 @@ def register() -> None:
     """Tells OmegaConf and Hydra of the above; doing it twice does no harm."""
     OmegaConf.register_new_resolver("vosbench.overrides", overrides, replace=True)
     OmegaConf.register_new_resolver("vosbench.name", lambda: run_name(overrides()), replace=True)
+    OmegaConf.register_new_resolver("vosbench.stage", lambda *own: stage_name(overrides(), own), replace=True)
     OmegaConf.register_new_resolver("vosbench.subject", _subject, replace=True)
     Plugins.instance().register(Sources)
 

@@ -1,5 +1,6 @@
 """The one LightningModule: sums and logs a method's losses, steps its optimizer, scores it on validation videos."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -27,10 +28,30 @@ class Milestones:
         return self.factor ** sum(sample > milestone for milestone in self.samples)
 
 
+class Cosine:
+    """Learning-rate multiplier: rises evenly from 0 to 1 over `warm_up` samples, then falls by half a cosine to `final`
+    at `samples`, where it stays. All are counted in training samples, as in `Milestones`: steps times batch."""
+
+    def __init__(self, samples: int, warm_up: int = 0, final: float = 0.0) -> None:
+        if not 0 <= warm_up < samples:
+            raise ValueError(
+                f"schedule: warm_up={warm_up} of samples={samples}: give 0 or more, and fewer than samples"
+            )
+        if not 0 <= final <= 1:
+            raise ValueError(f"schedule.final={final}: give the last learning rate as a share of optimizer.lr, 0 to 1")
+        self.samples, self.warm_up, self.final = samples, warm_up, final
+
+    def __call__(self, sample: int) -> float:
+        if sample < self.warm_up:
+            return sample / self.warm_up
+        done = min(1.0, (sample - self.warm_up) / (self.samples - self.warm_up))
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2
+
+
 class Engine(L.LightningModule):
     """Trains anything with `loss(clip)`; validates it when it is a `Method`.
 
-    optimizer  from parameters to a torch optimizer
+    optimizer  from parameters with their names to a torch optimizer
     schedule   from samples seen so far to a multiplier of the learning rate
     batch      samples in a step, over all processes
     memory     a fresh memory per validation video
@@ -39,7 +60,7 @@ class Engine(L.LightningModule):
     def __init__(
         self,
         method: nn.Module,
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], torch.optim.Optimizer],
         schedule: Callable[[int], float],
         batch: int,
         memory: Callable[[], FrameMemory[Any]],
@@ -80,7 +101,7 @@ class Engine(L.LightningModule):
         self.log_dict(means, sync_dist=True, batch_size=len(curves), prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer(self.parameters())
+        optimizer = self.optimizer(self.method.named_parameters())
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step * self.batch))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

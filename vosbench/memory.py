@@ -18,6 +18,8 @@ class FrameMemory(Generic[V]):
     last_n      the last n frames (mask embedding: 20)
     max_frames  at most so many references: given frames stay, then come `recent` as listed, `last_n`, `long` and the
                 newest of `every`; 20 by default where the policy would grow
+    prefilled   where there are not yet `last_n` frames, copies of frame 0 stand in for the missing ones (CRW's habit):
+                they weigh more in a choice of the best candidates, and are searched as frames that are not given
     """
 
     def __init__(
@@ -29,20 +31,27 @@ class FrameMemory(Generic[V]):
         every: int | None = None,
         last_n: int = 0,
         max_frames: int | None = None,
+        prefilled: bool = False,
     ) -> None:
+        self.prefilled = prefilled
         self.first, self.long, self.recent, self.every, self.last_n = first, tuple(long), tuple(recent), every, last_n
         self.max_frames = 20 if max_frames is None and every else max_frames
         if not (first or 0 in self.long or 1 in self.recent or every or last_n):
             raise ValueError(
                 "memory has nothing for the second frame: set memory.first=true, or put 1 in memory.recent"
             )
+        if prefilled and not (first and last_n):
+            raise ValueError("memory.prefilled=true needs frame 0 and room: set memory.first=true and memory.last_n")
         if self.max_frames is not None and self.max_frames < 1:
             raise ValueError(f"memory.max_frames={max_frames} leaves no reference: set 1 or more, or null")
         self._entries: dict[int, Entry[V]] = {}
 
     def references(self, index: int) -> tuple[Entry[V], ...]:
         """The entries that query `index` may look at."""
-        return tuple(self._entries[i] for i in self._wanted(index))
+        found = tuple(self._entries[i] for i in self._wanted(index))
+        if not self.prefilled or index >= self.last_n or 0 not in self._entries:
+            return found
+        return (*found, *[Entry(0, False, self._entries[0].value)] * (self.last_n - index))
 
     def add(self, entry: Entry[V]) -> None:
         self._entries[entry.index] = entry

@@ -23,6 +23,8 @@ class Inference:
     """At which size a method sees the frames.
 
     short_side  frames are resized (bicubic) so that their shorter side has so many pixels; null: as they are
+    square      frames are resized to so many pixels squared, whatever their aspect, in place of short_side
+    halve_from  frames that are then so many pixels wide or wider are resized to half of that; null: none
     subsample   of the padded frame, every n-th pixel is seen; memory then holds every n-th pixel of the full-size
                 result, and given pixels overwrite at full size (MAMP's half-size inference on YouTube-VOS is 2)
     upsample    of a subsampled result: exact puts every n-th pixel back where it was taken; released is half-pixel
@@ -32,6 +34,21 @@ class Inference:
     short_side: int | None = None
     subsample: int = 1
     upsample: Literal["exact", "released"] = "exact"
+    halve_from: int | None = None
+    square: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.square is not None and (self.short_side is not None or self.halve_from is not None):
+            raise ValueError("inference.square is all that is said of the size: leave short_side and halve_from null")
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width to which frames of this size are brought."""
+        if self.square is not None:
+            return self.square, self.square
+        ratio = 1.0 if self.short_side is None else self.short_side / min(height, width)
+        if self.halve_from is not None and round(width * ratio) >= self.halve_from:
+            ratio /= 2
+        return round(height * ratio), round(width * ratio)
 
 
 class Propagator(Generic[F, V]):
@@ -148,9 +165,8 @@ class Frame:
     def of(cls, image: Image, method: Method[F, V], inference: Inference, device: torch.device) -> "Frame":
         pixels = torch.tensor(image, device=device).permute(2, 0, 1).unsqueeze(0) / 255
         h, w = original = (image.shape[0], image.shape[1])
-        if inference.short_side is not None:
-            ratio = inference.short_side / min(h, w)
-            h, w = round(h * ratio), round(w * ratio)
+        h, w = inference.resized(h, w)
+        if (h, w) != original:
             pixels = nnf.interpolate(pixels, (h, w), mode="bicubic", antialias=True).clamp(0, 1)
         multiple = method.stride * inference.subsample
         bottom, right = -h % multiple, -w % multiple

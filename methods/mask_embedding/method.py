@@ -1,52 +1,34 @@
 """Unified mask embedding and correspondence learning (Li et al., CVPR 2023)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as nnf
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vosbench.insides import Inside
+from vosbench.insides import Masks as Seen
 from vosbench.method import Method
 from vosbench.methods.mask_embedding.correspondence import Correspondence, padded_frames
-from vosbench.methods.mask_embedding.networks import STRIDE, Depth, FrameMaskEncoder, KeyEncoder
+from vosbench.methods.mask_embedding.networks import (
+    STRIDE,
+    Depth,
+    FrameMaskEncoder,
+    FusedFrameMaskEncoder,
+    KeyEncoder,
+)
+from vosbench.methods.mask_embedding.reading import Features, Masks, Memory, Reader, Values
+from vosbench.methods.mask_embedding.segments import choose_segments, cross_entropy
 from vosbench.nn.decoder import Decoder
 from vosbench.nn.resnet import normalise
-from vosbench.ops.aggregate import soft_aggregate
+from vosbench.ops.aggregate import EPS, aggregated_logits
 from vosbench.ops.align import resize
 from vosbench.ops.colour import normalised_lab
-from vosbench.ops.matching import Window, match, read, readout
+from vosbench.ops.matching import Window
 from vosbench.types import Clip, Context, Padding
-
-
-@dataclass(frozen=True)
-class Features:
-    """A frame: its key at stride 8, the decoder's skips at strides 8 and 4, and the normalised picture."""
-
-    key: Float[Tensor, "b c h w"]
-    eighth: Float[Tensor, "b c8 h w"]
-    quarter: Float[Tensor, "b c4 h2 w2"]
-    image: Float[Tensor, "b 3 h8 w8"]
-
-    def take(self, frames: Int[Tensor, " n"] | slice) -> "Features":
-        """Some frames of the batch."""
-        return Features(self.key[frames], self.eighth[frames], self.quarter[frames], self.image[frames])
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What is kept of a frame: key, masks at stride 8 (background first), the value of each object, and the picture.
-
-    The picture, in half precision, is for objects that start later: a frame without an object has a value, too.
-    b is 1 at inference; in training, it counts clips.
-    """
-
-    key: Float[Tensor, "b c h w"]
-    masks: Float[Tensor, "b n h w"]
-    values: Float[Tensor, "b objects v h w"]
-    image: Float[Tensor, "b 3 h8 w8"]
 
 
 class MaskEmbedding(Method[Features, Memory]):
@@ -62,6 +44,16 @@ class MaskEmbedding(Method[Features, Memory]):
     supervise_rounds  rounds whose masks are trained (the paper trains round 1, and round 0 would never learn)
     segments          of a clip that are followed in training, at most
     temperature, top_k, radius, window: of the affinity at inference; the first frame's cells are all candidates
+
+    Where the authors' code does otherwise than the paper says:
+
+    value_encoder     plain: V is built like E; fused: it ends a stage earlier and takes in E's last map
+    freeze_trunk      E's trunk stays as it is
+    supervise_frames  last: of a clip, segmented from all others; all: each from those before
+    coarse_input      soft: V sees the coarse masks; hard: in training, their best object, without gradient
+    propagate         refined: later frames read results; coarse: the warped masks, so that refinement never adds up
+    memory_input      probabilities | log_odds: what V sees of results that are memorized
+    output            refined | mean: of the log-odds of refined masks and the probabilities of coarse ones
     """
 
     supervision = "self-supervised"
@@ -85,17 +77,36 @@ class MaskEmbedding(Method[Features, Memory]):
         top_k: int | None = 10,
         radius: float = 12,
         window: Window = "disk",
+        value_encoder: Literal["plain", "fused"] = "plain",
+        freeze_trunk: bool = False,
+        supervise_frames: Literal["last", "all"] = "last",
+        coarse_input: Literal["soft", "hard"] = "soft",
+        propagate: Literal["refined", "coarse"] = "refined",
+        memory_input: Literal["probabilities", "log_odds"] = "probabilities",
+        output: Literal["refined", "mean"] = "refined",
     ) -> None:
         super().__init__()
         key, value = channels
+        encoder = FusedFrameMaskEncoder if value_encoder == "fused" else FrameMaskEncoder
         self.correspondence = correspondence
         self.lab = correspondence is not None and correspondence.lab
         self.key_encoder = KeyEncoder(depth, widths[0], key, weights)
-        self.value_encoder = FrameMaskEncoder(depth, widths[1], value) if decode else None
+        self.value_encoder = encoder(depth, widths, value) if decode else None
         self.decoder = Decoder(2 * value, self.key_encoder.skips, tuple(decoder_widths)) if decode else None
+        self.reader, self.top_k = Reader(temperature, radius, window), top_k
         self.rounds = rounds if decode else None
         self.supervise_rounds, self.segments = tuple(supervise_rounds), segments
-        self.temperature, self.top_k, self.radius, self.window = temperature, top_k, radius, window
+        self.supervise_frames, self.coarse_input = supervise_frames, coarse_input
+        self.propagate, self.memory_input, self.output = propagate, memory_input, output
+        self.freeze_trunk = freeze_trunk
+        self.key_encoder.trunk.requires_grad_(not freeze_trunk)
+        self.train()
+
+    def train(self, mode: bool = True) -> "MaskEmbedding":
+        super().train(mode)
+        if self.freeze_trunk:  # with the statistics that it has, too
+            self.key_encoder.trunk.eval()
+        return self
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
         """Correspondence of the frames and, where the clip has pseudo-labels, segmentation of its last frame."""
@@ -118,41 +129,63 @@ class MaskEmbedding(Method[Features, Memory]):
     def _segmentation(
         self, features: Features, masks: Float[Tensor, "b t n h w"], valid: Bool[Tensor, "b t h w"]
     ) -> dict[str, Tensor]:
-        """Cross-entropy of the last frames segmented from the others, after each supervised round (eq. 9). Clips
-        without a segment in their first frame do not count."""
+        """Cross-entropy of frames segmented from the ones before, after each supervised round (eq. 9). Clips without a
+        segment in their first frame do not count."""
         count, length = masks.shape[:2]
         clips = masks[:, 0, 1:].flatten(1).any(1).nonzero().squeeze(1)
         if not len(clips):  # nothing to follow; every parameter has a gradient all the same
             clips, valid = torch.arange(count, device=masks.device), torch.zeros_like(valid)
         frames = [features.take(clips * length + index) for index in range(length)]
         memory = [self.memorize(frame, masks[clips, index]) for index, frame in enumerate(frames[:-1])]
-        decoded = self.read_and_decode(frames[-1], memory, [True] * len(memory), self.supervise_rounds, top_k=None)
-        target, counted = masks[clips, -1], valid[clips, -1]
-        return {
-            f"segmentation_{number}": _cross_entropy(scores, target, counted)
-            for number, scores in zip(self.supervise_rounds, decoded, strict=True)
-        }
+        queries = range(1, length) if self.supervise_frames == "all" else (length - 1,)
+        losses: dict[int, list[Tensor]] = {number: [] for number in self.supervise_rounds}
+        for index in queries:
+            given = [True] * index
+            decoded = self.read_and_decode(frames[index], memory[:index], given, self.supervise_rounds, top_k=None)
+            for number, scores in zip(losses, decoded, strict=True):
+                losses[number].append(cross_entropy(scores, masks[clips, index], valid[clips, index]))
+        return {f"segmentation_{number}": torch.stack(found).mean() for number, found in losses.items()}
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
         encoded = self.key_encoder(normalised_lab(images) if self.lab else normalise(images))
-        return Features(encoded.key, encoded.eighth, encoded.quarter, normalise(images))
+        return Features(encoded.key, encoded.eighth, encoded.quarter, encoded.last, normalise(images))
 
     def memorize(self, features: Features, masks: Float[Tensor, "b n h w"]) -> Memory:
         small = nnf.interpolate(masks, features.key.shape[-2:], mode="bilinear", align_corners=True)
-        values = self._values(features.image, masks[:, 1:])
+        if features.coarse and self.propagate == "coarse" and features.coarse[0].shape == small.shape:
+            small = features.coarse[0]
+        if features.coarse and self.memory_input == "log_odds":
+            masks = masks.logit(EPS)
+        values = self._values(features.image, masks[:, 1:], features.last)
         if not torch.is_grad_enabled():
             values = values.half()  # the largest part of memory; only those that are read become float32
-        return Memory(features.key, small, values, features.image.half())
+        last = features.last if isinstance(self.value_encoder, FusedFrameMaskEncoder) else features.last[:, :0]
+        return Memory(features.key, small, values, features.image.half(), last.half())
 
     def extend(self, value: Memory, count: int) -> Memory:
-        masks = nnf.pad(value.masks, (0, 0, 0, 0, 0, count))
-        absent = self._values(value.image.float(), value.image.new_zeros((1, count, *value.image.shape[-2:])).float())
+        masks, image = nnf.pad(value.masks, (0, 0, 0, 0, 0, count)), value.image.float()
+        absent = self._values(image, image.new_zeros((1, count, *image.shape[-2:])), value.last.float())
         return replace(value, masks=masks, values=torch.cat([value.values, absent.to(value.values.dtype)], 1))
 
     def segment(self, query: Features, context: Context[Features, Memory]) -> Float[Tensor, "1 n h w"]:
+        rounds = (self.rounds,) if self.output == "refined" else (self.rounds, None)
+        refined, *coarse = self._after(query, context, rounds)
+        if not coarse:
+            return refined
+        return ((refined.logit(EPS) + coarse[0]) / 2).softmax(1)
+
+    def insides(self, query: Features, context: Context[Features, Memory]) -> dict[str, Inside]:
+        """The coarse masks, and those after each round."""
+        rounds = [None] if self.rounds is None else [None, *range(self.rounds + 1)]
+        names = ["coarse" if number is None else f"round {number}" for number in rounds]
+        return dict(zip(names, map(Seen, self._after(query, context, rounds)), strict=True))
+
+    def _after(
+        self, query: Features, context: Context[Features, Memory], rounds: Sequence[int | None]
+    ) -> list[Float[Tensor, "1 n h w"]]:
         memory = [entry.value for entry in context.references]
         given = [entry.given for entry in context.references]
-        return self.read_and_decode(query, memory, given, (self.rounds,), self.top_k)[0]
+        return self.read_and_decode(query, memory, given, rounds, self.top_k)
 
     def read_and_decode(
         self,
@@ -161,103 +194,42 @@ class MaskEmbedding(Method[Features, Memory]):
         given: Sequence[bool],
         rounds: Sequence[int | None],
         top_k: int | None,
-    ) -> list[Float[Tensor, "b n h w"]]:
+    ) -> list[Masks]:
         """Scores of the query's pixels after each of the `rounds` (eq. 6 to 9); loss and segment alike come here.
 
         Round 0 decodes what memory holds; round 1 has V look at the picture with the coarse masks, too, and each later
         one with the masks of the round before. None stands for the coarse masks, which no decoder has seen.
         given: per entry, whether every cell of it may be matched, and not only those near by.
         """
-        coarse, values = self._read(query, memory, given, top_k)
+        coarse, values = self.reader.read(query.key, memory, given, top_k)
+        query.coarse[:] = [coarse]
         masks = resize(coarse, (query.image.shape[2], query.image.shape[3]))
-        decoded: dict[int | None, Float[Tensor, "b n h w"]] = {None: masks}
+        decoded: dict[int | None, Masks] = {None: masks}
         if 0 in rounds:
             decoded[0] = self._decode(query, values, torch.zeros_like(values))
+        if self.training and self.coarse_input == "hard":
+            masks = nnf.one_hot(masks.argmax(1), masks.shape[1]).movedim(3, 1).to(masks.dtype)
         for number in range(1, 1 + max(filter(None, rounds), default=0)):
-            masks = decoded[number] = self._decode(query, values, self._values(query.image, masks[:, 1:]))
+            masks = decoded[number] = self._decode(query, values, self._values(query.image, masks[:, 1:], query.last))
         return [decoded[number] for number in rounds]
 
+    def _decode(self, query: Features, read: Values, seen: Values) -> Masks:
+        """Masks from the values that were read from memory and those seen in the picture."""
+        assert self.decoder is not None
+        logits = self.decoder(torch.cat([read, seen], 2).flatten(0, 1), query.eighth, query.quarter)
+        return aggregated_logits(logits.sigmoid().view(*read.shape[:2], *logits.shape[2:])).softmax(1)
+
+    def _values(self, image: Float[Tensor, "b 3 h w"], masks: Masks, last: Float[Tensor, "b d h8 w8"]) -> Values:
+        """V of the picture with each mask; no channels without V, or where nobody will decode."""
+        if self.value_encoder is None or (self.rounds is None and not self.training):
+            return image.new_zeros((*masks.shape[:2], 0, image.shape[2] // STRIDE, image.shape[3] // STRIDE))
+        values: Tensor = self.value_encoder(image, masks, last)
+        return values
+
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The backbone of the pre-training stage (dino.py): the teacher's, without its last stage's heads."""
+        """The backbone of the pre-training stage (dino.py): the teacher's."""
         trunk = "teacher.trunk."
         found = {
             f"key_encoder.trunk.{key[len(trunk) :]}": value for key, value in state.items() if key.startswith(trunk)
         }
         return found or state
-
-    def _decode(
-        self, query: Features, read: Float[Tensor, "b objects v h w"], seen: Float[Tensor, "b objects v h w"]
-    ) -> Float[Tensor, "b n h8 w8"]:
-        """Masks from the values that were read from memory and those seen in the picture."""
-        assert self.decoder is not None
-        logits = self.decoder(torch.cat([read, seen], 2).flatten(0, 1), query.eighth, query.quarter)
-        return soft_aggregate(logits.sigmoid().view(*read.shape[:2], *logits.shape[2:]))
-
-    def _read(
-        self, query: Features, memory: Sequence[Memory], given: Sequence[bool], top_k: int | None
-    ) -> tuple[Float[Tensor, "b n h w"], Float[Tensor, "b objects v h w"]]:
-        """The coarse masks and the values of the query's cells, by one affinity for all objects (eq. 6 to 8)."""
-        clips = [
-            self._read_one(
-                query.key[clip],
-                [entry.key[clip] for entry in memory],
-                [entry.masks[clip] for entry in memory],
-                [entry.values[clip].flatten(1, 2) for entry in memory],
-                given,
-                top_k,
-            )
-            for clip in (slice(i, i + 1) for i in range(len(query.key)))
-        ]
-        coarse, found = (torch.cat(maps) for maps in zip(*clips, strict=True))
-        return coarse, found.unflatten(1, memory[0].values.shape[1:3])
-
-    def _read_one(
-        self,
-        query: Float[Tensor, "1 c h w"],
-        keys: Sequence[Float[Tensor, "1 c h w"]],
-        masks: Sequence[Float[Tensor, "1 n h w"]],
-        values: Sequence[Float[Tensor, "1 v h w"]],
-        given: Sequence[bool],
-        top_k: int | None,
-    ) -> tuple[Float[Tensor, "1 n h w"], Float[Tensor, "1 v h w"]]:
-        near: dict[str, Any] = {"unrestricted": given, "radius": self.radius, "window": self.window}
-        if top_k is None:  # in training, where nothing is left out
-            both = [torch.cat(pair, 1) for pair in zip(masks, values, strict=True)]
-            everything = readout(query, keys, both, temperature=self.temperature, top_k=None, **near)
-            coarse, found = everything.split([masks[0].shape[1], values[0].shape[1]], 1)
-            return coarse, found
-        matches = match(query, keys, temperature=self.temperature, top_k=top_k, **near)
-        coarse = read(matches, masks)
-        return coarse, read(matches, values) if values[0].shape[1] else coarse[:, :0]
-
-    def _values(self, image: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n v h8 w8"]:
-        """V of the picture with each mask; no channels without V, or where nobody will decode."""
-        if self.value_encoder is None or (self.rounds is None and not self.training):
-            return image.new_zeros((*masks.shape[:2], 0, image.shape[2] // STRIDE, image.shape[3] // STRIDE))
-        values: Tensor = self.value_encoder(image, masks)
-        return values
-
-
-def choose_segments(labels: Int[Tensor, "b t h w"], most: int, least: float = 0.005) -> Float[Tensor, "b t n h w"]:
-    """Masks of background and of up to `most` segments of each clip, drawn from those that fill the share `least` of
-    its first frame or more; the others are background. n = most + 1: masks of a clip with fewer are empty.
-
-    Draws from torch's CPU generator.
-    """
-    chosen = torch.full((len(labels), most), -1)
-    for clip, first in enumerate(labels[:, 0].flatten(1).cpu()):
-        sizes = first.bincount()
-        sizes[0] = 0
-        large = (sizes >= max(1, least * len(first))).nonzero().squeeze(1)
-        drawn = large[torch.randperm(len(large))[:most]]
-        chosen[clip, : len(drawn)] = drawn
-    segments = labels.unsqueeze(2) == chosen.to(labels.device).view(len(labels), 1, most, 1, 1)
-    return torch.cat([~segments.any(2, keepdim=True), segments], 2).float()
-
-
-def _cross_entropy(
-    scores: Float[Tensor, "b n h w"], target: Float[Tensor, "b n h w"], counted: Bool[Tensor, "b h w"]
-) -> Float[Tensor, ""]:
-    """The mean over all counted pixels, 0 without any."""
-    error = -(scores.clamp_min(1e-7).log() * target).sum(1)
-    return (error * counted).sum() / counted.sum().clamp(min=1)

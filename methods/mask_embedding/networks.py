@@ -1,4 +1,4 @@
-"""The two encoders of the mask-embedding method: E for frames, V for frames with a mask (section 3.3)."""
+"""The encoders of the mask-embedding method: E for frames, V for frames with a mask (section 3.3)."""
 
 from typing import Literal, NamedTuple
 
@@ -7,6 +7,8 @@ import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vosbench.nn.cbam import CBAM
+from vosbench.nn.decoder import ResBlock
 from vosbench.nn.resnet import ResNet
 
 STRIDE = 8
@@ -14,11 +16,12 @@ Depth = Literal[18, 50]
 
 
 class Encoded(NamedTuple):
-    """What E makes of frames: unit-norm keys at stride 8, and what D takes beside them at strides 8 and 4."""
+    """What E makes of frames: unit-norm keys at stride 8, maps at strides 8 and 4 for D, and that behind the keys."""
 
     key: Float[Tensor, "b c h w"]
     eighth: Float[Tensor, "b c8 h w"]
     quarter: Float[Tensor, "b c4 h2 w2"]
+    last: Float[Tensor, "b d h w"]
 
 
 class KeyEncoder(nn.Module):
@@ -41,27 +44,57 @@ class KeyEncoder(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Encoded:
         """Images as `normalise` gives them."""
-        quarter, eighth, *_, last = self.trunk(images)
-        key = nnf.normalize(self.head(self.squeeze(last)).float(), dim=1)
-        return Encoded(key, eighth, quarter)
+        quarter, eighth, *_, deepest = self.trunk(images)
+        last = self.squeeze(deepest)
+        return Encoded(nnf.normalize(self.head(last).float(), dim=1), eighth, quarter, last)
 
 
 class FrameMaskEncoder(nn.Module):
-    """V: built like E, with weights of its own and the mask as a fourth input channel."""
+    """V: built like E, with weights of its own and the mask as a fourth input channel. `widths`: of E and V."""
 
-    def __init__(self, depth: Depth = 18, width: int = 64, channels: int = 512) -> None:
+    def __init__(self, depth: Depth = 18, widths: tuple[int, int] = (64, 64), channels: int = 512) -> None:
         super().__init__()
-        self.trunk = _trunk(depth, width, 4, None)
-        self.squeeze = _squeeze(depth, width)
-        self.head = _head(8 * width, channels)
+        self.trunk = _trunk(depth, widths[1], 4, None)
+        self.squeeze = _squeeze(depth, widths[1])
+        self.head = _head(8 * widths[1], channels)
 
     def forward(
-        self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]
+        self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"], last: Float[Tensor, "b d h8 w8"]
+    ) -> Float[Tensor, "b n c h8 w8"]:
+        """The values of each picture's n objects, all of them in one batch; `last`, E's last map, is left out."""
+        values: Tensor = self.head(self.squeeze(self.trunk(_pairs(images, masks))[-1]))
+        return values.reshape(*masks.shape[:2], *values.shape[1:])
+
+
+class FusedFrameMaskEncoder(nn.Module):
+    """V as released: it stops after the third stage and takes in E's last map, by STCN's fusion (Cheng et al. 2021).
+
+    16.98 M parameters with ResNet-18, 25.62 M with ResNet-50.
+    """
+
+    def __init__(self, depth: Depth = 18, widths: tuple[int, int] = (64, 64), channels: int = 512) -> None:
+        super().__init__()
+        self.trunk = ResNet(depth, widths[1], (1, 2, 1), in_channels=4, stem_bias=True)
+        self.squeeze = _squeeze(depth, widths[1])
+        own = (4 if depth == 18 else 8) * widths[1]
+        self.block1 = ResBlock(own + 8 * widths[0], channels)
+        self.attention = CBAM(channels)
+        self.block2 = ResBlock(channels, channels)
+
+    def forward(
+        self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"], last: Float[Tensor, "b d h8 w8"]
     ) -> Float[Tensor, "b n c h8 w8"]:
         """The values of each picture's n objects, all of them in one batch."""
-        pairs = torch.cat([images.unsqueeze(1).expand(-1, masks.shape[1], -1, -1, -1), masks.unsqueeze(2)], 2)
-        values: Tensor = self.head(self.squeeze(self.trunk(pairs.flatten(0, 1))[-1]))
-        return values.unflatten(0, masks.shape[:2])
+        own = self.squeeze(self.trunk(_pairs(images, masks))[-1])
+        fused = self.block1(torch.cat([own, last.repeat_interleave(masks.shape[1], 0)], 1))
+        values: Tensor = self.block2(fused + self.attention(fused))
+        return values.reshape(*masks.shape[:2], *values.shape[1:])
+
+
+def _pairs(images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "bn 4 h w"]:
+    """Each picture with each of its masks."""
+    repeated = images.unsqueeze(1).expand(-1, masks.shape[1], -1, -1, -1)
+    return torch.cat([repeated, masks.unsqueeze(2)], 2).flatten(0, 1)
 
 
 def _trunk(depth: Depth, width: int, inputs: int, weights: str | None) -> ResNet:

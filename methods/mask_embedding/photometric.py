@@ -45,10 +45,10 @@ class Photometric:
         target = lab[:, :, dropped : dropped + 1].clone()
         lab = lab * 1.5
         lab[:, :, dropped] = 0
-        keys = [encoder(frame).float() for frame in lab.unbind(1)]  # apart: each frame has its own batch statistics
+        found = [encoder(frame).float() for frame in lab.unbind(1)]  # apart: each frame has its own batch statistics
         values = [sample_centres(frame, STRIDE) for frame in target.unbind(1)]
         with full_precision(lab):
-            read = local_readout(keys[-1], keys[:-1], values[:-1], radius=self.radius, scale=1 / self.temperature)
+            read = local_readout(found[-1], found[:-1], values[:-1], radius=self.radius, scale=1 / self.temperature)
         rebuilt = upsample_centres(read, STRIDE)[..., : target.shape[-2], : target.shape[-1]]
         error = nnf.smooth_l1_loss(20 * rebuilt, 20 * target[:, -1], reduction="none")
         valid = clip.valid[:, -1:]

@@ -36,6 +36,7 @@ class ResNet(nn.Sequential):
     weights      null: random; imagenet: torchvision's, trained with labels (downloaded once); else a .pth or
                  .safetensors file of torchvision's names, or of a network that has one such part (Mask R-CNN); heads
                  and further stages are left out
+    stem_bias    of the first convolution, as networks with another stem often have it
 
     Raises ValueError when weights are missing or do not fit, naming what does not.
     """
@@ -47,6 +48,7 @@ class ResNet(nn.Sequential):
         strides: Sequence[int] = (1, 2, 1, 1),
         in_channels: int = 3,
         weights: str | None = None,
+        stem_bias: bool = False,
     ) -> None:
         super().__init__()
         if len(strides) not in (3, 4):
@@ -55,7 +57,7 @@ class ResNet(nn.Sequential):
         widths = [width * 2**i for i in range(len(strides))]
         self.stage_channels = tuple(block.expansion * each for each in widths)
         self.stage_strides = tuple(STEM_STRIDE * each for each in accumulate(strides, mul))
-        self.add_module("conv1", nn.Conv2d(in_channels, width, 7, 2, 3, bias=False))
+        self.add_module("conv1", nn.Conv2d(in_channels, width, 7, 2, 3, bias=stem_bias))
         self.add_module("bn1", nn.BatchNorm2d(width))
         self.add_module("relu", nn.ReLU(inplace=True))
         self.add_module("maxpool", nn.MaxPool2d(3, 2, 1))

@@ -52,11 +52,13 @@ def cluster_video(
     seed: int = 0,
     alpha: float = 0.5,
     most_points: int = 50_000,
+    frame_step: int | None = None,
     largest: float = 0.4,
 ) -> Clusters:
     """Space-time k-means over a whole video; every cell of every frame is labelled.
 
-    Centres are found on every k-th frame, so that there are at most `most_points` points (but one frame at least).
+    Centres are found on every `frame_step`-th frame; null: on every k-th, so that there are at most `most_points`
+    points (but one frame at least).
     Clusters with more than the share `largest` of all cells of the video become background.
     """
     if not len(keys):
@@ -69,7 +71,8 @@ def cluster_video(
         return space_time_points(stacked, alpha=alpha, times=times[list(frames)]).flatten(0, 2)
 
     frames = range(len(keys))
-    found = kmeans(points(frames[:: math.ceil(len(keys) * cells / most_points)]), clusters, steps=steps, seed=seed)
+    step = frame_step or math.ceil(len(keys) * cells / most_points)
+    found = kmeans(points(frames[::step]), clusters, steps=steps, seed=seed)
     few = max(1, CELLS // cells)
     parts = [nearest(points(frames[start : start + few]), found.centres) for start in frames[::few]]
     labels = torch.cat(parts).view(len(keys), *keys[0].shape[1:])

@@ -1,0 +1,196 @@
+"""DINO's multi-crop augmentation (Caron et al. 2021), on the device and for all images of a batch at once.
+
+Scaling and blurring work on rows and columns apart, so that each is two batched products with matrices that differ from
+image to image: a loop over images would spend a GPU's time on starting thousands of small operations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transform
+
+from vosbench.errors import Problems
+
+ASPECT = (3 / 4, 4 / 3)  # of a crop, width to height
+TRIES = 10  # to find a crop that fits into its image, as torchvision's RandomResizedCrop has it
+JITTER = (0.4, 0.4, 0.2)  # brightness, contrast, saturation: largest change of the factor
+HUE = 0.1  # largest change, in turns of the colour circle
+BLUR = (0.1, 2.0)  # standard deviation in pixels of the crop
+SHARP = 1e-3  # a deviation so small that nothing is blurred
+
+
+@dataclass(frozen=True)
+class MultiCrop:
+    """Two large crops and several small ones of each image, each flipped and changed in colour by chances of its own.
+
+    global_size, local_size    sides of the crops in pixels
+    local_crops                small crops of an image; may be 0
+    global_scale, local_scale  range of the share of the image's area that a crop shows, before scaling
+
+    Half of the crops are mirrored, .8 of them change in colour and .2 are made grey. The first large one is always
+    blurred; the second is blurred by a chance of .1 and solarised by one of .2, the small ones are blurred by .5. The
+    order in which brightness, contrast, saturation and hue change is drawn for each of the crops, but shared by all
+    images of the batch, where DINO draws it for each. Raises ValueError naming the keys that make no
+    sense.
+    """
+
+    global_size: int = 224
+    local_size: int = 96
+    local_crops: int = 8
+    global_scale: Sequence[float] = (0.14, 1.0)
+    local_scale: Sequence[float] = (0.05, 0.14)
+
+    def __post_init__(self) -> None:
+        found = [f"{key}={getattr(self, key)}: give 1 or more" for key in _SIZES if getattr(self, key) < 1]
+        found += [f"local_crops={self.local_crops}: give 0 or more"] if self.local_crops < 0 else []
+        for key in ("global_scale", "local_scale"):
+            scale = getattr(self, key)
+            if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
+                found.append(f"{key}={list(scale)}: give the smallest and the largest share of the area, above 0 to 1")
+        if found:
+            raise Problems("method.crops", found)
+
+    def __call__(
+        self, images: Float[Tensor, "n 3 h w"], valid: Bool[Tensor, "n h w"]
+    ) -> list[Float[Tensor, "views n 3 _ _"]]:
+        """The two large crops and, apart, the small ones: RGB in [0, 1]. Random numbers are of torch's CPU generator.
+
+        images: RGB in [0, 1]. Nothing is cropped of where `valid` is false, which is right of and below the picture.
+        """
+        extent = torch.stack([valid.any(2).sum(1), valid.any(1).sum(1)], 1).clamp(min=1).cpu()
+        wide = [
+            _view(images, extent, self.global_size, self.global_scale, blur=1.0, solarise=0.0),
+            _view(images, extent, self.global_size, self.global_scale, blur=0.1, solarise=0.2),
+        ]
+        narrow = [
+            _view(images, extent, self.local_size, self.local_scale, blur=0.5, solarise=0.0)
+            for _ in range(self.local_crops)
+        ]
+        return [torch.stack(views) for views in (wide, narrow) if views]
+
+
+_SIZES = ("global_size", "local_size")
+
+
+def _view(
+    images: Float[Tensor, "n 3 h w"],
+    extent: Int[Tensor, "n 2"],
+    size: int,
+    scale: Sequence[float],
+    blur: float,
+    solarise: float,
+) -> Float[Tensor, "n 3 size size"]:
+    """One crop of each image; `blur` and `solarise` are how often that is done."""
+    count = len(images)
+    start, length = draw_boxes(extent, scale)
+    crops = cut(images, start, length, torch.rand(count) < 0.5, size)
+    crops = jitter(crops, torch.rand(count) < 0.8)
+    crops = torch.where(_per_image(torch.rand(count) < 0.2, crops), transform.rgb_to_grayscale(crops, 3), crops)
+    deviation = torch.where(torch.rand(count) < blur, torch.empty(count).uniform_(*BLUR), SHARP)
+    crops = gaussian_blur(crops, deviation)
+    inverted = _per_image(torch.rand(count) < solarise, crops) & (crops >= 0.5)
+    return torch.where(inverted, 1 - crops, crops)
+
+
+def draw_boxes(extent: Int[Tensor, "n 2"], scale: Sequence[float]) -> tuple[Int[Tensor, "n 2"], Int[Tensor, "n 2"]]:
+    """First row and column, and height and width, of a random part of each image of `extent` (height, width).
+
+    Its share of the area lies in `scale` and its aspect in `ASPECT`; where no try fits, the last is cut to fit.
+    """
+    count = len(extent)
+    area = extent.prod(1) * torch.empty(TRIES, count).uniform_(*scale)
+    aspect = torch.empty(TRIES, count).uniform_(*torch.tensor(ASPECT).log().tolist()).exp()
+    sides = torch.stack([(area / aspect).sqrt(), (area * aspect).sqrt()], 2).round().long().clamp(min=1)
+    fits = (sides <= extent).all(2)
+    fits[-1] = True
+    chosen = sides[fits.int().argmax(0), torch.arange(count)].minimum(extent)
+    return (torch.rand(count, 2) * (extent - chosen + 1)).long(), chosen
+
+
+def cut(
+    images: Float[Tensor, "n 3 h w"],
+    start: Int[Tensor, "n 2"],
+    length: Int[Tensor, "n 2"],
+    mirrored: Bool[Tensor, " n"],
+    size: int,
+) -> Float[Tensor, "n 3 size size"]:
+    """A part of each image scaled to size × size by antialiased bicubic interpolation, and mirrored or not."""
+    start, length = start.to(images.device), length.to(images.device)
+    rows, columns = (_scaling(start[:, axis], length[:, axis], images.shape[2 + axis], size) for axis in (0, 1))
+    columns = torch.where(mirrored.to(images.device).view(-1, 1, 1), columns.flip(1), columns)
+    return _both_ways(images, rows, columns).clamp(0, 1)
+
+
+def _scaling(start: Int[Tensor, " n"], length: Int[Tensor, " n"], pixels: int, size: int) -> Float[Tensor, "n size _"]:
+    """How much of each of an axis' pixels is in each of the crop's; nothing from outside of the part that is shown."""
+    first, shown = start.view(-1, 1, 1), length.view(-1, 1, 1)
+    step = shown / size
+    place = first + (torch.arange(size, device=start.device).view(-1, 1) + 0.5) * step
+    pixel = torch.arange(pixels, device=start.device)
+    away = ((pixel + 0.5 - place) / step.clamp(min=1)).abs()
+    # Keys' cubic with a = -1/2, which Pillow uses.
+    weights = torch.where(away < 1, (1.5 * away - 2.5) * away**2 + 1, ((-0.5 * away + 2.5) * away - 4) * away + 2)
+    weights = weights.masked_fill((away >= 2) | (pixel < first) | (pixel >= first + shown), 0)
+    return weights / weights.sum(2, keepdim=True)
+
+
+def gaussian_blur(crops: Float[Tensor, "n 3 s s"], deviation: Float[Tensor, " n"]) -> Float[Tensor, "n 3 s s"]:
+    """Each crop blurred by its own deviation, in pixels; weights that fall outside go to the pixels inside."""
+    pixel = torch.arange(crops.shape[-1], device=crops.device)
+    squares = (pixel.view(-1, 1) - pixel).square()
+    spread = torch.softmax(-squares / (2 * deviation.to(crops.device).view(-1, 1, 1) ** 2), 2)
+    return _both_ways(crops, spread, spread)
+
+
+def _both_ways(
+    images: Float[Tensor, "n 3 h w"], rows: Float[Tensor, "n h2 h"], columns: Float[Tensor, "n w2 w"]
+) -> Float[Tensor, "n 3 h2 w2"]:
+    return rows.unsqueeze(1) @ images @ columns.mT.unsqueeze(1)
+
+
+def jitter(images: Float[Tensor, "n 3 h w"], which: Bool[Tensor, " n"]) -> Float[Tensor, "n 3 h w"]:
+    """Random brightness, contrast, saturation and hue of those images, in random order; the others stay as they are."""
+    changes = (brightness, contrast, saturation, hue)
+    drawn = [torch.empty(len(images)).uniform_(1 - most, 1 + most) for most in JITTER]
+    amounts = [torch.where(which, factor, 1) for factor in drawn]
+    amounts.append(torch.where(which, torch.empty(len(images)).uniform_(-HUE, HUE), 0))
+    for number in torch.randperm(len(changes)).tolist():
+        images = changes[number](images, _per_image(amounts[number], images))
+    return images
+
+
+def brightness(images: Float[Tensor, "n 3 h w"], factor: Float[Tensor, "n 1 1 1"]) -> Float[Tensor, "n 3 h w"]:
+    """0: black."""
+    return (images * factor).clamp(0, 1)
+
+
+def contrast(images: Float[Tensor, "n 3 h w"], factor: Float[Tensor, "n 1 1 1"]) -> Float[Tensor, "n 3 h w"]:
+    """0: the image's mean grey."""
+    mean: Tensor = transform.rgb_to_grayscale(images).mean((1, 2, 3), keepdim=True)
+    return mean.lerp(images, factor).clamp(0, 1)
+
+
+def saturation(images: Float[Tensor, "n 3 h w"], factor: Float[Tensor, "n 1 1 1"]) -> Float[Tensor, "n 3 h w"]:
+    """0: grey."""
+    grey: Tensor = transform.rgb_to_grayscale(images, 3)
+    return grey.lerp(images, factor).clamp(0, 1)
+
+
+def hue(images: Float[Tensor, "n 3 h w"], turns: Float[Tensor, "n 1 1 1"]) -> Float[Tensor, "n 3 h w"]:
+    """Each colour moved round the hexagon of HSV; value and chroma stay."""
+    red, green, blue = images.split(1, 1)
+    value = images.amax(1, keepdim=True)
+    chroma = value - images.amin(1, keepdim=True)
+    safe = chroma.clamp(min=1e-8)
+    other = torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
+    corner = torch.where(value == red, (green - blue) / safe, other) + 6 * turns
+    away = (images.new_tensor((5, 3, 1)).view(3, 1, 1) + corner) % 6
+    return value - chroma * away.minimum(4 - away).clamp(0, 1)
+
+
+def _per_image(values: Tensor, images: Float[Tensor, "n 3 h w"]) -> Tensor:
+    """One value an image, on the images' device, to go with their pixels."""
+    return values.to(images.device).view(-1, 1, 1, 1)

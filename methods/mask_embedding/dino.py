@@ -1,0 +1,134 @@
+"""Pre-training of the backbone: DINO's self-distillation without labels (Caron et al. 2021; section 4 names it).
+
+No method: it segments nothing. The engine trains it like one, and the mask-embedding method starts from its
+`teacher.trunk`. Beside its loss it needs the callbacks in ema.py.
+"""
+
+import copy
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as nnf
+from jaxtyping import Float
+from torch import Tensor, distributed, nn
+
+from vosbench.errors import Problems
+from vosbench.methods.mask_embedding.correspondence import full_precision
+from vosbench.methods.mask_embedding.crops import MultiCrop
+from vosbench.methods.mask_embedding.networks import Depth
+from vosbench.nn.resnet import ResNet, normalise
+from vosbench.types import Clip
+
+
+class Network(nn.Module):
+    """E's residual network with the strides that E leaves out, and a head that ends in `outputs` prototypes.
+
+    ResNet-50 stops after its third stage, as E does. hidden, bottleneck: widths of the head's layers; batch_norm: of
+    the hidden ones.
+    """
+
+    def __init__(self, depth: Depth, width: int, hidden: int, bottleneck: int, outputs: int, batch_norm: bool) -> None:
+        super().__init__()
+        self.trunk = ResNet(depth, width, (1, 2, 2, 2) if depth == 18 else (1, 2, 2))
+        layers: list[nn.Module] = []
+        for inputs, units in pairwise((self.trunk.stage_channels[-1], hidden, hidden)):
+            layers += [_linear(inputs, units), nn.BatchNorm1d(units) if batch_norm else nn.Identity(), nn.GELU()]
+        self.head = nn.Sequential(*layers, _linear(hidden, bottleneck))
+        self.last = nn.Linear(bottleneck, outputs, bias=False)
+
+    def forward(self, groups: Sequence[Float[Tensor, "_ n 3 _ _"]]) -> Float[Tensor, "views n k"]:
+        """Cosines between each crop and the prototypes, in float32. `groups`: crops of one size each, RGB in [0, 1]."""
+        # Crops of each size pass apart, and so with batch statistics of their own.
+        maps = [self.trunk(normalise(crops.flatten(0, 1)))[-1] for crops in groups]
+        vectors = self.head(torch.cat([each.float().mean((2, 3)) for each in maps]))
+        with full_precision(vectors):
+            # The prototypes have unit norm too: weight normalisation whose gain is fixed.
+            cosines = nnf.linear(nnf.normalize(vectors.float()), nnf.normalize(self.last.weight))
+        views: Tensor = cosines.unflatten(0, (-1, groups[0].shape[1]))
+        return views
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Dino(nn.Module):
+    """A student that learns to say of every crop of an image what the teacher says of its large crops.
+
+    Every frame of a clip is an image of its own. The teacher is a slow copy of the student, without gradients; its
+    batch normalisation keeps statistics of its own. `centre` is a running mean of what the teacher says, taken out so
+    that no output wins everywhere; its low temperature keeps the outputs from becoming all alike. A loss that stays at
+    ln(outputs) has collapsed in the second way, one of almost 0 in the first.
+
+    depth, width         of the residual network, as in the method that will start from it
+    crops                the augmentation
+    hidden, bottleneck   widths of the head; `batch_norm`: of its hidden layers
+    outputs              prototypes
+    student_temperature, teacher_temperature: of the two softmaxes
+    centre_momentum      share of the old centre that each step keeps
+
+    Raises ValueError naming the keys that make no sense.
+    """
+
+    centre: Tensor
+
+    def __init__(
+        self,
+        crops: MultiCrop,
+        depth: Depth = 18,
+        width: int = 64,
+        hidden: int = 2048,
+        bottleneck: int = 256,
+        outputs: int = 65536,
+        batch_norm: bool = False,
+        student_temperature: float = 0.1,
+        teacher_temperature: float = 0.04,
+        centre_momentum: float = 0.9,
+    ) -> None:
+        sizes = {"width": width, "hidden": hidden, "bottleneck": bottleneck, "outputs": outputs}
+        temperatures = {"student_temperature": student_temperature, "teacher_temperature": teacher_temperature}
+        found = [f"{key}={value}: give 1 or more" for key, value in sizes.items() if value < 1]
+        found += [f"{key}={value}: give more than 0" for key, value in temperatures.items() if value <= 0]
+        if not 0 <= centre_momentum < 1:
+            found.append(f"centre_momentum={centre_momentum}: give 0 or more and less than 1")
+        if found:
+            raise Problems("method", found)
+        super().__init__()
+        self.crops = crops
+        self.student = Network(depth, width, hidden, bottleneck, outputs, batch_norm)
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
+        self.centre_momentum = centre_momentum
+        self.register_buffer("centre", torch.zeros(outputs))
+
+    def loss(self, clip: Clip) -> dict[str, Tensor]:
+        with torch.no_grad(), full_precision(clip.frames):
+            crops = self.crops(clip.frames.flatten(0, 1), clip.valid.flatten(0, 1))
+        with torch.no_grad():
+            wanted = self.teacher(crops[:1])
+        given = self.student(crops)
+        with full_precision(given):
+            targets = ((wanted - self.centre) / self.teacher_temperature).softmax(2)
+            loss = distillation(given / self.student_temperature, targets)
+        self._recentre(wanted)
+        return {"distillation": loss}
+
+    @torch.no_grad()
+    def _recentre(self, said: Float[Tensor, "2 n k"]) -> None:
+        """Moves the centre towards the mean over the batches of all processes, so that they go on agreeing on it."""
+        mean = said.mean((0, 1))
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(mean)
+            mean /= distributed.get_world_size()
+        self.centre.lerp_(mean, 1 - self.centre_momentum)
+
+
+def distillation(logits: Float[Tensor, "views n k"], targets: Float[Tensor, "2 n k"]) -> Float[Tensor, ""]:
+    """Mean cross-entropy over all pairs of a target and a view that are not the same crop: the targets are the
+    teacher's distributions for the first two views."""
+    pairs = -torch.einsum("ink,vnk->iv", targets, logits.log_softmax(2)) / logits.shape[1]
+    return (pairs.sum() - pairs.diagonal().sum()) / (pairs.numel() - len(targets))

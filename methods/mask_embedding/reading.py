@@ -1,0 +1,97 @@
+"""What the method keeps of frames, and how it reads from that: one affinity for the masks and values of all objects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vosbench.ops.matching import Window, match, read, readout
+
+Masks = Float[Tensor, "b n h w"]
+SmallMasks = Float[Tensor, "b n h8 w8"]
+Values = Float[Tensor, "b objects v h8 w8"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """A frame: its key at stride 8, the decoder's skips at strides 8 and 4, E's last map, and the normalised picture.
+
+    `coarse` holds what `segment` read for this frame, for those memories that keep that in place of the result.
+    """
+
+    key: Float[Tensor, "b c h8 w8"]
+    eighth: Float[Tensor, "b c8 h8 w8"]
+    quarter: Float[Tensor, "b c4 h4 w4"]
+    last: Float[Tensor, "b d h8 w8"]
+    image: Float[Tensor, "b 3 h w"]
+    coarse: list[SmallMasks] = field(default_factory=list, compare=False)
+
+    def take(self, frames: Int[Tensor, " n"]) -> "Features":
+        """Some frames of the batch."""
+        return Features(
+            self.key[frames], self.eighth[frames], self.quarter[frames], self.last[frames], self.image[frames]
+        )
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is kept of a frame: key, masks at stride 8 (background first), the value of each object, and V's input.
+
+    That is the picture, and E's last map where V takes it in: for objects that start later, since a frame without an
+    object has a value for it, too. Values, picture and map are in half precision.
+    b is 1 at inference; in training, it counts clips.
+    """
+
+    key: Float[Tensor, "b c h8 w8"]
+    masks: SmallMasks
+    values: Values
+    image: Float[Tensor, "b 3 h w"]
+    last: Float[Tensor, "b d h8 w8"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Equations 6 to 8. See `ops.matching.readout` for its fields."""
+
+    temperature: float
+    radius: float
+    window: Window
+
+    def read(
+        self, query: Float[Tensor, "b c h8 w8"], memory: Sequence[Memory], given: Sequence[bool], top_k: int | None
+    ) -> tuple[SmallMasks, Values]:
+        """The coarse masks and the values of the query's cells. `given`: per entry, whether all of it is searched."""
+        clips = [
+            self._read_clip(
+                query[clip],
+                [entry.key[clip] for entry in memory],
+                [entry.masks[clip] for entry in memory],
+                [entry.values[clip].flatten(1, 2) for entry in memory],
+                {"unrestricted": given, "radius": self.radius, "window": self.window, "temperature": self.temperature},
+                top_k,
+            )
+            for clip in (slice(i, i + 1) for i in range(len(query)))
+        ]
+        coarse, values = (torch.cat(maps) for maps in zip(*clips, strict=True))
+        return coarse, values.unflatten(1, memory[0].values.shape[1:3])
+
+    def _read_clip(
+        self,
+        query: Float[Tensor, "1 c h w"],
+        keys: Sequence[Float[Tensor, "1 c h w"]],
+        masks: Sequence[Float[Tensor, "1 n h w"]],
+        values: Sequence[Float[Tensor, "1 v h w"]],
+        search: dict[str, Any],
+        top_k: int | None,
+    ) -> tuple[Float[Tensor, "1 n h w"], Float[Tensor, "1 v h w"]]:
+        if top_k is None:  # all candidates, as in training: one product for both
+            both = [torch.cat(pair, 1) for pair in zip(masks, values, strict=True)]
+            everything = readout(query, keys, both, top_k=None, **search)
+            coarse, found = everything.split([masks[0].shape[1], values[0].shape[1]], 1)
+            return coarse, found
+        matches = match(query, keys, top_k=top_k, **search)
+        coarse = read(matches, masks)
+        return coarse, read(matches, values) if values[0].shape[1] else coarse[:, :0]

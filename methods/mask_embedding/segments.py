@@ -1,0 +1,30 @@
+"""What segmentation is learned from: some segments of each clip's pseudo-labels, and the loss of their masks."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def choose_segments(labels: Int[Tensor, "b t h w"], most: int, least: float = 0.005) -> Float[Tensor, "b t n h w"]:
+    """Masks of background and of up to `most` segments of each clip, drawn from those that fill the share `least` of
+    its first frame or more; the others are background. n = most + 1: masks of a clip with fewer are empty.
+
+    Draws from torch's CPU generator.
+    """
+    chosen = torch.full((len(labels), most), -1)
+    for clip, first in enumerate(labels[:, 0].flatten(1).cpu()):
+        sizes = first.bincount()
+        sizes[0] = 0
+        large = (sizes >= max(1, least * len(first))).nonzero().squeeze(1)
+        drawn = large[torch.randperm(len(large))[:most]]
+        chosen[clip, : len(drawn)] = drawn
+    segments = labels.unsqueeze(2) == chosen.to(labels.device).view(len(labels), 1, most, 1, 1)
+    return torch.cat([~segments.any(2, keepdim=True), segments], 2).float()
+
+
+def cross_entropy(
+    scores: Float[Tensor, "b n h w"], target: Float[Tensor, "b n h w"], counted: Bool[Tensor, "b h w"]
+) -> Float[Tensor, ""]:
+    """The mean over all counted pixels (equation 9), 0 without any."""
+    error = -(scores.clamp_min(1e-7).log() * target).sum(1)
+    return (error * counted).sum() / counted.sum().clamp(min=1)
