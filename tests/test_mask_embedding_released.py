@@ -1,0 +1,219 @@
+"""The options for what the authors' code does otherwise than the paper: each changes what it says, and nothing else."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vosbench.memory import FrameMemory
+from vosbench.methods.mask_embedding.method import MaskEmbedding
+from vosbench.methods.mask_embedding.networks import FusedFrameMaskEncoder
+from vosbench.methods.mask_embedding.optimizer import adam
+from vosbench.methods.mask_embedding.reading import Features, Memory
+from vosbench.naming import run_name, stage_name
+from vosbench.nn.cbam import CBAM
+from vosbench.propagate import Inference, Propagator
+from vosbench.types import Clip, Context
+
+SIZE = (32, 40)
+
+
+def made(**settings: object) -> MaskEmbedding:
+    torch.manual_seed(0)
+    small: dict[str, Any] = {"widths": (8, 8), "channels": (16, 24), "decoder_widths": (24, 16, 8)}
+    return MaskEmbedding(**{**small, **settings}).eval()
+
+
+def clip() -> Clip:
+    """Three frames with one square that moves, as its pseudo-label."""
+    frames, labels = torch.rand((1, 3, 3, *SIZE), generator=torch.Generator().manual_seed(0)), torch.zeros(1, 3, *SIZE)
+    for index in range(3):
+        labels[:, index, 8:24, 4 * index : 4 * index + 16] = 1
+    valid = torch.ones(labels.shape, dtype=torch.bool)
+    return Clip(frames, None, torch.tensor([[0, 1, 6]]), ("a",), valid, labels.long())
+
+
+def losses(**settings: object) -> dict[str, Tensor]:
+    method = made(segments=1, **settings).train()
+    torch.manual_seed(1)
+    return method.loss(clip())
+
+
+@pytest.mark.parametrize(("depth", "parameters"), [(18, 16.98e6), (50, 25.62e6)])
+def test_the_fused_encoder_has_the_released_size(depth: Any, parameters: float) -> None:
+    count = sum(parameter.numel() for parameter in FusedFrameMaskEncoder(depth).parameters())
+    assert count == pytest.approx(parameters, rel=1e-3)
+
+
+def test_attention_scales_channels_and_places() -> None:
+    attention, maps = CBAM(32), torch.randn(2, 32, 9, 9)
+    factors = attention(maps) / maps
+    assert factors.min() > 0
+    assert factors.max() < 1
+    channel = torch.sigmoid(attention.channels(maps.mean((2, 3))) + attention.channels(maps.amax((2, 3))))
+    place = factors / channel[..., None, None]
+    torch.testing.assert_close(place, place[:, :1].expand_as(place), rtol=1e-3, atol=1e-4)
+
+
+def test_the_fused_encoder_sees_the_map_of_its_own_frame() -> None:
+    encoder = FusedFrameMaskEncoder(18, (8, 8), 16).eval()
+    images, masks, last = torch.rand(2, 3, *SIZE), torch.rand(2, 3, *SIZE), torch.rand(2, 64, 4, 5)
+    with torch.no_grad():
+        both = encoder(images, masks, last)
+        alone = encoder(images[1:], masks[1:], last[1:])
+        other = encoder(images[1:], masks[1:], last[:1])
+    torch.testing.assert_close(both[1:], alone, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(alone, other)
+
+
+def test_objects_that_start_late_have_values_with_the_fused_encoder() -> None:
+    method = made(value_encoder="fused")
+    features = method.encode(torch.rand(1, 3, *SIZE))
+    mask = torch.zeros(1, 2, *SIZE)
+    mask[:, 1, :16, :16] = 1
+    with torch.no_grad():
+        extended = method.extend(method.memorize(features, mask), 1)
+        known = method.memorize(features, torch.cat([mask, torch.zeros(1, 1, *SIZE)], 1))
+    torch.testing.assert_close(extended.values, known.values, rtol=2e-2, atol=2e-3)  # its inputs are in half precision
+
+
+def test_a_frozen_trunk_learns_nothing_and_keeps_its_statistics() -> None:
+    method = made(freeze_trunk=True).train()
+    before = {key: value.clone() for key, value in method.key_encoder.trunk.state_dict().items()}
+    torch.stack(list(method.loss(clip()).values())).sum().backward()
+    assert all(parameter.grad is None for parameter in method.key_encoder.trunk.parameters())
+    assert all(parameter.grad is not None for parameter in method.key_encoder.head.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in method.key_encoder.trunk.state_dict().items())
+    assert method.eval().train().key_encoder.trunk.training is False
+
+
+def test_all_frames_are_supervised_from_those_before() -> None:
+    """In each round, the mean of the second frame, from the first, and of the third, from both."""
+    method, batch = made(segments=1, supervise_frames="all"), clip()
+    assert batch.pseudo_labels is not None
+    both = method.loss(batch)
+    method.supervise_frames = "last"
+    third = method.loss(batch)
+    second = method.loss(
+        Clip(batch.frames[:, :2], None, batch.indices[:, :2], ("a",), batch.valid[:, :2], batch.pseudo_labels[:, :2])
+    )
+    for name, loss in both.items():
+        torch.testing.assert_close(loss, (second[name] + third[name]) / 2)
+
+
+def test_hard_coarse_masks_are_for_training_alone() -> None:
+    soft, hard = losses(), losses(coarse_input="hard")
+    assert torch.equal(soft["segmentation_0"], hard["segmentation_0"])  # V does not see them there
+    assert not torch.allclose(soft["segmentation_1"], hard["segmentation_1"])
+    assert all(
+        torch.equal(maps[1], maps[0]) for maps in zip(*map(predicted, ({}, {"coarse_input": "hard"})), strict=True)
+    )
+
+
+class Notes(MaskEmbedding):
+    """Keeps all that it memorizes and segments."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.memories: list[Memory] = []
+        self.results: list[Tensor] = []
+        self.seen: list[Tensor] = []
+
+    def memorize(self, features: Features, masks: Tensor) -> Memory:
+        self.memories.append(super().memorize(features, masks))
+        return self.memories[-1]
+
+    def segment(self, query: Features, context: Context[Features, Memory]) -> Tensor:
+        self.results.append(super().segment(query, context))
+        return self.results[-1]
+
+    def _values(self, image: Tensor, masks: Tensor, last: Tensor) -> Tensor:
+        self.seen.append(masks)
+        return super()._values(image, masks, last)
+
+
+def run(**settings: object) -> Notes:
+    """Four frames of a video with a first mask."""
+    torch.manual_seed(0)
+    small: dict[str, Any] = {"widths": (8, 8), "channels": (16, 24), "decoder_widths": (24, 16, 8), "rounds": 1}
+    method = Notes(**{**small, **settings}).eval()
+    propagator = Propagator(method, FrameMemory(last_n=3), Inference())
+    pictures = torch.rand((4, *SIZE, 3), generator=torch.Generator().manual_seed(0)).mul(255).byte().numpy()
+    mask = torch.zeros(SIZE, dtype=torch.uint8)
+    mask[8:24, 4:28] = 1
+    for index, picture in enumerate(pictures):
+        propagator.step(picture, mask.numpy() if index == 0 else None)
+    return method
+
+
+def predicted(settings: dict[str, object]) -> list[Tensor]:
+    return run(**settings).results
+
+
+def test_propagating_coarse_masks_is_label_propagation_beside_the_results() -> None:
+    coarse, labels, refined = run(propagate="coarse"), run(decode=False), run()
+    for kept, alone in zip(coarse.memories, labels.memories, strict=True):
+        torch.testing.assert_close(kept.masks, alone.masks, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(refined.memories[2].masks, coarse.memories[2].masks)
+    assert torch.equal(coarse.results[0], refined.results[0])  # the first is read from the given mask
+
+
+def test_only_results_are_memorized_as_log_odds() -> None:
+    plain, odds = run(), run(memory_input="log_odds")
+    assert torch.equal(odds.memories[0].values, plain.memories[0].values)
+    assert not torch.allclose(odds.memories[1].values, plain.memories[1].values)
+    assert max(masks.max() for masks in plain.seen) <= 1
+    memorized = odds.seen[2]  # of frame 0, in round 1 of frame 1, and of frame 1
+    torch.testing.assert_close(memorized, odds.results[0][:, 1:].logit(1e-7))
+
+
+def test_the_mean_output_lies_between_the_refined_and_the_coarse_masks() -> None:
+    refined, mean, coarse = (run(**settings).results[0] for settings in ({}, {"output": "mean"}, {"rounds": None}))
+    torch.testing.assert_close(mean, ((refined.logit(1e-7) + coarse) / 2).softmax(1))
+    torch.testing.assert_close(mean.sum(1), torch.ones_like(mean[:, 0]))
+
+
+def test_the_released_optimizer_tells_biases_by_name() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    network[0].bias.requires_grad_(False)  # type: ignore[union-attr]
+    weights, biases = adam(network.named_parameters(), lr=0.1, betas=(0.5, 0.999), weight_decay=0.01).param_groups
+    assert [len(group["params"]) for group in (weights, biases)] == [2, 1]
+    assert [group["weight_decay"] for group in (weights, biases)] == [0.01, 0.0]
+    assert [group["lr"] for group in (weights, biases)] == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["experiment=full"], []),
+        (["experiment=full", "seed=1"], ["experiment=earlier", "seed=1"]),
+        (["seed=1", "callbacks.clusters=3", "init=x", "trainer.devices=2"], ["seed=1"]),
+        (["callbacks_more=1", "init=x"], ["callbacks_more=1"]),
+    ],
+)
+def test_a_stage_finds_the_run_of_the_one_before(overrides: list[str], expected: list[str]) -> None:
+    assert stage_name(overrides, ["callbacks", "init"]) == run_name(expected)
+    assert stage_name([*overrides, "name=mine"], ["callbacks", "init"]) == "mine"
+
+
+def test_stages_start_from_each_other(command: Callable[..., Any]) -> None:
+    tiny = ["method.widths=[8,8]", "method.channels=[8,8]", "data=collage", "data.sources.collage.dataset.videos=2"]
+    tiny += [
+        "data.sources.collage.dataset.frames=14",
+        "data.sources.collage.dataset.size=[48,64]",
+        "data.clips.size=40",
+    ]
+    tiny += ["data.batch_size=2", "data.validation=null", "trainer.accelerator=cpu", "trainer.devices=1"]
+    stage = ["train", *tiny, "data.clips.sampler.gaps=[1]", "data.clips.sampler.probabilities=[1]", "seed=3"]
+    early = command(*stage, "experiment=mask_embedding_small_correspondence", "trainer.max_steps=1")
+    assert early.status == 0, early.err
+    full = [*stage, "experiment=mask_embedding_small_full", "callbacks.pseudo_labels.clusters=3"]
+    done = command(*full, "method.decoder_widths=[8,8,8]", "trainer.max_steps=1")
+    assert done.status == 1, "another decoder is another stage 1"
+    assert "init=" in done.err
+    done = command(*full, "trainer.max_steps=1")
+    assert done.status == 0, done.err
+    assert "weights of runs/mask_embedding_small_correspondence/" in done.out
+    assert "initial ones of value_encoder, decoder" in done.out
