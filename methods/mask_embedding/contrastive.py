@@ -39,6 +39,8 @@ class Contrastive:
     short, long   λ1 and λ2 (section 3.3)
     min_gap       frames of the video, at least, from one to the other of a long-term pair (section 3.2); the pairs of
                   L_Short are the clip's nearest neighbours
+    step          only every so-manieth cell of each row and column is compared. 1: all, so that a cell's neighbours are
+                  negatives, too (the paper); more: only distant cells are (the authors' code has 8×8 anchors)
     scale, flip   of Φ: see `views.draw_views`
     """
 
@@ -47,6 +49,7 @@ class Contrastive:
     short: float = 0.1
     long: float = 0.5
     min_gap: int = 5
+    step: int = 1
     scale: Sequence[float] = (0.5, 1.0)
     flip: float = 0.5
 
@@ -55,6 +58,8 @@ class Contrastive:
             raise ValueError(f"correspondence.temperature={self.temperature}: give more than 0")
         if min(self.short, self.long) < 0 or max(self.short, self.long) == 0:
             raise ValueError(f"correspondence: short={self.short}, long={self.long}: give one of them more than 0")
+        if self.step < 1:
+            raise ValueError(f"correspondence.step={self.step}: give 1 or more cells")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"correspondence.scale={list(self.scale)}: give the smallest and the largest part shown")
 
@@ -66,20 +71,24 @@ class Contrastive:
         view = draw_views(len(images), (images.shape[2], images.shape[3]), self.scale, self.flip, images.device)
         maps, cells = (encoder(images) if keys is None else keys).float(), picture_cells(images)
         seen = view.images(images)
-        plain, equivariant = _cells(maps, cells), _cells(encoder(seen).float(), picture_cells(seen))
+        plain, equivariant = self._cells(maps, cells), self._cells(encoder(seen).float(), picture_cells(seen))
         terms = {}
         with full_precision(maps):
             if self.short > 0:
                 first = neighbours(clip.indices).to(maps.device)
-                following = _cells(*view.take(first).keys(maps[first + 1], cells[first + 1]))
+                following = self._cells(*view.take(first).keys(maps[first + 1], cells[first + 1]))
                 terms["short"] = self.short * short_term(equivariant[first], following, self.temperature)
             if self.long > 0:
                 anchor, distant = far_pairs(clip.indices, self.min_gap).to(maps.device)
-                transformed = _cells(*view.keys(maps, cells))[distant]
+                transformed = self._cells(*view.keys(maps, cells))[distant]
                 terms["long"] = self.long * long_term(
                     plain[anchor], equivariant[distant], transformed, self.temperature
                 )
         return terms
+
+    def _cells(self, maps: Float[Tensor, "n c h w"], valid: Bool[Tensor, "n h w"]) -> Cells:
+        chosen = slice(None, None, self.step)
+        return Cells(maps[..., chosen, chosen].flatten(2).mT, valid[:, chosen, chosen].flatten(1))
 
 
 def neighbours(indices: Int[Tensor, "b t"]) -> Int[Tensor, " m"]:
@@ -110,10 +119,6 @@ def long_term(anchor: Cells, equivariant: Cells, transformed: Cells, temperature
         similarity = equivariant.keys @ anchor.keys.mT
         labels = similarity.masked_fill(~anchor.valid.unsqueeze(1), -torch.inf).argmax(2)
     return _contrast(transformed, anchor, labels, transformed.valid & equivariant.valid, temperature)
-
-
-def _cells(maps: Float[Tensor, "n c h w"], valid: Bool[Tensor, "n h w"]) -> Cells:
-    return Cells(maps.flatten(2).mT, valid.flatten(1))
 
 
 def _contrast(

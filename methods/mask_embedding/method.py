@@ -20,12 +20,12 @@ from vosbench.methods.mask_embedding.networks import (
     FusedFrameMaskEncoder,
     KeyEncoder,
 )
-from vosbench.methods.mask_embedding.reading import Features, Masks, Memory, Reader, Values
+from vosbench.methods.mask_embedding.reading import Features, Masks, Memory, Reader, SmallMasks, Values, packed
 from vosbench.methods.mask_embedding.segments import choose_segments, cross_entropy
 from vosbench.nn.decoder import Decoder
 from vosbench.nn.resnet import normalise
 from vosbench.ops.aggregate import EPS, aggregated_logits
-from vosbench.ops.align import resize
+from vosbench.ops.align import resize, sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.matching import Window
 from vosbench.types import Clip, Context, Padding
@@ -44,6 +44,9 @@ class MaskEmbedding(Method[Features, Memory]):
     supervise_rounds  rounds whose masks are trained (the paper trains round 1, and round 0 would never learn)
     segments          of a clip that are followed in training, at most
     temperature, top_k, radius, window: of the affinity at inference; the first frame's cells are all candidates
+
+    alignment         exact: masks are taken to stride 8 and back at the centres of E's kernels, so that they stay where
+                      they are, however often; released: corner to corner and back by half pixels, as the authors' code
 
     Where the authors' code does otherwise than the paper says:
 
@@ -77,6 +80,7 @@ class MaskEmbedding(Method[Features, Memory]):
         top_k: int | None = 10,
         radius: float = 12,
         window: Window = "disk",
+        alignment: Literal["exact", "released"] = "exact",
         value_encoder: Literal["plain", "fused"] = "plain",
         freeze_trunk: bool = False,
         supervise_frames: Literal["last", "all"] = "last",
@@ -97,6 +101,7 @@ class MaskEmbedding(Method[Features, Memory]):
         self.rounds = rounds if decode else None
         self.supervise_rounds, self.segments = tuple(supervise_rounds), segments
         self.supervise_frames, self.coarse_input = supervise_frames, coarse_input
+        self.alignment = alignment
         self.propagate, self.memory_input, self.output = propagate, memory_input, output
         self.freeze_trunk = freeze_trunk
         self.key_encoder.trunk.requires_grad_(not freeze_trunk)
@@ -151,21 +156,21 @@ class MaskEmbedding(Method[Features, Memory]):
         return Features(encoded.key, encoded.eighth, encoded.quarter, encoded.last, normalise(images))
 
     def memorize(self, features: Features, masks: Float[Tensor, "b n h w"]) -> Memory:
-        small = nnf.interpolate(masks, features.key.shape[-2:], mode="bilinear", align_corners=True)
+        small = self._to_cells(masks)
         if features.coarse and self.propagate == "coarse" and features.coarse[0].shape == small.shape:
             small = features.coarse[0]
         if features.coarse and self.memory_input == "log_odds":
             masks = masks.logit(EPS)
         values = self._values(features.image, masks[:, 1:], features.last)
         if not torch.is_grad_enabled():
-            values = values.half()  # the largest part of memory; only those that are read become float32
+            values = packed(values.half())  # the largest part of memory; only what is read becomes float32
         last = features.last if isinstance(self.value_encoder, FusedFrameMaskEncoder) else features.last[:, :0]
         return Memory(features.key, small, values, features.image.half(), last.half())
 
     def extend(self, value: Memory, count: int) -> Memory:
         masks, image = nnf.pad(value.masks, (0, 0, 0, 0, 0, count)), value.image.float()
         absent = self._values(image, image.new_zeros((1, count, *image.shape[-2:])), value.last.float())
-        return replace(value, masks=masks, values=torch.cat([value.values, absent.to(value.values.dtype)], 1))
+        return replace(value, masks=masks, values=packed(torch.cat([value.values, absent.to(value.values.dtype)], 1)))
 
     def segment(self, query: Features, context: Context[Features, Memory]) -> Float[Tensor, "1 n h w"]:
         rounds = (self.rounds,) if self.output == "refined" else (self.rounds, None)
@@ -203,7 +208,7 @@ class MaskEmbedding(Method[Features, Memory]):
         """
         coarse, values = self.reader.read(query.key, memory, given, top_k)
         query.coarse[:] = [coarse]
-        masks = resize(coarse, (query.image.shape[2], query.image.shape[3]))
+        masks = self._to_pixels(coarse)
         decoded: dict[int | None, Masks] = {None: masks}
         if 0 in rounds:
             decoded[0] = self._decode(query, values, torch.zeros_like(values))
@@ -218,6 +223,17 @@ class MaskEmbedding(Method[Features, Memory]):
         assert self.decoder is not None
         logits = self.decoder(torch.cat([read, seen], 2).flatten(0, 1), query.eighth, query.quarter)
         return aggregated_logits(logits.sigmoid().view(*read.shape[:2], *logits.shape[2:])).softmax(1)
+
+    def _to_cells(self, masks: Masks) -> SmallMasks:
+        if self.alignment == "exact":
+            return sample_centres(masks, STRIDE)
+        size = masks.shape[2] // STRIDE, masks.shape[3] // STRIDE
+        return nnf.interpolate(masks, size, mode="bilinear", align_corners=True)
+
+    def _to_pixels(self, masks: SmallMasks) -> Masks:
+        if self.alignment == "exact":
+            return upsample_centres(masks, STRIDE)
+        return resize(masks, (STRIDE * masks.shape[2], STRIDE * masks.shape[3]))
 
     def _values(self, image: Float[Tensor, "b 3 h w"], masks: Masks, last: Float[Tensor, "b d h8 w8"]) -> Values:
         """V of the picture with each mask; no channels without V, or where nobody will decode."""

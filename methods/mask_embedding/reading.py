@@ -52,6 +52,12 @@ class Memory:
     last: Float[Tensor, "b d h8 w8"]
 
 
+def packed(values: Values) -> Values:
+    """The values of all objects of a cell beside each other: they are read together, and without a copy."""
+    together = values.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+    return together.unflatten(1, values.shape[1:3])
+
+
 @dataclass(frozen=True)
 class Reader:
     """Equations 6 to 8. See `ops.matching.readout` for its fields."""

@@ -8,8 +8,11 @@ from torch import Tensor
 
 
 def sample_centres(masks: Float[Tensor, "b n h w"], stride: int) -> Float[Tensor, "b n h2 w2"]:
-    """Masks at the centres of strided convolution kernels: the top-left pixel of each stride×stride cell."""
-    return masks[..., ::stride, ::stride]
+    """Masks at the centres of strided convolution kernels: the top-left pixel of each stride×stride cell.
+
+    A copy: memory that kept a view would keep the masks at full size alive.
+    """
+    return masks[..., ::stride, ::stride].clone()
 
 
 def upsample_centres(scores: Float[Tensor, "b n h w"], stride: int) -> Float[Tensor, "b n h2 w2"]:
