@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 8  # frames encoded at a time
+PATIENCE = 20  # seconds from one line about a long update to the next
 
 
 class Found(TypedDict):
@@ -115,7 +117,11 @@ class ClusterVideos(L.Callback):
         training = method.training
         method.eval()
         with trainer.precision_plugin.forward_context(), torch.no_grad():
-            for name, video in videos.items():
+            said = time.monotonic()
+            for count, (name, video) in enumerate(videos.items()):
+                if time.monotonic() - said > PATIENCE and trainer.is_global_zero:
+                    log.info("pseudo-labels of epoch %d: %d of %d videos", update, count, len(videos))
+                    said = time.monotonic()
                 with self._claim(update, name) as mine:
                     if mine and not self._record(update, name).is_file():
                         self._label(method, update, name, video)
