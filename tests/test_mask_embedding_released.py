@@ -1,13 +1,17 @@
 """The options for what the authors' code does otherwise than the paper: each changes what it says, and nothing else."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from vosbench.checkpoint import initialise
 from vosbench.memory import FrameMemory
+from vosbench.methods.mask_embedding.crops import MultiCrop
+from vosbench.methods.mask_embedding.dino import Dino
 from vosbench.methods.mask_embedding.method import MaskEmbedding
 from vosbench.methods.mask_embedding.networks import FusedFrameMaskEncoder
 from vosbench.methods.mask_embedding.optimizer import adam
@@ -196,6 +200,22 @@ def test_the_released_optimizer_tells_biases_by_name() -> None:
 def test_a_stage_finds_the_run_of_the_one_before(overrides: list[str], expected: list[str]) -> None:
     assert stage_name(overrides, ["callbacks", "init"]) == run_name(expected)
     assert stage_name([*overrides, "name=mine"], ["callbacks", "init"]) == "mine"
+
+
+def test_the_first_stage_starts_from_the_backbone_of_the_pre_training(tmp_path: Path) -> None:
+    crops = MultiCrop(global_size=32, local_size=16, local_crops=1)
+    dino = Dino(crops, width=8, hidden=16, bottleneck=8, outputs=32)
+    for parameter in dino.teacher.parameters():
+        parameter.data.add_(0.1)  # it has been trained since it was the student's copy
+    path = tmp_path / "last.ckpt"
+    state = {f"method.{key}": value for key, value in dino.state_dict().items()}
+    torch.save({"state_dict": state, "vosbench": {"method": "vosbench.methods.mask_embedding.dino.Dino"}}, path)
+    method = made(decode=False)
+    assert initialise(method, str(path)) == ["key_encoder.head"]
+    for key, value in dino.teacher.trunk.state_dict().items():
+        assert torch.equal(value, method.key_encoder.trunk.state_dict()[key])
+    with pytest.raises(ValueError, match="has other shapes of"):
+        initialise(made(widths=(16, 8)), str(path))
 
 
 def test_stages_start_from_each_other(command: Callable[..., Any]) -> None:

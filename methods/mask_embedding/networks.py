@@ -1,5 +1,6 @@
 """The encoders of the mask-embedding method: E for frames, V for frames with a mask (section 3.3)."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -52,7 +53,7 @@ class KeyEncoder(nn.Module):
 class FrameMaskEncoder(nn.Module):
     """V: built like E, with weights of its own and the mask as a fourth input channel. `widths`: of E and V."""
 
-    def __init__(self, depth: Depth = 18, widths: tuple[int, int] = (64, 64), channels: int = 512) -> None:
+    def __init__(self, depth: Depth = 18, widths: Sequence[int] = (64, 64), channels: int = 512) -> None:
         super().__init__()
         self.trunk = _trunk(depth, widths[1], 4, None)
         self.squeeze = _squeeze(depth, widths[1])
@@ -72,7 +73,7 @@ class FusedFrameMaskEncoder(nn.Module):
     16.98 M parameters with ResNet-18, 25.62 M with ResNet-50.
     """
 
-    def __init__(self, depth: Depth = 18, widths: tuple[int, int] = (64, 64), channels: int = 512) -> None:
+    def __init__(self, depth: Depth = 18, widths: Sequence[int] = (64, 64), channels: int = 512) -> None:
         super().__init__()
         self.trunk = ResNet(depth, widths[1], (1, 2, 1), in_channels=4, stem_bias=True)
         self.squeeze = _squeeze(depth, widths[1])

@@ -17,11 +17,12 @@ import pytest
 # Grid, references, channels of what is read: 480p with the masks of 10 objects, or the mask embedding of one.
 CASES = [(60, 107, 21, 11), (60, 107, 21, 512), (60, 107, 6, 11)]
 LEAST_SMALLER = 10  # with 21 references
+MOST_MIB = 2048  # of a process that segments one object with the whole method
 
 
-def measure(what: str, case: tuple[int, int, int, int]) -> dict[str, float]:
-    """Seconds and MiB of one implementation."""
-    command = [sys.executable, str(Path(__file__).with_name("measure_matching.py")), what, *map(str, case)]
+def measure(script: str, *arguments: object) -> dict[str, float]:
+    """Seconds and MiB that a script beside this one prints."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     measured: dict[str, float] = json.loads(done.stdout)
@@ -35,7 +36,7 @@ def table() -> dict[tuple[int, int, int, int], dict[str, dict[str, float]]]:
     rows = {}
     for case in CASES:
         h, w, references, values = case
-        full, blocked = (measure(what, case) for what in ("full", "blocked"))
+        full, blocked = (measure("measure_matching.py", what, *case) for what in ("full", "blocked"))
         cells = [f"{each['seconds']:6.2f} s {each['mib']:5.0f} MiB" for each in (full, blocked)]
         ratios = f"{full['seconds'] / blocked['seconds']:5.1f}× {full['mib'] / blocked['mib']:5.1f}×"
         print(f"{f'{h}×{w}':>9} {references:>10} {values:>6} | {cells[0]} | {cells[1]} {ratios}", flush=True)
@@ -51,3 +52,11 @@ def test_matching_is_small_and_no_slower(
     assert full["seconds"] > blocked["seconds"]
     if case[2] == 21:
         assert full["mib"] > LEAST_SMALLER * blocked["mib"]
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_step_of_the_whole_method_is_small(depth: int) -> None:
+    """With 21 references at 480p, three rounds and one object."""
+    found = measure("measure_step.py", depth, 1)
+    print(f"\nResNet-{depth}: {found['seconds']:.2f} s a frame, {found['mib']:.0f} MiB")
+    assert found["mib"] < MOST_MIB
