@@ -188,7 +188,7 @@ def contrastive_by_loops(
             phi = view.take(torch.tensor([number]))
             for j in range(t):
                 other = clip * t + j
-                steps = [after - before for before, after in itertools.pairwise(indices[clip])]
+                steps = [abs(after - before) for before, after in itertools.pairwise(indices[clip])]
                 if j == i + 1 and steps[i] == min(steps):
                     moved, inside = phi.keys(keys[other : other + 1], everywhere[:1])
                     for k in inside.flatten().nonzero().flatten().tolist():

@@ -214,6 +214,19 @@ def test_training_reaches_every_parameter() -> None:
         assert parameter.grad.isfinite().all(), name
 
 
+@pytest.mark.parametrize("logit", [-12.0, -9.0, 9.0, 12.0])
+def test_confident_mistakes_have_a_gradient_in_mixed_precision_too(logit: float) -> None:
+    method = made(segments=1, supervise_rounds=(1,))
+    assert method.decoder is not None
+    given = torch.full((1, 1, *SIZE), logit, dtype=torch.bfloat16, requires_grad=True)
+    method.decoder.forward = lambda *_: given  # type: ignore[method-assign]
+    labels = masks((8, 16)).argmax(1).repeat(2, 1, 1)
+    method.loss(clip(pictures(2), labels))["segmentation_1"].backward()
+    assert given.grad is not None
+    wrong = (labels[1] == 0) == (logit > 0)
+    assert given.grad[0, 0][wrong].abs().min() > 1e-4
+
+
 def test_frames_are_encoded_once_for_both_losses() -> None:
     method = made(correspondence=Contrastive()).train()
     encoded: list[int] = []

@@ -134,9 +134,15 @@ def test_a_policy_that_would_be_empty_is_refused(settings: dict[str, Any]) -> No
 
 def test_copies_of_the_first_frame_stand_in_for_missing_ones() -> None:
     memory = policy("first_last_prefilled", last_n=3)
-    assert references(memory, 5) == {1: [0, 0, 0], 2: [0, 1, 0], 3: [0, 1, 2], 4: [0, 1, 2, 3], 5: [0, 2, 3, 4]}
+    assert references(memory, 5) == {
+        1: [0, 0, 0, 0],
+        2: [0, 1, 0, 0],
+        3: [0, 1, 2, 0],
+        4: [0, 1, 2, 3],
+        5: [0, 2, 3, 4],
+    }
     memory = policy("first_last_prefilled", last_n=3)
     memory.add(Entry(0, True, "frame 0"))
-    assert [entry.given for entry in memory.references(1)] == [True, False, False]
+    assert [entry.given for entry in memory.references(1)] == [True, False, False, False]
     with pytest.raises(ValueError, match="prefilled=true needs frame 0"):
         FrameMemory(prefilled=True, first=False, last_n=3)

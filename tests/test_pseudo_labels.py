@@ -125,6 +125,24 @@ def test_labels_of_another_training_are_not_used(command: Command) -> None:
     train(command, 2).error(1, "another callbacks", "overwrite=true")
 
 
+def test_labels_of_another_start_are_not_used(command: Command) -> None:
+    """The same command, but what `init` names has been trained anew, and the checkpoint is lost."""
+    start = ["pseudo_labels=none", "method.decode=false", "optimizer.lr=1e-2"]
+    digests = []
+    for seed in ("seed=1", "seed=2"):
+        assert train(command, 1, *start, "name=start", seed, "overwrite=true").status == 0
+        assert train(command, 1, f"init={RUN.with_name('start')}").status == 0
+        digests.append(contents(RUN / "labels/0/collage"))
+        shutil.rmtree(RUN / "checkpoints")
+    assert digests[0] != digests[1]
+
+
+def test_the_first_and_the_last_updates_stay(command: Command) -> None:
+    assert train(command, 8, "callbacks.pseudo_labels.every=1").status == 0
+    assert sorted(path.parent.name for path in RUN.glob("labels/*/DONE")) == ["0", "2", "3"]
+    assert sorted(path.name for path in (RUN / "labels").iterdir() if path.is_dir()) == ["0", "2", "3"]
+
+
 def test_two_processes_share_the_videos_and_learn_the_same(command: Command, tmp_path: Path) -> None:
     assert train(command, 2, "callbacks.pseudo_labels.every=1").status == 0
     together = ["trainer.devices=2", "trainer.strategy=ddp", "name=two", "callbacks.pseudo_labels.every=1"]

@@ -74,7 +74,7 @@ def register() -> None:
     """Tells OmegaConf and Hydra of the above; doing it twice does no harm."""
     OmegaConf.register_new_resolver("vosbench.overrides", overrides, replace=True)
     OmegaConf.register_new_resolver("vosbench.name", lambda: run_name(overrides()), replace=True)
-    OmegaConf.register_new_resolver("vosbench.stage", lambda *own: stage_name(overrides(), own), replace=True)
+    OmegaConf.register_new_resolver("vosbench.stage", lambda *shared: stage_name(overrides(), shared), replace=True)
     OmegaConf.register_new_resolver("vosbench.subject", _subject, replace=True)
     Plugins.instance().register(Sources)
 

@@ -18,8 +18,8 @@ class FrameMemory(Generic[V]):
     last_n      the last n frames (mask embedding: 20)
     max_frames  at most so many references: given frames stay, then come `recent` as listed, `last_n`, `long` and the
                 newest of `every`; 20 by default where the policy would grow
-    prefilled   where there are not yet `last_n` frames, copies of frame 0 stand in for the missing ones (CRW's habit):
-                they weigh more in a choice of the best candidates, and are searched as frames that are not given
+    prefilled   where there are not yet `last_n` frames after frame 0, copies of it stand in for the missing ones (CRW's
+                habit): they weigh more in a choice of the best candidates, and are searched as frames not given
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class FrameMemory(Generic[V]):
     def references(self, index: int) -> tuple[Entry[V], ...]:
         """The entries that query `index` may look at."""
         found = tuple(self._entries[i] for i in self._wanted(index))
-        if not self.prefilled or index >= self.last_n or 0 not in self._entries:
+        if not self.prefilled or index > self.last_n or 0 not in self._entries:
             return found
-        return (*found, *[Entry(0, False, self._entries[0].value)] * (self.last_n - index))
+        return (*found, *[Entry(0, False, self._entries[0].value)] * (self.last_n + 1 - index))
 
     def add(self, entry: Entry[V]) -> None:
         self._entries[entry.index] = entry

@@ -44,6 +44,10 @@ class Method(nn.Module, ABC, Generic[F, V]):
     def segment(self, query: F, context: Context[F, V]) -> Float[Tensor, "1 n h w"]:
         """Scores of the query's pixels: at least 0, summing to at most 1 over the channels."""
 
+    def keys(self, features: F) -> Float[Tensor, "b c h w"] | None:
+        """What of a frame's features is compared between frames, for those who look at it; None: nothing is."""
+        return None
+
     def insides(self, query: F, context: Context[F, V]) -> dict[str, Inside]:
         """What `segment` goes through to its result for this query, by name and in order, for `vosbench draw`."""
         return {}

@@ -56,17 +56,13 @@ def run_name(overrides: Iterable[str]) -> str:
     return f"{readable}-{hashlib.sha256(chr(0).join(ordered).encode()).hexdigest()[:8]}"
 
 
-def stage_name(overrides: Iterable[str], own: Iterable[str]) -> str:
-    """The name of an earlier stage's run with the same overrides, but for those of the keys (and what is under them)
-    that are this stage's `own`; the name that was typed, if one was."""
+def stage_name(overrides: Iterable[str], shared: Iterable[str]) -> str:
+    """The name of an earlier stage's run: with the same overrides of the keys that both stages share (and of what is
+    under these); the name that was typed, if one was."""
     overrides = list(overrides)
     typed = [o.split("=", 1)[1] for o in overrides if key_of(o) == "name"]
-    keys = tuple(own)
-    return (
-        typed[-1]
-        if typed
-        else run_name(o for o in overrides if not f"{key_of(o)}.".startswith(tuple(f"{key}." for key in keys)))
-    )
+    keys = tuple(f"{key}." for key in shared)
+    return typed[-1] if typed else run_name(o for o in overrides if f"{key_of(o)}.".startswith(keys))
 
 
 def subject(choices: Mapping[str, str | None], verb: str) -> str:

@@ -104,6 +104,9 @@ class MAMP(Method[Features, Memory]):
             self._key(normalised_lab(images)), self.flow.encode(picture), (images.shape[2], images.shape[3])
         )
 
+    def keys(self, features: Features) -> Key:
+        return features.key
+
     def memorize(self, features: Features, masks: Float[Tensor, "1 n h w"]) -> Memory:
         return Memory(features, self._to_grid(masks))
 

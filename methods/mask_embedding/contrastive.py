@@ -93,7 +93,7 @@ class Contrastive:
 
 def neighbours(indices: Int[Tensor, "b t"]) -> Int[Tensor, " m"]:
     """Frame numbers b·T + t of those frames after which the next of the clip follows soonest."""
-    steps = indices.diff(dim=1)
+    steps = indices.diff(dim=1).abs()  # clips may run backwards
     clip, first = (steps == steps.amin(1, keepdim=True)).nonzero().unbind(1)
     return first + clip * indices.shape[1]
 

@@ -1,5 +1,6 @@
 """Unified mask embedding and correspondence learning (Li et al., CVPR 2023)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -24,11 +25,13 @@ from vosbench.methods.mask_embedding.reading import Features, Masks, Memory, Rea
 from vosbench.methods.mask_embedding.segments import choose_segments, cross_entropy
 from vosbench.nn.decoder import Decoder
 from vosbench.nn.resnet import normalise
-from vosbench.ops.aggregate import EPS, aggregated_logits
-from vosbench.ops.align import resize, sample_centres, upsample_centres
+from vosbench.ops.aggregate import EPS, soft_aggregate
+from vosbench.ops.align import sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.matching import Window
 from vosbench.types import Clip, Context, Padding
+
+ABSENT = math.log(EPS / (1 - EPS)) / 2  # what `log_odds` makes of 0
 
 
 class MaskEmbedding(Method[Features, Memory]):
@@ -45,8 +48,8 @@ class MaskEmbedding(Method[Features, Memory]):
     segments          of a clip that are followed in training, at most
     temperature, top_k, radius, window: of the affinity at inference; the first frame's cells are all candidates
 
-    alignment         exact: masks are taken to stride 8 and back at the centres of E's kernels, so that they stay where
-                      they are, however often; released: corner to corner and back by half pixels, as the authors' code
+    alignment         exact: masks are taken to stride 8 and back at the centres of E's kernels; released: from corner
+                      to corner, as the authors' code, by which cells at the far borders lie 7 pixels from their kernels
 
     Where the authors' code does otherwise than the paper says:
 
@@ -55,7 +58,7 @@ class MaskEmbedding(Method[Features, Memory]):
     supervise_frames  last: of a clip, segmented from all others; all: each from those before
     coarse_input      soft: V sees the coarse masks; hard: in training, their best object, without gradient
     propagate         refined: later frames read results; coarse: the warped masks, so that refinement never adds up
-    memory_input      probabilities | log_odds: what V sees of results that are memorized
+    memory_input      probabilities | log_odds: what V sees of results that are memorized (see `log_odds`)
     output            refined | mean: of the log-odds of refined masks and the probabilities of coarse ones
     """
 
@@ -90,6 +93,9 @@ class MaskEmbedding(Method[Features, Memory]):
         output: Literal["refined", "mean"] = "refined",
     ) -> None:
         super().__init__()
+        if segments < 1 or min((rounds or 0, *supervise_rounds)) < 0 or not supervise_rounds:
+            given = f"rounds={rounds}, supervise_rounds={list(supervise_rounds)}, segments={segments}"
+            raise ValueError(f"method: {given}: give rounds from 0 on, one or more to supervise, and 1 segment or more")
         key, value = channels
         encoder = FusedFrameMaskEncoder if value_encoder == "fused" else FrameMaskEncoder
         self.correspondence = correspondence
@@ -114,7 +120,7 @@ class MaskEmbedding(Method[Features, Memory]):
         return self
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
-        """Correspondence of the frames and, where the clip has pseudo-labels, segmentation of its last frame."""
+        """Correspondence of the frames and, where the clip has pseudo-labels, their segmentation."""
         frames = padded_frames(clip).flatten(0, 1)
         segments = None if self.decoder is None else clip.pseudo_labels
         features = None if self.lab and segments is None else self.encode(frames)
@@ -155,21 +161,25 @@ class MaskEmbedding(Method[Features, Memory]):
         encoded = self.key_encoder(normalised_lab(images) if self.lab else normalise(images))
         return Features(encoded.key, encoded.eighth, encoded.quarter, encoded.last, normalise(images))
 
+    def keys(self, features: Features) -> Float[Tensor, "b c h8 w8"]:
+        return features.key
+
     def memorize(self, features: Features, masks: Float[Tensor, "b n h w"]) -> Memory:
-        small = self._to_cells(masks)
-        if features.coarse and self.propagate == "coarse" and features.coarse[0].shape == small.shape:
-            small = features.coarse[0]
+        small, absent = self._to_cells(masks), 0.0
+        if features.coarse and self.propagate == "coarse":
+            small = _with_given(features.coarse[0], small)
         if features.coarse and self.memory_input == "log_odds":
-            masks = masks.logit(EPS)
+            masks, absent = log_odds(masks), ABSENT
         values = self._values(features.image, masks[:, 1:], features.last)
         if not torch.is_grad_enabled():
             values = packed(values.half())  # the largest part of memory; only what is read becomes float32
         last = features.last if isinstance(self.value_encoder, FusedFrameMaskEncoder) else features.last[:, :0]
-        return Memory(features.key, small, values, features.image.half(), last.half())
+        return Memory(features.key, small, values, features.image.half(), last.half(), absent)
 
     def extend(self, value: Memory, count: int) -> Memory:
         masks, image = nnf.pad(value.masks, (0, 0, 0, 0, 0, count)), value.image.float()
-        absent = self._values(image, image.new_zeros((1, count, *image.shape[-2:])), value.last.float())
+        nowhere = image.new_full((1, count, *image.shape[-2:]), value.absent)
+        absent = self._values(image, nowhere, value.last.float())
         return replace(value, masks=masks, values=packed(torch.cat([value.values, absent.to(value.values.dtype)], 1)))
 
     def segment(self, query: Features, context: Context[Features, Memory]) -> Float[Tensor, "1 n h w"]:
@@ -177,7 +187,7 @@ class MaskEmbedding(Method[Features, Memory]):
         refined, *coarse = self._after(query, context, rounds)
         if not coarse:
             return refined
-        return ((refined.logit(EPS) + coarse[0]) / 2).softmax(1)
+        return ((log_odds(refined) + coarse[0]) / 2).softmax(1)
 
     def insides(self, query: Features, context: Context[Features, Memory]) -> dict[str, Inside]:
         """The coarse masks, and those after each round."""
@@ -207,13 +217,13 @@ class MaskEmbedding(Method[Features, Memory]):
         given: per entry, whether every cell of it may be matched, and not only those near by.
         """
         coarse, values = self.reader.read(query.key, memory, given, top_k)
-        query.coarse[:] = [coarse]
+        query.coarse[:] = [coarse]  # for `memorize`
         masks = self._to_pixels(coarse)
         decoded: dict[int | None, Masks] = {None: masks}
         if 0 in rounds:
             decoded[0] = self._decode(query, values, torch.zeros_like(values))
         if self.training and self.coarse_input == "hard":
-            masks = nnf.one_hot(masks.argmax(1), masks.shape[1]).movedim(3, 1).to(masks.dtype)
+            masks = self._to_pixels(nnf.one_hot(coarse.argmax(1), coarse.shape[1]).movedim(3, 1).to(coarse.dtype))
         for number in range(1, 1 + max(filter(None, rounds), default=0)):
             masks = decoded[number] = self._decode(query, values, self._values(query.image, masks[:, 1:], query.last))
         return [decoded[number] for number in rounds]
@@ -222,7 +232,8 @@ class MaskEmbedding(Method[Features, Memory]):
         """Masks from the values that were read from memory and those seen in the picture."""
         assert self.decoder is not None
         logits = self.decoder(torch.cat([read, seen], 2).flatten(0, 1), query.eighth, query.quarter)
-        return aggregated_logits(logits.sigmoid().view(*read.shape[:2], *logits.shape[2:])).softmax(1)
+        # In float32: half precision ends at 1 - 2⁻⁸, where a confident mistake would have no gradient.
+        return soft_aggregate(logits.float().sigmoid().view(*read.shape[:2], *logits.shape[2:]))
 
     def _to_cells(self, masks: Masks) -> SmallMasks:
         if self.alignment == "exact":
@@ -233,7 +244,7 @@ class MaskEmbedding(Method[Features, Memory]):
     def _to_pixels(self, masks: SmallMasks) -> Masks:
         if self.alignment == "exact":
             return upsample_centres(masks, STRIDE)
-        return resize(masks, (STRIDE * masks.shape[2], STRIDE * masks.shape[3]))
+        return nnf.interpolate(masks, scale_factor=STRIDE, mode="bilinear", align_corners=True)
 
     def _values(self, image: Float[Tensor, "b 3 h w"], masks: Masks, last: Float[Tensor, "b d h8 w8"]) -> Values:
         """V of the picture with each mask; no channels without V, or where nobody will decode."""
@@ -249,3 +260,15 @@ class MaskEmbedding(Method[Features, Memory]):
             f"key_encoder.trunk.{key[len(trunk) :]}": value for key, value in state.items() if key.startswith(trunk)
         }
         return found or state
+
+
+def log_odds(scores: Masks) -> Masks:
+    """Half of log(s / (1 - s)). Scores are a softmax over aggregated log-odds, which those of one object are twice."""
+    return scores.logit(EPS) / 2
+
+
+def _with_given(coarse: SmallMasks, masks: SmallMasks) -> SmallMasks:
+    """Coarse masks, overwritten where an object starts: nothing has been warped to it, but the result has it."""
+    starting = ~coarse.flatten(2).any(2)
+    given = (masks * starting[..., None, None]).amax(1, keepdim=True) > 0.5
+    return torch.where(given, masks, coarse)

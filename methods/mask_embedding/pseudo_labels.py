@@ -81,14 +81,16 @@ class ClusterVideos(L.Callback):
         }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Before any process reads clips."""
         self.clips = trainer.datamodule.clips  # type: ignore[attr-defined]
         self.labels = PseudoLabels(Path(trainer.default_root_dir, "labels"), self.every)
         self.clips.pseudo_labels = self.labels
+        if trainer.is_global_zero and trainer.ckpt_path is None:
+            metadata: dict[str, Any] = pl_module.metadata  # type: ignore[assignment]
+            self._drop_stale(f"{metadata['recipe']} {metadata['initial']}")
+        trainer.strategy.barrier()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.is_global_zero:
-            self._drop_stale(str(pl_module.metadata["recipe"]))  # type: ignore[index]
-        trainer.strategy.barrier()
         self._before_step(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
@@ -132,17 +134,26 @@ class ClusterVideos(L.Callback):
         trainer.strategy.barrier()
 
     def _finish(self, trainer: L.Trainer, update: int, names: Sequence[str]) -> None:
-        """Marks an update as whole and says what it found. Raises ValueError where another machine left a lock."""
+        """Marks an update as whole and says what it found. Raises ValueError for a video that another process, maybe of
+        another machine, has claimed and not labelled."""
         for name in names:
-            claim = self._claim(update, name)
             if not self._record(update, name).is_file():
-                raise ValueError(f"{claim.path} is held by {claim.holder()}: if that has ended, remove this file")
+                claim = self._claim(update, name)
+                raise ValueError(f"{claim.path} is held by {claim.holder()}: if that has ended, remove it and repeat")
         found = {name: json.loads(self._record(update, name).read_text()) for name in names}
         replace_file(self.labels.done(update), json.dumps(found, indent=1).encode())
         means = summary(list(found.values()))
         log.info("pseudo-labels of epoch %d: %s", update, describe(means, len(found)))
         for logger in trainer.loggers:
             logger.log_metrics({f"pseudo_labels/{key}": value for key, value in means.items()}, trainer.global_step)
+        self._drop_old()
+
+    def _drop_old(self) -> None:
+        """Of whole updates, the first stays, to be compared with, and the last two, which clips take."""
+        whole = sorted(int(done.parent.name) for done in self.labels.root.glob("*/DONE"))
+        for update in whole[1:-2]:
+            self.labels.done(update).unlink()
+            shutil.rmtree(self.labels.folder(update))
 
     def _label(self, method: "MaskEmbedding", update: int, name: str, video: Video) -> None:
         """Clusters a video; its folder and its record appear whole."""

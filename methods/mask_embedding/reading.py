@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +18,7 @@ Values = Float[Tensor, "b objects v h8 w8"]
 class Features:
     """A frame: its key at stride 8, the decoder's skips at strides 8 and 4, E's last map, and the normalised picture.
 
-    `coarse` holds what `segment` read for this frame, for those memories that keep that in place of the result.
+    `coarse` is empty until the frame has been segmented; then it holds the warped masks, which some options memorize.
     """
 
     key: Float[Tensor, "b c h8 w8"]
@@ -42,7 +41,8 @@ class Memory:
 
     That is the picture, and E's last map where V takes it in: for objects that start later, since a frame without an
     object has a value for it, too. Values, picture and map are in half precision.
-    b is 1 at inference; in training, it counts clips.
+    `absent` is what V saw where an object is not: 0, or that as log-odds. b is 1 at inference; in training, it counts
+    clips.
     """
 
     key: Float[Tensor, "b c h8 w8"]
@@ -50,12 +50,13 @@ class Memory:
     values: Values
     image: Float[Tensor, "b 3 h w"]
     last: Float[Tensor, "b d h8 w8"]
+    absent: float
 
 
 def packed(values: Values) -> Values:
     """The values of all objects of a cell beside each other: they are read together, and without a copy."""
     together = values.flatten(1, 2).contiguous(memory_format=torch.channels_last)
-    return together.unflatten(1, values.shape[1:3])
+    return together.view(values.shape)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Reader:
                 [entry.key[clip] for entry in memory],
                 [entry.masks[clip] for entry in memory],
                 [entry.values[clip].flatten(1, 2) for entry in memory],
-                {"unrestricted": given, "radius": self.radius, "window": self.window, "temperature": self.temperature},
+                given,
                 top_k,
             )
             for clip in (slice(i, i + 1) for i in range(len(query)))
@@ -90,14 +91,26 @@ class Reader:
         keys: Sequence[Float[Tensor, "1 c h w"]],
         masks: Sequence[Float[Tensor, "1 n h w"]],
         values: Sequence[Float[Tensor, "1 v h w"]],
-        search: dict[str, Any],
+        given: Sequence[bool],
         top_k: int | None,
     ) -> tuple[Float[Tensor, "1 n h w"], Float[Tensor, "1 v h w"]]:
+        radius, temperature, window = self.radius, self.temperature, self.window
         if top_k is None:  # all candidates, as in training: one product for both
             both = [torch.cat(pair, 1) for pair in zip(masks, values, strict=True)]
-            everything = readout(query, keys, both, top_k=None, **search)
+            everything = readout(
+                query,
+                keys,
+                both,
+                unrestricted=given,
+                radius=radius,
+                temperature=temperature,
+                top_k=None,
+                window=window,
+            )
             coarse, found = everything.split([masks[0].shape[1], values[0].shape[1]], 1)
             return coarse, found
-        matches = match(query, keys, top_k=top_k, **search)
+        matches = match(
+            query, keys, unrestricted=given, radius=radius, temperature=temperature, top_k=top_k, window=window
+        )
         coarse = read(matches, masks)
         return coarse, read(matches, values) if values[0].shape[1] else coarse[:, :0]

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+TINY = 1e-20  # below all that soft aggregation gives, so that every mistake has a gradient
+
 
 def choose_segments(labels: Int[Tensor, "b t h w"], most: int, least: float = 0.005) -> Float[Tensor, "b t n h w"]:
     """Masks of background and of up to `most` segments of each clip, drawn from those that fill the share `least` of
@@ -26,5 +28,5 @@ def cross_entropy(
     scores: Float[Tensor, "b n h w"], target: Float[Tensor, "b n h w"], counted: Bool[Tensor, "b h w"]
 ) -> Float[Tensor, ""]:
     """The mean over all counted pixels (equation 9), 0 without any."""
-    error = -(scores.clamp_min(1e-7).log() * target).sum(1)
+    error = -(scores.clamp_min(TINY).log() * target).sum(1)
     return (error * counted).sum() / counted.sum().clamp(min=1)

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 from jaxtyping import Float
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from vosbench.datasets.video_folder import open_video
@@ -26,7 +25,7 @@ from vosbench.ops.cluster import cluster_video
 from vosbench.option_types import Positive
 from vosbench.propagate import Frame, Propagator
 from vosbench.sheets import Folders, Shown, chosen, evenly, placed, pseudo_label_sheet, pseudo_labels, sheet, show
-from vosbench.tasks.predict import AUTOCAST, Predictor
+from vosbench.tasks.predict import AUTOCAST, Predictor, progress_bar
 from vosbench.types import Context
 from vosbench.videos import Image, Video
 from vosbench.viz import Picture, overlay, png_bytes
@@ -71,7 +70,7 @@ def run(options: Options) -> None:
     asked = options.kinds or ALL[: 3 if updates else 2]
     drawer = Drawer(_predictor(options), asked, options.frames, options.clusters, options.alpha, options.seed)
     left_out: dict[str, list[str]] = {}
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("draw", total=sum(len(video.frame_names) for video in videos))
         for video in videos:
             progress.update(task, description=video.name)
@@ -117,11 +116,6 @@ def _predictor(options: Options) -> Predictor:
         device=options.device,
         precision=options.precision,
     )
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, transient=True)
 
 
 def _write(path: Path, sheet: Picture) -> None:
@@ -195,7 +189,7 @@ class Drawer:
         keys: dict[int, Float[Tensor, "c h w"]] = {}
         for seen in self._see(video, range(len(video.frame_names)) if follow else kept, drawn, follow):
             advance()
-            key = getattr(seen.features, "key", None)
+            key = self.predictor.method.keys(seen.features)
             if key is None and not follow:
                 break
             if key is not None and "clusters" in self.asked and seen.index in kept:

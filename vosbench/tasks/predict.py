@@ -151,7 +151,7 @@ class Predictor:
         ordered = sorted((v for v in videos if v.name in todo), key=lambda v: (-len(v.frame_names), v.name))
         if len(todo) < len(videos):
             log.info("%d of %d videos are done already", len(videos) - len(todo), len(videos))
-        with _progress() as progress:
+        with progress_bar() as progress:
             task = progress.add_task("predict", total=sum(len(video.frame_names) for video in ordered))
             for video in ordered:
                 with folder.claim(video.name) as mine:
@@ -211,6 +211,7 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """Counts frames on one line, which is gone at the end."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, transient=True)

@@ -1,6 +1,7 @@
 """`vosbench train`: one method on unlabelled or labelled clips, to checkpoints/{last,best}.ckpt; repeating it
 resumes."""
 
+import hashlib
 import logging
 import shutil
 import subprocess
@@ -82,11 +83,10 @@ def run(options: Options) -> None:
         return
     torch.manual_seed(options.seed)
     engine, data = _engine(options, parts), _Data(options.data, options.seed)
+    if done is None and options.init != "none":
+        _initialise(engine, options.init)
     trainer = _trainer(options, last)
     StepSampler(0, steps, data.batch, 0, trainer.world_size)  # raises before other processes are started
-    if done is None and options.init != "none":
-        new = initialise(engine.method, options.init)
-        say("weights of %s%s", options.init, f"; initial ones of {some(new)}" if new else "")
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     say("training from step %d to %d on %s", done or 0, steps, where)
     _fit(trainer, engine, data, None if done is None else last)
@@ -116,6 +116,7 @@ def _engine(options: Options, parts: dict[str, Any]) -> Engine:
     method = instantiate(options.method)
     metadata = {
         "method": options.method["_target_"],
+        "initial": "random",
         "recipe": hash_of(parts),
         "parts": {key: hash_of(value) for key, value in parts.items()},
         "training_data": [source["dataset"].get("name", name) for name, source in options.data["sources"].items()],
@@ -124,6 +125,12 @@ def _engine(options: Options, parts: dict[str, Any]) -> Engine:
     optimizer, schedule = instantiate(options.optimizer), instantiate(options.schedule)
     inference = instantiate(options.inference)
     return Engine(method, optimizer, schedule, options.data["batch_size"], memory, inference, options.seed, metadata)
+
+
+def _initialise(engine: Engine, init: str) -> None:
+    new = initialise(engine.method, init)
+    engine.metadata["initial"] = hashlib.sha256(find(init, key="init").read_bytes()).hexdigest()
+    say("weights of %s%s", init, f"; initial ones of {some(new)}" if new else "")
 
 
 def _trainer(options: Options, last: Path) -> L.Trainer:
