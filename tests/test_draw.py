@@ -50,6 +50,9 @@ class Open(Method[Features, Memory]):
     def encode(self, images):
         return Features(images[..., 4::8, 4::8] - 0.5)
 
+    def keys(self, features):
+        return features.key
+
     def memorize(self, features, masks):
         return Memory(masks)
 
@@ -325,7 +328,7 @@ def test_what_is_said_when_there_are_no_pseudo_labels(command: Command, davis: P
 @pytest.mark.parametrize(
     ("overrides", "parts"),
     [
-        (["method=copy_first"], ["video a", "CopyFirst has none to show", "features of CopyFirst have no key"]),
+        (["method=copy_first"], ["video a", "CopyFirst has none to show", "CopyFirst compares no keys"]),
         ([*MAMP_TINY, "mask=first.png"], ["mask=first.png", "input="]),
         ([*MAMP_TINY, "clusters=255"], ["clusters=255", "254"]),
         ([*MAMP_TINY, "input=absent.mp4"], ["absent.mp4"]),
@@ -337,7 +340,7 @@ def test_what_cannot_be_drawn(command: Command, davis: Path, overrides: list[str
 
 
 def test_a_kind_that_was_asked_for_is_drawn_or_an_error(command: Command, davis: Path) -> None:
-    for kind, reason in (("insides", "no mask to follow"), ("clusters", "no key")):
+    for kind, reason in (("insides", "no mask to follow"), ("clusters", "compares no keys")):
         method = ["method=copy_first"] if kind == "clusters" else MAMP_TINY
         own = [f"input={davis / 'JPEGImages/480p/a'}", f"kinds=[{kind}]", "device=cpu"]
         command("draw", *method, *own).error(1, "video a", f"no {kind}, since", reason)

@@ -167,7 +167,7 @@ class Drawer:
             if keys:
                 sheets["clusters"] = self._cluster_sheet(video, rows, keys)
             elif "clusters" in self.asked:
-                missing.append(f"no clusters, since the features of {type(self.predictor.method).__name__} have no key")
+                missing.append(f"no clusters, since {type(self.predictor.method).__name__} compares no keys")
         return sheets, missing
 
     def _no_insides(self, video: Video) -> str | None:
