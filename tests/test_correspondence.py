@@ -533,5 +533,5 @@ def test_options_that_make_no_sense(make: Callable[[], Any], said: str) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_one_frame_is_no_clip(name: str) -> None:
-    with pytest.raises(ValueError, match=r"at least 2 frames.*data\.clips\.sampler"):
+    with pytest.raises(ValueError, match=r"clips of one frame.*data\.clips\.sampler"):
         LOSSES[name](sampled, clip_of(noise(t=1)))

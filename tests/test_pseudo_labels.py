@@ -81,6 +81,7 @@ def test_without_an_interval_they_are_made_once(command: Command) -> None:
     assert train(command, 5, "callbacks.pseudo_labels.every=null").status == 0
     assert [path.parent.name for path in RUN.glob("labels/*/DONE")] == ["0"]
     train(command, 5, "callbacks.pseudo_labels.every=0", "name=two").error(1, "every=0", "null")
+    train(command, 5, "data.clips.labels=pseudo", "name=two").error(1, "labels=pseudo", "pseudo_labels=none")
 
 
 def test_a_killed_update_goes_on_and_training_ends_as_an_undisturbed_one(command: Command) -> None:

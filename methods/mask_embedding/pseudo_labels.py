@@ -83,6 +83,8 @@ class ClusterVideos(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Before any process reads clips."""
         self.clips = trainer.datamodule.clips  # type: ignore[attr-defined]
+        if self.clips.labels == "pseudo":
+            raise ValueError("data.clips.labels=pseudo are there already: add pseudo_labels=none, or read no labels")
         self.labels = PseudoLabels(Path(trainer.default_root_dir, "labels"), self.every)
         self.clips.pseudo_labels = self.labels
         if trainer.is_global_zero and trainer.ckpt_path is None:
