@@ -43,6 +43,7 @@ NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming do
     r"You're resuming from a checkpoint that ended before the epoch ended",
     r"Checkpoint directory .* exists and is not empty",
     r"The '.*_dataloader' does not have many workers",
+    r"Found \d+ module\(s\) in eval mode at the start of training",
     r"The number of training batches .* is smaller than the logging interval",
 )
 
