@@ -38,7 +38,9 @@ class Correspondence(Protocol):
 def padded_frames(clip: Clip) -> Float[Tensor, "b t 3 h w"]:
     """The clip's RGB with -1 where it was padded; every loss here compares frames, so there have to be two."""
     if clip.frames.shape[1] < 2:
-        raise ValueError("clips of one frame show nothing that moves: choose a data.clips.sampler with 2 or more positions")
+        raise ValueError(
+            "clips of one frame show nothing that moves: choose a data.clips.sampler with 2 or more positions"
+        )
     return clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1)
 
 

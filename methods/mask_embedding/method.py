@@ -165,7 +165,7 @@ class MaskEmbedding(Method[Features, Memory]):
         return features.key
 
     def memorize(self, features: Features, masks: Float[Tensor, "b n h w"]) -> Memory:
-        small, absent = self._to_cells(masks), 0.0
+        small, absent = self._to_cells(masks, features), 0.0
         if features.coarse and self.propagate == "coarse":
             small = _with_given(features.coarse[0], small)
         if features.coarse and self.memory_input == "log_odds":
@@ -218,12 +218,13 @@ class MaskEmbedding(Method[Features, Memory]):
         """
         coarse, values = self.reader.read(query.key, memory, given, top_k)
         query.coarse[:] = [coarse]  # for `memorize`
-        masks = self._to_pixels(coarse)
+        masks = self._to_pixels(coarse, query)
         decoded: dict[int | None, Masks] = {None: masks}
         if 0 in rounds:
             decoded[0] = self._decode(query, values, torch.zeros_like(values))
         if self.training and self.coarse_input == "hard":
-            masks = self._to_pixels(nnf.one_hot(coarse.argmax(1), coarse.shape[1]).movedim(3, 1).to(coarse.dtype))
+            best = nnf.one_hot(coarse.argmax(1), coarse.shape[1]).movedim(3, 1)
+            masks = self._to_pixels(best.to(coarse.dtype), query)
         for number in range(1, 1 + max(filter(None, rounds), default=0)):
             masks = decoded[number] = self._decode(query, values, self._values(query.image, masks[:, 1:], query.last))
         return [decoded[number] for number in rounds]
@@ -235,21 +236,21 @@ class MaskEmbedding(Method[Features, Memory]):
         # In float32: half precision ends at 1 - 2⁻⁸, where a confident mistake would have no gradient.
         return soft_aggregate(logits.float().sigmoid().view(*read.shape[:2], *logits.shape[2:]))
 
-    def _to_cells(self, masks: Masks) -> SmallMasks:
+    def _to_cells(self, masks: Masks, frame: Features) -> SmallMasks:
         if self.alignment == "exact":
             return sample_centres(masks, STRIDE)
-        size = masks.shape[2] // STRIDE, masks.shape[3] // STRIDE
-        return nnf.interpolate(masks, size, mode="bilinear", align_corners=True)
+        return nnf.interpolate(masks, frame.key.shape[-2:], mode="bilinear", align_corners=True)
 
-    def _to_pixels(self, masks: SmallMasks) -> Masks:
+    def _to_pixels(self, masks: SmallMasks, frame: Features) -> Masks:
+        h, w = frame.image.shape[-2:]  # of a training clip maybe no multiple of the stride
         if self.alignment == "exact":
-            return upsample_centres(masks, STRIDE)
-        return nnf.interpolate(masks, scale_factor=STRIDE, mode="bilinear", align_corners=True)
+            return upsample_centres(masks, STRIDE)[..., :h, :w]
+        return nnf.interpolate(masks, (h, w), mode="bilinear", align_corners=True)
 
     def _values(self, image: Float[Tensor, "b 3 h w"], masks: Masks, last: Float[Tensor, "b d h8 w8"]) -> Values:
         """V of the picture with each mask; no channels without V, or where nobody will decode."""
         if self.value_encoder is None or (self.rounds is None and not self.training):
-            return image.new_zeros((*masks.shape[:2], 0, image.shape[2] // STRIDE, image.shape[3] // STRIDE))
+            return image.new_zeros((*masks.shape[:2], 0, *last.shape[2:]))
         values: Tensor = self.value_encoder(image, masks, last)
         return values
 
