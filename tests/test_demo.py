@@ -19,6 +19,8 @@ def test_demo_trains_scores_and_reports(
     records = {
         path.parents[1].name: json.loads(path.read_text()) for path in run.glob("runs/mamp_small/**/results/*.json")
     }
+    embedding = run.glob("runs/mask_embedding_small/**/results/*.json")
+    assert sorted(path.parents[1].name for path in embedding) == ["trained", "untrained"]
     baselines = [json.loads(path.read_text())["method"] for path in run.glob("runs/*/default/results/*.json")]
     assert sorted(baselines) == ["copy_first", "flow_warp"]
     assert records["untrained"]["checkpoint"] == "untrained"

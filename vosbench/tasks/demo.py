@@ -56,6 +56,7 @@ def _train(options: Options, method: str, *changes: str) -> Path:
         alone,
         f"method={method}",
         "data=collage",
+        f"data.validation.max_frames={options.frames}",
         "name=train",
         f"seed={options.seed}",
         steps,
