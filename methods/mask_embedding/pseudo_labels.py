@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vosbench.datasets.pseudo_labels import PseudoLabels
+from vosbench.engine import Engine
 from vosbench.evaluation.records import replace_file
 from vosbench.images import resize_labels, write_label_map
 from vosbench.ops.cluster import Clusters, cluster_video
@@ -88,25 +89,25 @@ class ClusterVideos(L.Callback):
         self.labels = PseudoLabels(Path(trainer.default_root_dir, "labels"), self.every)
         self.clips.pseudo_labels = self.labels
         if trainer.is_global_zero and trainer.ckpt_path is None:
-            metadata: dict[str, Any] = pl_module.metadata  # type: ignore[assignment]
+            metadata = _engine(pl_module).metadata
             self._drop_stale(f"{metadata['recipe']} {metadata['initial']}")
         trainer.strategy.barrier()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._before_step(trainer, pl_module)
+        self._before_step(trainer, _engine(pl_module))
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        self._before_step(trainer, pl_module)
+        self._before_step(trainer, _engine(pl_module))
 
-    def _before_step(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def _before_step(self, trainer: L.Trainer, engine: Engine) -> None:
         """Makes the updates that the next step's clips take, unless they are there."""
         if trainer.global_step >= trainer.max_steps:
             return
-        batch: int = module.batch  # type: ignore[assignment]
+        batch = engine.batch
         first = trainer.global_step * batch
         for update in sorted({self.labels.update(self.clips.table.epoch(i)) for i in range(first, first + batch)}):
             if not self.labels.done(update).is_file():
-                self._make(trainer, module.method, update)  # type: ignore[arg-type]
+                self._make(trainer, _method(engine), update)
 
     def _drop_stale(self, recipe: str) -> None:
         """Removes what another training left in this run folder."""
@@ -190,6 +191,21 @@ class ClusterVideos(L.Callback):
 
     def _record(self, update: int, name: str) -> Path:
         return self.labels.folder(update) / f"{name}.json"
+
+
+def _engine(module: L.LightningModule) -> Engine:
+    if not isinstance(module, Engine):
+        raise TypeError(f"pseudo-labels are made for an Engine, not for {type(module).__name__}")
+    return module
+
+
+def _method(engine: Engine) -> "MaskEmbedding":
+    from vosbench.methods.mask_embedding.method import MaskEmbedding
+
+    if not isinstance(engine.method, MaskEmbedding):
+        name = type(engine.method).__name__
+        raise ValueError(f"callbacks: {name} learns nothing from pseudo-labels: leave pseudo_labels out")
+    return engine.method
 
 
 def found_in(clusters: Clusters, video: Video) -> Found:
