@@ -195,13 +195,17 @@ def test_the_mean_output_lies_between_the_refined_and_the_coarse_masks() -> None
     torch.testing.assert_close(mean.sum(1), torch.ones_like(mean[:, 0]))
 
 
-def test_the_released_optimizer_tells_biases_by_name() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
-    network[0].bias.requires_grad_(False)
-    weights, biases = adam(network.named_parameters(), lr=0.1, betas=(0.5, 0.999), weight_decay=0.01).param_groups
-    assert [len(group["params"]) for group in (weights, biases)] == [2, 1]
-    assert [group["weight_decay"] for group in (weights, biases)] == [0.01, 0.0]
-    assert [group["lr"] for group in (weights, biases)] == [0.1, 0.2]
+def test_the_optimizer_tells_biases_and_keys_by_name() -> None:
+    network = nn.ModuleDict(
+        {"key_encoder": nn.Conv2d(1, 2, 1), "decoder": nn.Conv2d(1, 2, 1), "frozen": nn.Conv2d(1, 1, 1)}
+    )
+    network["frozen"].requires_grad_(False)
+    groups = adam(network.named_parameters(), 0.1, weight_decay=0.01, bias_rate=2, key_rate=0.5).param_groups
+    assert [group["params"][0].numel() for group in groups] == [2, 2, 2, 2]
+    assert [group["lr"] for group in groups] == [0.1, 0.2, 0.05, 0.1]
+    assert [group["weight_decay"] for group in groups] == [0.01, 0.0, 0.01, 0.0]
+    with pytest.raises(ValueError, match="nothing to train"):
+        adam(network["frozen"].named_parameters(), 0.1)
 
 
 @pytest.mark.parametrize(

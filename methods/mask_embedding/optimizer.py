@@ -1,5 +1,6 @@
-"""The authors' optimizer: Adam with weight decay on weights alone, and twice the learning rate for biases."""
+"""Adam with learning rates of their own for E, which stage 2 finds trained, and for biases, as the authors have it."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -7,11 +8,32 @@ from torch import nn
 
 
 def adam(
-    named: Iterable[tuple[str, nn.Parameter]], lr: float, betas: tuple[float, float], weight_decay: float
+    named: Iterable[tuple[str, nn.Parameter]],
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    weight_decay: float = 0.0,
+    bias_rate: float = 1.0,
+    key_rate: float = 1.0,
 ) -> torch.optim.Adam:
-    """Adam over parameters with their names, of which those that end in `bias` are biases."""
-    parameters = [(name, parameter) for name, parameter in named if parameter.requires_grad]
-    weights = [parameter for name, parameter in parameters if not name.endswith("bias")]
-    biases = [parameter for name, parameter in parameters if name.endswith("bias")]
-    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": biases, "lr": 2 * lr, "weight_decay": 0.0}]
-    return torch.optim.Adam(groups, lr=lr, betas=betas)
+    """Adam over parameters with their names, of which those that end in `bias` are biases and those that start with
+    `key_encoder` are E's.
+
+    weight_decay  of all but biases
+    bias_rate     times lr for biases; 2 in the authors' code
+    key_rate      times lr for E
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in named:
+        if parameter.requires_grad:
+            groups[name.startswith("key_encoder."), name.endswith("bias")].append(parameter)
+    if not groups:
+        raise ValueError("optimizer: there is nothing to train")
+    of_group = [
+        {
+            "params": parameters,
+            "lr": lr * (key_rate if of_keys else 1) * (bias_rate if biases else 1),
+            "weight_decay": 0.0 if biases else weight_decay,
+        }
+        for (of_keys, biases), parameters in sorted(groups.items(), key=lambda group: group[0])
+    ]
+    return torch.optim.Adam(of_group, lr=lr, betas=betas)
