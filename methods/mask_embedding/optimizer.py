@@ -1,7 +1,7 @@
 """Adam with learning rates of their own for E, which stage 2 finds trained, and for biases, as the authors have it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from torch import nn
 def adam(
     named: Iterable[tuple[str, nn.Parameter]],
     lr: float,
-    betas: tuple[float, float] = (0.9, 0.999),
+    betas: Sequence[float] = (0.9, 0.999),
     weight_decay: float = 0.0,
     bias_rate: float = 1.0,
     key_rate: float = 1.0,
@@ -36,4 +36,4 @@ def adam(
         }
         for (of_keys, biases), parameters in sorted(groups.items(), key=lambda group: group[0])
     ]
-    return torch.optim.Adam(of_group, lr=lr, betas=betas)
+    return torch.optim.Adam(of_group, lr=lr, betas=(betas[0], betas[1]))
