@@ -156,6 +156,20 @@ def test_two_processes_share_the_videos_and_learn_the_same(command: Command, tmp
     assert not list(two.rglob("*.lock"))
 
 
+@pytest.mark.parametrize(
+    ("settings", "who"),
+    [
+        (["method.decode=false"], "method.decode=false"),
+        (["method=mamp_small", "+pseudo_labels=clusters", "flow=none"], "MAMP"),
+    ],
+)
+def test_a_method_that_learns_nothing_from_them(command: Command, settings: list[str], who: str) -> None:
+    collage = [setting for setting in TINY if not setting.startswith("method")]
+    done = command("train", *(TINY if len(settings) == 1 else collage), "name=one", "trainer.max_steps=2", *settings)
+    done.error(1, f"callbacks.pseudo_labels: {who} learns nothing from them: set pseudo_labels=none")
+    assert not list(Path("runs").rglob("labels"))
+
+
 class Grey(Video):
     """Ten frames of 16 × 24 pixels, and no annotations."""
 

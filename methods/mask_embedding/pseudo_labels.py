@@ -86,6 +86,7 @@ class ClusterVideos(L.Callback):
         self.clips = trainer.datamodule.clips  # type: ignore[attr-defined]
         if self.clips.labels == "pseudo":
             raise ValueError("data.clips.labels=pseudo are there already: add pseudo_labels=none, or read no labels")
+        _method(_engine(pl_module))  # raises before the first video is clustered
         self.labels = PseudoLabels(Path(trainer.default_root_dir, "labels"), self.every)
         self.clips.pseudo_labels = self.labels
         if trainer.is_global_zero and trainer.ckpt_path is None:
@@ -202,10 +203,10 @@ def _engine(module: L.LightningModule) -> Engine:
 def _method(engine: Engine) -> "MaskEmbedding":
     from vosbench.methods.mask_embedding.method import MaskEmbedding
 
-    if not isinstance(engine.method, MaskEmbedding):
-        name = type(engine.method).__name__
-        raise ValueError(f"callbacks: {name} learns nothing from pseudo-labels: leave pseudo_labels out")
-    return engine.method
+    if isinstance(engine.method, MaskEmbedding) and engine.method.decoder is not None:
+        return engine.method
+    name = "method.decode=false" if isinstance(engine.method, MaskEmbedding) else type(engine.method).__name__
+    raise ValueError(f"callbacks.pseudo_labels: {name} learns nothing from them: set pseudo_labels=none")
 
 
 def found_in(clusters: Clusters, video: Video) -> Found:
