@@ -75,9 +75,8 @@ class Engine(L.LightningModule):
 
     def training_step(self, clip: Clip, _: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):
-            # Seeded by step and process: a resumed run draws what the killed one would have.
-            step = self.seed * 1_000_003 + self.global_step
-            torch.manual_seed(step * self.trainer.world_size + self.global_rank)
+            # Seeded by the step: all processes draw alike, and a resumed run draws what the killed one would have.
+            torch.manual_seed(self.seed * 1_000_003 + self.global_step)
             terms = self.method.loss(clip)  # type: ignore[operator]
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total):
