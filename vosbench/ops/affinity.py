@@ -67,6 +67,32 @@ def local_readout(
     return _unblocks(torch.cat(parts) if result is None else result.index_copy(0, indices, torch.cat(parts)), grid, b)
 
 
+def local_affinity(
+    query: Float[Tensor, "b c h w"],
+    key: Float[Tensor, "b c h w"],
+    *,
+    radius: int,
+    outside: float = 0.0,
+    chunk: int = CHUNK,
+) -> Float[Tensor, "b k h w"]:
+    """Dot products of each query cell and the k = (2 radius + 1)² cells of its window, row-major: a cost volume.
+
+    Channel (radius + v)·(2 radius + 1) + radius + u belongs to the cell u to the right and v below (MUNet eq. 1, for
+    maps of unit norm). `outside`: what stands for cells outside of the picture.
+    """
+    b, _, h, w = query.shape
+    grid = _Grid(h, w, radius)
+    rows = _blocks(query, grid)
+    keys = _rows(key)
+    source = _Source(keys, keys[:, :0], grid.padded_positions(None, b, query.device))
+    step = max(1, chunk // (BLOCK * BLOCK * grid.side**2))
+    parts = [
+        _affinities(rows[part], part, source, grid, None if outside == 0 else outside)
+        for part in torch.arange(len(rows), device=query.device).split(step)
+    ]
+    return _unblocks(torch.cat(parts), grid, b)
+
+
 @dataclass(frozen=True)
 class _Grid:
     """Geometry of the blocks over an h×w grid: block (y, x) covers cells from (8y, 8x), its rectangle starts `radius`
@@ -203,16 +229,22 @@ def _read_top(
     top_k: int,
 ) -> Float[Tensor, "m q n"]:
     """Softmax over the `top_k` best candidates of all references together; ties fall as torch.topk decides."""
-    affinities = []
-    for source in sources:
-        rectangle = grid.rectangles(source.positions, blocks)
-        affinity = (queries * scale) @ source.take(source.keys, rectangle.flatten(1)).mT
-        affinity = _windows(affinity.view(*affinity.shape[:2], grid.side, grid.side), grid)
-        if mask_oob:
-            affinity = affinity.masked_fill(_windows(rectangle, grid) == source.outside, _never(affinity))
-        affinities.append(affinity)
+    outside = _never(queries) if mask_oob else None
+    affinities = [_affinities(queries * scale, blocks, source, grid, outside) for source in sources]
     best, which = torch.cat(affinities, 2).topk(top_k, dim=2, sorted=False)
     return _read_chosen(best.softmax(2), which, blocks, sources, grid)
+
+
+def _affinities(
+    queries: Float[Tensor, "m q c"], blocks: Int[Tensor, " m"], source: _Source, grid: _Grid, outside: float | None
+) -> Float[Tensor, "m q k"]:
+    """Of each query and the cells of its window in one reference, row-major. `outside`: None leaves 0 there."""
+    rectangle = grid.rectangles(source.positions, blocks)
+    affinity = queries @ source.take(source.keys, rectangle.flatten(1)).mT
+    affinity = _windows(affinity.view(*affinity.shape[:2], grid.side, grid.side), grid)
+    if outside is None:
+        return affinity
+    return affinity.masked_fill(_windows(rectangle, grid) == source.outside, outside)
 
 
 def _never(affinities: Tensor) -> float:

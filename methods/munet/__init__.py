@@ -1,0 +1,1 @@
+"""MUNet: motion uncertainty-aware semi-supervised VOS (Sun et al. 2023)."""

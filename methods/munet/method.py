@@ -1,0 +1,196 @@
+"""MUNet: a memory network that also looks at how the query moved (Sun et al., 2023)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from vosbench.insides import Heat, Inside, Vectors
+from vosbench.method import Method
+from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
+from vosbench.methods.munet.motion import MotionAwareAttention, MotionUncertaintyLayer
+from vosbench.methods.munet.networks import STRIDE, Depth, KeyValue, MaskDecoder, QueryEncoder, ReferenceEncoder
+from vosbench.nn.resnet import normalise
+from vosbench.ops.aggregate import soft_aggregate
+from vosbench.ops.tokens import Tokens, read_tokens
+from vosbench.types import Clip, Context, Padding
+
+Masks = Float[Tensor, "b n h w"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Frames: their semantic maps at stride 16, Enc-Q's maps at strides 8 and 4, and the normalised pictures."""
+
+    semantic: Float[Tensor, "b c16 h16 w16"]
+    eighth: Float[Tensor, "b c8 h8 w8"]
+    quarter: Float[Tensor, "b c4 h4 w4"]
+    image: Float[Tensor, "b 3 h w"]
+
+    def take(self, frames: slice) -> "Features":
+        return Features(self.semantic[frames], self.eighth[frames], self.quarter[frames], self.image[frames])
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is kept of a frame: the tokens of each object, and the picture in half precision, for objects that start
+    later: a frame without an object has tokens for it, too. A bank of tokens has no picture."""
+
+    tokens: Tokens
+    image: Float[Tensor, "1 3 h w"] | None
+
+
+class MUNet(Method[Features, Memory]):
+    """Reads masks from memory with keys that know of the query's motion (section 3; table 4 for what can be left out).
+
+    depth, width     of the residual networks Enc-Q and Enc-R; 50 and 64 are the paper's
+    weights          that both start from: imagenet, a file (of a classifier or Mask R-CNN), or null
+    freeze_norm      batch normalisation keeps the statistics that it starts with; null: where there are `weights`
+    channels         of a key and of a value
+    shared           one key-value layer for query and memory (AFB-URR); False: two (STM)
+    decoder_width    channels of the decoder
+    motion           makes the MU-layer of so many channels; null: a plain memory network (table 4, a and b)
+    fusion           attention: MSAM; add: the motion map is added (table 4, f)
+    hardest          share of pixels that the cross-entropy counts (BsCE); 1: all
+    overlap          weight λ of the overlap loss; 0: none
+    """
+
+    supervision = "supervised"
+    padding = Padding("centre", (-1.0, -1.0, -1.0))  # told from the picture by its sign, zero once normalised
+    memory_masks = "soft"
+    stride = STRIDE
+
+    def __init__(
+        self,
+        depth: Depth = 50,
+        width: int = 64,
+        weights: str | None = None,
+        freeze_norm: bool | None = None,
+        channels: Sequence[int] = (128, 512),
+        shared: bool = False,
+        decoder_width: int = 256,
+        motion: Callable[[int], MotionUncertaintyLayer] | None = None,
+        fusion: Literal["attention", "add"] = "attention",
+        hardest: float = 0.4,
+        overlap: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not 0 < hardest <= 1 or overlap < 0:
+            raise ValueError(
+                f"method: hardest={hardest}, overlap={overlap}: give a share up to 1, and a weight from 0 on"
+            )
+        key, value = channels
+        self.query_encoder = QueryEncoder(depth, width, weights)
+        self.reference_encoder = ReferenceEncoder(depth, width, weights)
+        semantic, *skips = self.query_encoder.channels
+        self.query_key_value = KeyValue(semantic, key, value)
+        self.memory_key_value = self.query_key_value if shared else KeyValue(semantic, key, value)
+        self.motion = None if motion is None else motion(semantic)
+        self.attention = None if motion is None else MotionAwareAttention(semantic, fusion)
+        self.decoder = MaskDecoder(2 * value, skips, decoder_width)
+        self.scale, self.freeze_norm = key**-0.5, weights is not None if freeze_norm is None else freeze_norm
+        self.hardest, self.overlap = hardest, overlap
+        self.train()
+
+    def train(self, mode: bool = True) -> "MUNet":
+        super().train(mode)
+        if self.freeze_norm:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def loss(self, clip: Clip) -> dict[str, Tensor]:
+        """Equation 4: all frames after the first, each read from the first frame and its true mask."""
+        if clip.labels is None:
+            raise ValueError("MUNet learns from masks: set data.clips.labels=true, of data that have them")
+        frames = clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1).flatten(0, 1)
+        features, length = self.encode(frames), clip.frames.shape[1]
+        found = []
+        for index, (labels, valid) in enumerate(zip(clip.labels, clip.valid, strict=True)):
+            masks = _masks(labels)
+            frame = features.take(slice(index * length, (index + 1) * length))
+            if masks.shape[1] > 1:
+                found.append(self._clip_loss(frame, masks, valid))
+        if not found:  # nothing to follow; every parameter has a gradient all the same
+            return {"segmentation": 0 * torch.stack([parameter.sum() for parameter in self.parameters()]).sum()}
+        return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
+
+    def _clip_loss(
+        self, frames: Features, masks: Float[Tensor, "t n h w"], valid: Bool[Tensor, "t h w"]
+    ) -> dict[str, Tensor]:
+        length = len(masks)
+        memory = self.memorize(frames.take(slice(0, 1)), masks[:1])
+        scores = self.read_and_decode(frames.take(slice(1, length)), frames.semantic[:-1], [memory.tokens])
+        terms = {"segmentation": bootstrapped_cross_entropy(scores, masks[1:], valid[1:], self.hardest)}
+        if self.overlap:
+            terms["overlap"] = self.overlap * overlap_loss(scores, masks[1:], valid[1:])
+        return terms
+
+    def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
+        image = normalise(images)
+        semantic, eighth, quarter = self.query_encoder(image)
+        return Features(semantic, eighth, quarter, image)
+
+    def keys(self, features: Features) -> Float[Tensor, "b c16 h16 w16"]:
+        return features.semantic
+
+    def memorize(self, features: Features, masks: Masks) -> Memory:
+        return Memory(self._tokens(features.image, masks[:, 1:]), features.image.half())
+
+    def extend(self, value: Memory, count: int) -> Memory:
+        if value.image is None:
+            return replace(value, tokens=value.tokens.extended(count))
+        nowhere = value.image.new_zeros(1, count, *value.image.shape[2:], dtype=torch.float32)
+        return replace(value, tokens=value.tokens.beside(self._tokens(value.image.float(), nowhere)))
+
+    def segment(self, query: Features, context: Context[Features, Memory]) -> Float[Tensor, "1 n h w"]:
+        memory = [entry.value.tokens for entry in context.references]
+        return self.read_and_decode(query, context.previous.features.semantic, memory)
+
+    def insides(self, query: Features, context: Context[Features, Memory]) -> dict[str, Inside]:
+        """Displacement, uncertainty and attention (figures 5 to 7)."""
+        if self.motion is None or self.attention is None:
+            return {}
+        motion = self.motion.estimate(query.semantic, context.previous.features.semantic)
+        found: dict[str, Inside] = {
+            "displacement": Vectors(motion.displacement[0]),
+            "uncertainty": Heat(motion.uncertainty[0, 0], 0.0, 1.0),
+        }
+        attention = self.attention.weights(self.motion(motion))
+        return found if attention is None else found | {"attention": Heat(attention[0, 0].float(), 0.0, 1.0)}
+
+    def read_and_decode(
+        self, query: Features, previous: Float[Tensor, "b c16 h16 w16"], memory: Sequence[Tokens]
+    ) -> Masks:
+        """Scores of all queries' pixels, read from one memory; loss and segment alike come here.
+
+        previous   semantic maps of the frame before each query
+        """
+        semantic = query.semantic
+        if self.motion is not None and self.attention is not None:
+            semantic = self.attention(semantic, self.motion(self.motion.estimate(semantic, previous)))
+        key, value = self.query_key_value(semantic)
+        b, _, h, w = key.shape
+        read = read_tokens(key.transpose(0, 1).flatten(1), memory, scale=self.scale).values
+        objects = read.unflatten(2, (b, h, w)).movedim(2, 0)
+        both = torch.cat([objects, value.unsqueeze(1).expand(-1, objects.shape[1], -1, -1, -1)], 2)
+        probabilities = self.decoder(both.flatten(0, 1), query.eighth, query.quarter)
+        return soft_aggregate(probabilities.unflatten(0, (b, -1)))
+
+    def _tokens(self, image: Float[Tensor, "1 3 h w"], masks: Float[Tensor, "1 n h w"]) -> Tokens:
+        """Of each object in a frame: one a cell."""
+        key, value = self.memory_key_value(self.reference_encoder(image, masks))
+        return Tokens(key.flatten(2), value.flatten(2))
+
+
+def _masks(labels: Int[Tensor, "t h w"]) -> Float[Tensor, "t n h w"]:
+    """Background and the objects of the first frame; objects that start later are background."""
+    ids = [id_ for id_ in labels[0].unique().tolist() if id_]
+    objects = (
+        torch.stack([labels == id_ for id_ in ids], 1) if ids else labels.new_zeros(len(labels), 0, *labels.shape[1:])
+    )
+    return torch.cat([~objects.bool().any(1, keepdim=True), objects.bool()], 1).float()

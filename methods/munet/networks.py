@@ -1,0 +1,92 @@
+"""MUNet's encoders, its keys and values, and its decoder (§3.1; what the paper leaves open is as in STM)."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as nnf
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vosbench.nn.decoder import Refine, ResBlock
+from vosbench.nn.resnet import ResNet
+from vosbench.ops.align import resize
+
+STRIDE = 16
+STRIDES = (1, 2, 2)  # of the three stages that are used
+Depth = Literal[18, 50]
+
+
+class Pyramid(NamedTuple):
+    """What Enc-Q makes of frames: the semantic map at stride 16, and skips at strides 8 and 4."""
+
+    semantic: Float[Tensor, "b c16 h w"]
+    eighth: Float[Tensor, "b c8 h2 w2"]
+    quarter: Float[Tensor, "b c4 h4 w4"]
+
+
+class QueryEncoder(nn.Module):
+    """Enc-Q: a residual network up to stride 16."""
+
+    def __init__(self, depth: Depth = 50, width: int = 64, weights: str | None = None) -> None:
+        super().__init__()
+        self.trunk = ResNet(depth, width, STRIDES, weights=weights)
+        self.channels = self.trunk.stage_channels[::-1]  # at strides 16, 8, 4
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Pyramid:
+        quarter, eighth, semantic = self.trunk(images)
+        return Pyramid(semantic, eighth, quarter)
+
+
+class ReferenceEncoder(nn.Module):
+    """Enc-R: the same with weights of its own, and each object's mask as a fourth input channel."""
+
+    def __init__(self, depth: Depth = 50, width: int = 64, weights: str | None = None) -> None:
+        super().__init__()
+        self.trunk = ResNet(depth, width, STRIDES, in_channels=4, weights=weights)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "bn c h2 w2"]:
+        """Maps at stride 16 of each picture's n objects, all of them in one batch."""
+        repeated = images.unsqueeze(1).expand(-1, masks.shape[1], -1, -1, -1)
+        maps: Tensor = self.trunk(torch.cat([repeated, masks.unsqueeze(2)], 2).flatten(0, 1))[-1]
+        return maps
+
+
+class KeyValue(nn.Module):
+    """Two 3×3 convolutions side by side: what is compared, and what is read."""
+
+    def __init__(self, inputs: int, key: int = 128, value: int = 512) -> None:
+        super().__init__()
+        self.key = nn.Conv2d(inputs, key, 3, padding=1)
+        self.value = nn.Conv2d(inputs, value, 3, padding=1)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b v h w"]]:
+        return self.key(maps), self.value(maps)
+
+
+class MaskDecoder(nn.Module):
+    """From what memory holds and what the query shows to the probability of each object, in pixels.
+
+    inputs   channels of both together
+    skips    channels of Enc-Q's maps at strides 8 and 4
+    width    channels of all that lies between
+    """
+
+    def __init__(self, inputs: int, skips: Sequence[int], width: int = 256) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, width, 3, padding=1)
+        self.block = ResBlock(width, width)
+        self.refine8 = Refine(skips[0], width, width, skip_block=True)
+        self.refine4 = Refine(skips[1], width, width, skip_block=True)
+        self.predict = nn.Conv2d(width, 2, 3, padding=1)
+
+    def forward(
+        self,
+        maps: Float[Tensor, "b c h w"],
+        eighth: Float[Tensor, "frames s h2 w2"],
+        quarter: Float[Tensor, "frames t h4 w4"],
+    ) -> Float[Tensor, "b h16 w16"]:
+        """Probabilities in [0, 1], always in float32; the maps of a frame's objects follow each other."""
+        fine = self.refine4(self.refine8(self.block(self.squeeze(maps)), eighth), quarter)
+        logits = self.predict(nnf.relu(fine)).float()
+        return resize(logits, (4 * fine.shape[2], 4 * fine.shape[3])).softmax(1)[:, 1]
