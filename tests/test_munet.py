@@ -1,0 +1,212 @@
+"""MUNet against its tables and equations: sizes, cost volume, motion, losses; and training reads as inference does."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+
+from vosbench.memory import FrameMemory
+from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
+from vosbench.methods.munet.method import MUNet
+from vosbench.methods.munet.motion import MotionAwareAttention, MotionUncertaintyLayer
+from vosbench.ops.affinity import local_affinity
+from vosbench.types import Clip, Context, Entry, Previous
+
+
+def tiny(**options: Any) -> MUNet:
+    torch.manual_seed(0)
+    options = {"motion": lambda channels: MotionUncertaintyLayer(channels, radius=2), **options}
+    return MUNet(depth=18, width=8, channels=(8, 16), decoder_width=8, **options)
+
+
+def scene(t: int = 3, size: int = 64) -> Clip:
+    """A square and a bar that move over noise."""
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.rand(1, t, 3, size, size, generator=generator) / 4
+    labels = torch.zeros(1, t, size, size, dtype=torch.long)
+    for i in range(t):
+        labels[0, i, 8 + 2 * i : 30 + 2 * i, 10:32] = 1
+        labels[0, i, 40:56, 20 - 2 * i : 60 - 2 * i] = 2
+    frames += torch.nn.functional.one_hot(labels, 3).permute(0, 1, 4, 2, 3) / 2
+    return Clip(frames, labels, torch.arange(t)[None], ("video",), torch.ones_like(labels, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(("shared", "expected"), [(False, 39_284_591), (True, 33_385_711)])
+def test_the_paper_s_network_has_its_size(shared: bool, expected: int) -> None:
+    method = MUNet(shared=shared, motion=MotionUncertaintyLayer)
+    assert sum(parameter.numel() for parameter in method.parameters()) == expected
+    assert method.motion is not None
+    assert sum(parameter.numel() for parameter in method.motion.represent.parameters()) == 98_732
+
+
+@pytest.mark.parametrize("size", [(11, 13), (8, 16), (3, 20)])
+@pytest.mark.parametrize("outside", [0.0, -2.0])
+def test_the_cost_volume_is_equation_1(size: tuple[int, int], outside: float) -> None:
+    query, previous = torch.randn(2, 2, 5, *size).unbind()
+    radius, (h, w) = 3, size
+    found = local_affinity(query, previous, radius=radius, outside=outside, chunk=1 << 12)
+    for v in range(-radius, radius + 1):
+        for u in range(-radius, radius + 1):
+            costs = found[:, (radius + v) * (2 * radius + 1) + radius + u]
+            for y, x in ((0, 0), (h // 2, w // 2), (h - 1, w - 1), (1, w - 2)):
+                expected = torch.full((2,), outside)
+                if 0 <= y + v < h and 0 <= x + u < w:
+                    expected = (query[..., y, x] * previous[..., y + v, x + u]).sum(1)
+                torch.testing.assert_close(costs[:, y, x], expected)
+
+
+def layer(**options: Any) -> MotionUncertaintyLayer:
+    torch.manual_seed(0)
+    return MotionUncertaintyLayer(16, 16, radius=4, **{"temperature": 0.01, **options})
+
+
+def test_displacement_points_to_where_a_cell_was() -> None:
+    query = torch.randn(1, 16, 20, 24)
+    previous = torch.roll(query, (2, -1), (2, 3))
+    motion = layer().estimate(query, previous)
+    inside = (slice(None), slice(None), slice(5, 15), slice(5, 19))
+    expected = torch.tensor([-1.0, 2.0]).view(1, 2, 1, 1).expand(1, 2, 10, 14)
+    torch.testing.assert_close(motion.displacement[inside], expected, atol=0.01, rtol=0)
+    torch.testing.assert_close(motion.uncertainty[inside], torch.ones(1, 1, 10, 14))
+    away = layer().estimate(query, torch.randn(1, 16, 20, 24))
+    assert away.uncertainty.mean() < 0.9
+
+
+def test_the_printed_sign_takes_the_worst_match() -> None:
+    query = torch.randn(1, 16, 20, 24)
+    opposite = layer(sign="paper").estimate(query, -torch.roll(query, (2, -1), (2, 3)))
+    assert (opposite.displacement[0, :, 10, 12] - torch.tensor([-1.0, 2.0])).abs().max() < 0.5
+
+
+@pytest.mark.parametrize("sign", ["similarity", "paper"])
+def test_cells_outside_of_the_picture_may_be_left_out(sign: str) -> None:
+    query = torch.randn(1, 16, 5, 5).abs()
+    motion = layer(sign=sign, outside="never", temperature=1e6).estimate(query, query)
+    torch.testing.assert_close(motion.displacement[0, :, 0, 0], torch.tensor([2.0, 2.0]))  # the mean of those inside
+    zero = layer(sign=sign, temperature=1e6).estimate(query, query)
+    torch.testing.assert_close(zero.displacement[0, :, 0, 0], torch.zeros(2), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("detached", [True, False])
+def test_gradients_stop_at_the_frame_before(detached: bool) -> None:
+    query, previous = (torch.randn(1, 16, 6, 6, requires_grad=True) for _ in range(2))
+    layer(detach_previous=detached).estimate(query, previous).displacement.square().sum().backward()
+    assert query.grad is not None
+    assert (previous.grad is None) == detached
+
+
+def test_what_is_left_out_of_motion_has_no_effect() -> None:
+    maps, others = torch.randn(2, 1, 16, 6, 6).unbind()
+    for options in ({"displaced": False}, {"uncertain": False}, {}):
+        motion_layer = layer(**options)
+        motion = motion_layer.estimate(maps, others)
+        plain = motion_layer(motion)
+        for name, part in (("displaced", "displacement"), ("uncertain", "uncertainty")):
+            changed = type(motion)(**{**vars(motion), part: getattr(motion, part) + 1})
+            assert torch.equal(motion_layer(changed), plain) == (name in options)
+
+
+def test_attention_enhances_and_addition_adds() -> None:
+    semantic, motion = torch.randn(2, 1, 16, 4, 4).unbind()
+    attention = MotionAwareAttention(16)
+    weights = attention.weights(motion)
+    assert weights is not None
+    torch.testing.assert_close(attention(semantic, motion), semantic * (1 + weights))
+    torch.testing.assert_close(MotionAwareAttention(16, "add")(semantic, motion), semantic + motion)
+
+
+def one_hot(labels: Tensor, n: int) -> Tensor:
+    return nnf.one_hot(labels, n).movedim(-1, 1).float()
+
+
+def test_the_cross_entropy_counts_the_hardest_pixels_of_each_frame() -> None:
+    right = torch.tensor([0.9, 0.5, 0.1, 0.8, 0.3]).view(1, 1, 5)
+    scores = torch.stack([right, 1 - right], 1)
+    target = one_hot(torch.zeros(1, 1, 5, dtype=torch.long), 2)
+    counted = torch.ones(1, 1, 5, dtype=torch.bool)
+    expected = -(math.log(0.1) + math.log(0.3)) / 2
+    assert bootstrapped_cross_entropy(scores, target, counted).item() == pytest.approx(expected, rel=1e-5)
+    everything = bootstrapped_cross_entropy(scores, target, counted, share=1)
+    assert everything.item() == pytest.approx(-right.log().mean().item(), rel=1e-5)
+    counted[..., 2] = False
+    expected = -(math.log(0.3) + math.log(0.5)) / 2
+    assert bootstrapped_cross_entropy(scores, target, counted).item() == pytest.approx(expected, rel=1e-5)
+    once = torch.cat([counted, torch.zeros_like(counted)])  # a frame that is all padding does not count
+    twice = bootstrapped_cross_entropy(scores.repeat(2, 1, 1, 1), target.repeat(2, 1, 1, 1), once)
+    assert twice.item() == pytest.approx(expected, rel=1e-5)
+    assert bootstrapped_cross_entropy(scores, target, torch.zeros_like(counted)).item() == 0
+
+
+def test_the_overlap_is_of_sums_of_minima_and_maxima() -> None:
+    target = one_hot(torch.tensor([[[0, 1, 1, 0]]]), 3)
+    scores = torch.tensor([[0.5, 0.2, 0.1, 0.9], [0.5, 0.8, 0.9, 0.1], [0, 0, 0, 0]]).view(1, 3, 1, 4)
+    counted = torch.ones(1, 1, 4, dtype=torch.bool)
+    first = (0.8 + 0.9) / (0.5 + 1 + 1 + 0.1)
+    assert overlap_loss(scores, target, counted).item() == pytest.approx((1 - first + 0) / 2)  # object 2 is nowhere
+    counted[..., 0] = False
+    assert overlap_loss(scores[:, :2], target[:, :2], counted).item() == pytest.approx(1 - 1.7 / 2.1)
+
+
+@pytest.mark.parametrize("options", [{}, {"motion": None}, {"fusion": "add"}, {"shared": True}])
+def test_training_reads_as_inference_does(options: dict[str, Any]) -> None:
+    method, clip = tiny(**options).eval(), scene(2)
+    labels = clip.labels
+    assert labels is not None
+    masks = one_hot(labels[0], 3)
+    with torch.no_grad():
+        terms = method.loss(clip)
+        first, second = (method.encode(clip.frames[:, i]) for i in range(2))
+        value = method.memorize(first, masks[:1])
+        memory: FrameMemory[Any] = FrameMemory(every=5)
+        memory.add(Entry(0, True, value))
+        scores = method.segment(second, Context(1, Previous(0, first, value), memory.references(1)))
+        expected = bootstrapped_cross_entropy(scores, masks[1:], clip.valid[0, 1:])
+    torch.testing.assert_close(terms["segmentation"], expected)
+    torch.testing.assert_close(terms["overlap"], overlap_loss(scores, masks[1:], clip.valid[0, 1:]))
+
+
+def test_objects_that_start_later_are_background_and_clips_without_any_teach_nothing() -> None:
+    method, clip = tiny(), scene(2)
+    assert clip.labels is not None
+    clip.labels[:, 0][clip.labels[:, 0] == 2] = 0
+    one = method.loss(clip)
+    clip.labels[clip.labels == 2] = 0
+    assert torch.equal(method.loss(clip)["segmentation"], one["segmentation"])
+    clip.labels.zero_()
+    terms = method.loss(clip)
+    terms["segmentation"].backward()
+    assert terms["segmentation"].item() == 0
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in method.parameters())
+
+
+def test_padding_does_not_count() -> None:
+    method, clip = tiny().eval(), scene(2)
+    assert clip.labels is not None
+    clip.valid[..., 48:] = False
+    before = method.loss(clip)
+    clip.frames[..., 48:] = 0.7
+    clip.labels[:, 1, :, 48:] = 1
+    after = method.loss(clip)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_normalisation_is_frozen_where_it_is_wanted() -> None:
+    for frozen in (True, False):
+        method = tiny(freeze_norm=frozen).train()
+        norm = method.query_encoder.trunk.get_submodule("bn1")
+        assert isinstance(norm, torch.nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        before = norm.running_mean.clone()
+        method.loss(scene(2))
+        assert torch.equal(norm.running_mean, before) == frozen
+        assert norm.weight.requires_grad
+
+
+def test_training_needs_masks() -> None:
+    clip = scene(2)
+    without = Clip(clip.frames, None, clip.indices, clip.videos, clip.valid)
+    with pytest.raises(ValueError, match=r"data\.clips\.labels=true"):
+        tiny().loss(without)
