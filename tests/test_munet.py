@@ -1,18 +1,23 @@
 """MUNet against its tables and equations: sizes, cost volume, motion, losses; and training reads as inference does."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from vosbench.memory import FrameMemory
+from vosbench.memory import FrameMemory, Memory
 from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
 from vosbench.methods.munet.method import MUNet
 from vosbench.methods.munet.motion import MotionAwareAttention, MotionUncertaintyLayer
 from vosbench.ops.affinity import local_affinity
+from vosbench.propagate import Inference, Propagator
+from vosbench.token_bank import TokenBank
 from vosbench.types import Clip, Context, Entry, Previous
 
 
@@ -210,3 +215,24 @@ def test_training_needs_masks() -> None:
     without = Clip(clip.frames, None, clip.indices, clip.videos, clip.valid)
     with pytest.raises(ValueError, match=r"data\.clips\.labels=true"):
         tiny().loss(without)
+
+
+@pytest.mark.parametrize("memory", [FrameMemory(recent=(1,), every=2), TokenBank(budget=60)])
+def test_objects_may_start_late_whatever_the_memory(memory: Memory[Any]) -> None:
+    clip = scene(6)
+    assert clip.labels is not None
+    images = (clip.frames[0] * 255).byte().permute(0, 2, 3, 1).numpy()
+    maps = clip.labels[0].byte().numpy()
+    propagator = Propagator(tiny().eval(), memory, Inference())
+    first, late = (maps[index] * (maps[index] == id_) for index, id_ in ((0, 1), (3, 2)))
+    results = [propagator.step(image, {0: first, 3: late}.get(index)) for index, image in enumerate(images)]
+    assert all(set(np.unique(result)) <= {0, 1} for result in results[:3])
+    assert (results[3][late > 0] == 2).all()
+    assert all(result.shape == (64, 64) for result in results)
+
+
+def test_a_bank_of_tokens_is_no_memory_for_those_who_search_windows(command: Callable[..., Any], davis: Path) -> None:
+    done = command(
+        "benchmark", "method=mamp_small", "memory=adaptive", "flow=none", "dataset=davis2017", f"dataset.root={davis}"
+    )
+    done.error(1, "memory=adaptive merges tokens of frames, and this method needs frames: choose another memory=")

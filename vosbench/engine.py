@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vosbench.evaluation import davis
 from vosbench.evaluation.metrics import Objects
-from vosbench.memory import FrameMemory
+from vosbench.memory import Memory
 from vosbench.propagate import Inference, Propagator, propagate
 from vosbench.types import Clip
 from vosbench.videos import Video
@@ -63,7 +63,7 @@ class Engine(L.LightningModule):
         optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], torch.optim.Optimizer],
         schedule: Callable[[int], float],
         batch: int,
-        memory: Callable[[], FrameMemory[Any]],
+        memory: Callable[[], Memory[Any]],
         inference: Inference,
         seed: int,
         metadata: dict[str, Any],

@@ -1,9 +1,22 @@
 """Which past frames a method may look at. Matching is no business of memory, and entries are opaque to it."""
 
 from collections.abc import Callable, Sequence
-from typing import Generic
+from typing import Generic, Protocol
 
 from vosbench.types import Entry, V
+
+
+class Memory(Protocol[V]):
+    """What the loop over a video asks of a memory: `FrameMemory` keeps frames, `TokenBank` the tokens of all frames."""
+
+    def references(self, index: int) -> tuple[Entry[V], ...]:
+        """What query `index` may look at."""
+
+    def add(self, entry: Entry[V]) -> None:
+        """Takes in what a method keeps of a frame."""
+
+    def replace(self, change: Callable[[V], V]) -> None:
+        """Applies `change` to what is kept: an object has started, and old frames need a channel for it."""
 
 
 class FrameMemory(Generic[V]):

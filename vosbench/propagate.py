@@ -11,7 +11,7 @@ import torch.nn.functional as nnf
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vosbench.memory import FrameMemory
+from vosbench.memory import Memory
 from vosbench.method import Method
 from vosbench.ops.align import resize, upsample_centres
 from vosbench.types import Context, Entry, F, Previous, V
@@ -60,7 +60,7 @@ class Propagator(Generic[F, V]):
     """
 
     def __init__(
-        self, method: Method[F, V], memory: FrameMemory[V], inference: Inference, device: torch.device | str = "cpu"
+        self, method: Method[F, V], memory: Memory[V], inference: Inference, device: torch.device | str = "cpu"
     ) -> None:
         self.method, self.memory, self.inference, self.device = method, memory, inference, torch.device(device)
         self.ids: list[int] = []  # channel i + 1 is object ids[i]

@@ -37,10 +37,10 @@ class Features:
 @dataclass(frozen=True)
 class Memory:
     """What is kept of a frame: the tokens of each object, and the picture in half precision, for objects that start
-    later: a frame without an object has tokens for it, too. A bank of tokens has no picture."""
+    later: a frame without an object has tokens for it, too."""
 
     tokens: Tokens
-    image: Float[Tensor, "1 3 h w"] | None
+    image: Float[Tensor, "1 3 h w"]
 
 
 class MUNet(Method[Features, Memory]):
@@ -142,8 +142,6 @@ class MUNet(Method[Features, Memory]):
         return Memory(self._tokens(features.image, masks[:, 1:]), features.image.half())
 
     def extend(self, value: Memory, count: int) -> Memory:
-        if value.image is None:
-            return replace(value, tokens=value.tokens.extended(count))
         nowhere = value.image.new_zeros(1, count, *value.image.shape[2:], dtype=torch.float32)
         return replace(value, tokens=value.tokens.beside(self._tokens(value.image.float(), nowhere)))
 
@@ -175,7 +173,7 @@ class MUNet(Method[Features, Memory]):
             semantic = self.attention(semantic, self.motion(self.motion.estimate(semantic, previous)))
         key, value = self.query_key_value(semantic)
         b, _, h, w = key.shape
-        read = read_tokens(key.transpose(0, 1).flatten(1), memory, scale=self.scale).values
+        read = read_tokens(key.transpose(0, 1).flatten(1), memory, scale=self.scale)
         objects = read.unflatten(2, (b, h, w)).movedim(2, 0)
         both = torch.cat([objects, value.unsqueeze(1).expand(-1, objects.shape[1], -1, -1, -1)], 2)
         probabilities = self.decoder(both.flatten(0, 1), query.eighth, query.quarter)

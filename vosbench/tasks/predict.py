@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vosbench import __version__
 from vosbench.checkpoint import Checkpoint, restore
 from vosbench.datasets.video_folder import open_video
-from vosbench.memory import FrameMemory
+from vosbench.memory import Memory
 from vosbench.method import Method
 from vosbench.predictions import Prediction, PredictionFolder, hash_input, hash_of
 from vosbench.propagate import Inference, Propagator, propagate
@@ -101,7 +101,7 @@ class Predictor:
     is."""
 
     method: Method[Any, Any]
-    memory: Callable[[], FrameMemory[Any]]
+    memory: Callable[[], Memory[Any]]
     inference: Inference
     checkpoint: Checkpoint
     device: torch.device

@@ -25,7 +25,7 @@ from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.sampling import StepSampler
 from vosbench.engine import Engine
 from vosbench.errors import UsageError, one_line
-from vosbench.memory import FrameMemory
+from vosbench.memory import Memory
 from vosbench.option_types import Positive
 from vosbench.predictions import hash_of
 from vosbench.training_files import LastCheckpoint, WholeFiles
@@ -122,7 +122,7 @@ def _engine(options: Options, parts: dict[str, Any]) -> Engine:
         "parts": {key: hash_of(value) for key, value in parts.items()},
         "training_data": [source["dataset"].get("name", name) for name, source in options.data["sources"].items()],
     }
-    memory: partial[FrameMemory[Any]] = instantiate(options.memory, _partial_=True)
+    memory: partial[Memory[Any]] = instantiate(options.memory, _partial_=True)
     optimizer, schedule = instantiate(options.optimizer), instantiate(options.schedule)
     inference = instantiate(options.inference)
     return Engine(method, optimizer, schedule, options.data["batch_size"], memory, inference, options.seed, metadata)
