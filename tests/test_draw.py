@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from vosbench import sheets, viz
+from vosbench.canvas import placed
 from vosbench.flow import Dis, NoFlow
 from vosbench.images import PALETTE, read_image, read_label_map, write_label_map
 from vosbench.insides import Vectors
@@ -203,7 +204,7 @@ def test_cells_lie_where_they_are_centred(side: Any, short_side: int | None, sub
     propagator = Propagator(method, FrameMemory(), Inference(short_side, subsample))
     frame = propagator.frame(image)
     sampled = 255 * frame.pixels[0, :, ::8, ::8].permute(1, 2, 0).numpy()
-    found = sheets.placed(sampled, frame)
+    found = placed(sampled, frame)
     cell = 8 * subsample * 83 / (short_side or 83)
     edge = int(cell)  # there, the nearest cell may lie in the padding, or further away
     inner = (slice(edge, -edge), slice(edge, -edge))
@@ -344,7 +345,7 @@ def test_a_kind_that_was_asked_for_is_drawn_or_an_error(command: Command, davis:
         method = ["method=copy_first"] if kind == "clusters" else MAMP_TINY
         own = [f"input={davis / 'JPEGImages/480p/a'}", f"kinds=[{kind}]", "device=cpu"]
         command("draw", *method, *own).error(1, "video a", f"no {kind}, since", reason)
-    command(*on(davis, "kinds=[flow]")).error(2, "kinds[0]=flow", "clusters or insides or pseudo_labels")
+    command(*on(davis, "kinds=[flow]")).error(2, "kinds[0]=flow", "clusters or insides or matches or pseudo_labels")
 
 
 def test_the_run_is_named_by_what_changes_pictures() -> None:

@@ -52,6 +52,14 @@ class Method(nn.Module, ABC, Generic[F, V]):
         """What `segment` goes through to its result for this query, by name and in order, for `vosbench draw`."""
         return {}
 
+    def matches(self, query: F, context: Context[F, V], pixel: tuple[int, int]) -> list[dict[str, Inside]]:
+        """Where `segment` searches past frames for what the query shows at this pixel (x, y), and what it finds there.
+
+        For `vosbench draw`: by name and in order, in rows that are to be compared, of which the first is what
+        `segment` does.
+        """
+        return []
+
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of a checkpoint in the format of the method's authors, under this implementation's names."""
         return state

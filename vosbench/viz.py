@@ -23,6 +23,7 @@ LabelMap = UInt8[np.ndarray, "h w"]
 
 COLOURS = np.array(PALETTE, np.uint8).reshape(256, 3)
 TEXT, PAPER = (30, 30, 30), (255, 255, 255)
+LINE, DOT = (215, 58, 73), (255, 225, 25)
 HIT, MISSED, FALSE = (46, 160, 67), (215, 58, 73), (255, 171, 25)
 
 
@@ -94,6 +95,54 @@ def heat_colours(values: Float[np.ndarray, "h w"], low: float, high: float) -> I
     share = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     colours = matplotlib.colormaps["viridis"](np.nan_to_num(share), bytes=True)[..., :3]
     return np.where(np.isfinite(values)[..., None], colours, np.uint8(150))
+
+
+def heat_overlay(
+    image: Image, values: Float[np.ndarray, "h w"], low: float, high: float, opacity: float = 0.6
+) -> Image:
+    """Numbers in heat colours over the picture in grey; where they are NaN it stays as it is, and a line parts the
+    two."""
+    grey = image.mean(2, keepdims=True)
+    mixed = np.rint(grey * (1 - opacity) + heat_colours(values, low, high) * opacity).astype(np.uint8)
+    known = np.isfinite(values)
+    return outlined(np.where(known[..., None], mixed, image), known)
+
+
+def outlined(image: Image, where: Bool[np.ndarray, "h w"]) -> Image:
+    """A red line around these pixels, outside of them; there is none around holes, nor at the picture's own border."""
+    import cv2
+
+    filled = where.astype(np.uint8)
+    borders, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(filled, borders, -1, 1, cv2.FILLED)
+    width = max(1, round(min(where.shape) / 160))
+    line = (cv2.dilate(filled, np.ones((2 * width + 1, 2 * width + 1), np.uint8)) > 0) & (filled == 0)
+    return np.where(line[..., None], np.array(LINE, np.uint8), image)
+
+
+def dotted(image: Image, points: Sequence[tuple[float, float]], radii: Sequence[float]) -> Image:
+    """Yellow dots with a dark rim at these places (x, y), the largest first, so that none is hidden whole."""
+    import cv2
+
+    drawn = image.copy()
+    for radius, (x, y) in sorted(zip(radii, points, strict=True), reverse=True):
+        centre = (round(16 * x), round(16 * y))  # in sixteenths of a pixel: shift=4
+        cv2.circle(drawn, centre, round(16 * radius), DOT, cv2.FILLED, cv2.LINE_AA, shift=4)
+        cv2.circle(drawn, centre, round(16 * radius), TEXT, 1, cv2.LINE_AA, shift=4)
+    return drawn
+
+
+def crosshair(image: Image, point: tuple[float, float]) -> Image:
+    """Four white strokes with a dark rim around this place (x, y), which stays free."""
+    import cv2
+
+    drawn, size = image.copy(), max(9, round(min(image.shape[:2]) / 20))
+    x, y = round(point[0]), round(point[1])
+    for colour, width in ((TEXT, size // 10 + 3), (PAPER, size // 10 + 1)):
+        for right, down in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            start, end = ((x + right * far, y + down * far) for far in (size // 2, size + size // 4))
+            cv2.line(drawn, start, end, colour, width, cv2.LINE_AA)
+    return drawn
 
 
 def contact_sheet(

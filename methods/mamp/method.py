@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -10,10 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vosbench.flow import FlowEstimator
-from vosbench.insides import Inside, Vectors
+from vosbench.insides import Inside, Matches, Vectors, cell_at
 from vosbench.method import Method
 from vosbench.methods.mamp.encoder import STRIDE, Encoder, from_released
-from vosbench.ops.affinity import local_readout
+from vosbench.ops.affinity import local_matches, local_readout
 from vosbench.ops.align import gather_positions, resize, sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.offset import NEAR, coarse_offsets, offset_readout
@@ -123,12 +124,7 @@ class MAMP(Method[Features, Memory]):
                 for key, gap in zip(keys, gaps, strict=True)
             ]
             return self._from_grid(offset_readout(query.key, keys, masks, offsets, self.radius, self.scale), query.size)
-        positions = None
-        if self.matching == "flow":
-            positions = [
-                gather_positions(self._flow(query, entry.value.features, gap))
-                for entry, gap in zip(context.references, gaps, strict=True)
-            ]
+        positions = self._positions(query, context)
         return self.read_and_decode(query.key, keys, masks, query.size, self.radius, self.top_k, positions)
 
     def insides(self, query: Features, context: Context[Features, Memory]) -> dict[str, Inside]:
@@ -137,6 +133,27 @@ class MAMP(Method[Features, Memory]):
             return {}
         gaps = {context.index - entry.index: entry.value.features for entry in context.references}
         return {f"flow to t−{gap}": Vectors(self._flow(query, seen, gap)) for gap, seen in gaps.items()}
+
+    def matches(
+        self, query: Features, context: Context[Features, Memory], pixel: tuple[int, int]
+    ) -> list[dict[str, Inside]]:
+        """Windows and the best candidates in each reference; below, where windows are not moved by flow (figure 3b).
+
+        None for MAST's search of references far away, whose windows lie between cells.
+        """
+        gaps = [context.index - entry.index for entry in context.references]
+        if self.matching == "mast" and max(gaps) > NEAR:
+            return []
+        positions = self._positions(query, context)
+        rows = {"": None} if positions is None else {", window moved by flow": positions, ", window not moved": None}
+        keys = [entry.value.features.key for entry in context.references]
+        cell = cell_at(pixel, STRIDE, (query.key.shape[2], query.key.shape[3]))
+        choose = partial(local_matches, query.key, keys, cell, radius=self.radius, scale=self.scale, top_k=self.top_k)
+        found = {how: choose(positions=where, mask_oob=self.mask_oob) for how, where in rows.items()}
+        return [
+            {f"t−{gap}{how}": Matches(gap, *each) for gap, each in zip(gaps, chosen, strict=True)}
+            for how, chosen in found.items()
+        ]
 
     def read_and_decode(
         self,
@@ -169,6 +186,13 @@ class MAMP(Method[Features, Memory]):
     def _key(self, lab: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         key: Tensor = self.encoder(lab)
         return key.float()
+
+    def _positions(self, query: Features, context: Context[Features, Memory]) -> list[Int[Tensor, "h w"]] | None:
+        """Per reference, the cell that the flow finds at each of the query's; None where windows are not moved."""
+        if self.matching != "flow":
+            return None
+        seen = [(entry.value.features, context.index - entry.index) for entry in context.references]
+        return [gather_positions(self._flow(query, features, gap)) for features, gap in seen]
 
     def _flow(self, query: Features, reference: Features, gap: int) -> Float[Tensor, "2 h w"]:
         flow: Float[Tensor, "2 h w"] = self.flow.estimate(query.motion, reference.motion, gap=gap, stride=STRIDE)

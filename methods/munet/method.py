@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from vosbench.insides import Heat, Inside, Vectors
+from vosbench.insides import Heat, Inside, Matches, Vectors, cell_at
 from vosbench.method import Method
 from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
-from vosbench.methods.munet.motion import MotionAwareAttention, MotionUncertaintyLayer
+from vosbench.methods.munet.motion import NEVER, MotionAwareAttention, MotionUncertaintyLayer
 from vosbench.methods.munet.networks import STRIDE, Depth, KeyValue, MaskDecoder, QueryEncoder, ReferenceEncoder
 from vosbench.nn.resnet import normalise
+from vosbench.ops.affinity import in_place
 from vosbench.ops.aggregate import soft_aggregate
 from vosbench.ops.tokens import Tokens, read_tokens
 from vosbench.types import Clip, Context, Padding
@@ -109,25 +111,29 @@ class MUNet(Method[Features, Memory]):
             raise ValueError("MUNet learns from masks: set data.clips.labels=true, of data that have them")
         frames = clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1).flatten(0, 1)
         features, length = self.encode(frames), clip.frames.shape[1]
-        found = []
-        for index, (labels, valid) in enumerate(zip(clip.labels, clip.valid, strict=True)):
-            masks = _masks(labels)
-            frame = features.take(slice(index * length, (index + 1) * length))
-            if masks.shape[1] > 1:
-                found.append(self._clip_loss(frame, masks, valid))
-        if not found:  # nothing to follow; every parameter has a gradient all the same
+        masks = [_masks(labels) for labels in clip.labels]
+        counts = [each.shape[1] - 1 for each in masks]
+        if not any(counts):  # nothing to follow; every parameter has a gradient all the same
             return {"segmentation": 0 * torch.stack([parameter.sum() for parameter in self.parameters()]).sum()}
+        # All references in one batch, for batch normalisation.
+        firsts = features.image[::length].repeat_interleave(torch.tensor(counts, device=frames.device), 0)
+        tokens = self._tokens(firsts, torch.cat([each[0, 1:] for each in masks]).unsqueeze(1))
+        found = []
+        for index, end in enumerate(accumulate(counts)):
+            if count := counts[index]:
+                frame = features.take(slice(index * length, (index + 1) * length))
+                memory = tokens.of(slice(end - count, end))
+                found.append(self._clip_loss(frame, memory, masks[index][1:], clip.valid[index, 1:]))
         return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
 
     def _clip_loss(
-        self, frames: Features, masks: Float[Tensor, "t n h w"], valid: Bool[Tensor, "t h w"]
+        self, frames: Features, memory: Tokens, masks: Float[Tensor, "t n h w"], valid: Bool[Tensor, "t h w"]
     ) -> dict[str, Tensor]:
-        length = len(masks)
-        memory = self.memorize(frames.take(slice(0, 1)), masks[:1])
-        scores = self.read_and_decode(frames.take(slice(1, length)), frames.semantic[:-1], [memory.tokens])
-        terms = {"segmentation": bootstrapped_cross_entropy(scores, masks[1:], valid[1:], self.hardest)}
+        """Of the frames after the first, whose tokens are `memory`."""
+        scores = self.read_and_decode(frames.take(slice(1, None)), frames.semantic[:-1], [memory])
+        terms = {"segmentation": bootstrapped_cross_entropy(scores, masks, valid, self.hardest)}
         if self.overlap:
-            terms["overlap"] = self.overlap * overlap_loss(scores, masks[1:], valid[1:])
+            terms["overlap"] = self.overlap * overlap_loss(scores, masks, valid)
         return terms
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
@@ -150,16 +156,34 @@ class MUNet(Method[Features, Memory]):
         return self.read_and_decode(query, context.previous.features.semantic, memory)
 
     def insides(self, query: Features, context: Context[Features, Memory]) -> dict[str, Inside]:
-        """Displacement, uncertainty and attention (figures 5 to 7)."""
+        """Displacement, uncertainty and attention (figures 5 to 7).
+
+        Uncertainties are shown between their own extremes: features that are nowhere negative leave them close to 1.
+        """
         if self.motion is None or self.attention is None:
             return {}
         motion = self.motion.estimate(query.semantic, context.previous.features.semantic)
         found: dict[str, Inside] = {
             "displacement": Vectors(motion.displacement[0]),
-            "uncertainty": Heat(motion.uncertainty[0, 0], 0.0, 1.0),
+            "uncertainty": _heat(motion.uncertainty[0, 0], 0),
         }
         attention = self.attention.weights(self.motion(motion))
-        return found if attention is None else found | {"attention": Heat(attention[0, 0].float(), 0.0, 1.0)}
+        return found if attention is None else found | {"attention": Heat(attention[0, 0].float(), 0.0, 1.0, back=0)}
+
+    def matches(
+        self, query: Features, context: Context[Features, Memory], pixel: tuple[int, int]
+    ) -> list[dict[str, Inside]]:
+        """The weights under which the displacement is expected, and the slice of the cost volume (figure 3)."""
+        if self.motion is None:
+            return []
+        costs = self.motion.estimate(query.semantic, context.previous.features.semantic).costs
+        size = (costs.shape[2], costs.shape[3])
+        row, column = cell = cell_at(pixel, STRIDE, size)
+        slice_ = costs[0, :, row, column]
+        likely = (self.motion.gain * slice_).masked_fill(slice_ == NEVER, -torch.inf).softmax(0)
+        weights, seen = in_place(likely, cell, size), in_place(slice_, cell, size)
+        matches = Matches(1, seen.isfinite(), weights.nan_to_num())
+        return [{"matches in t−1": matches, "cosines in t−1": _heat(seen, 1)}]
 
     def read_and_decode(
         self, query: Features, previous: Float[Tensor, "b c16 h16 w16"], memory: Sequence[Tokens]
@@ -177,12 +201,19 @@ class MUNet(Method[Features, Memory]):
         objects = read.unflatten(2, (b, h, w)).movedim(2, 0)
         both = torch.cat([objects, value.unsqueeze(1).expand(-1, objects.shape[1], -1, -1, -1)], 2)
         probabilities = self.decoder(both.flatten(0, 1), query.eighth, query.quarter)
-        return soft_aggregate(probabilities.unflatten(0, (b, -1)))
+        rows, columns = query.image.shape[2:]  # of a training clip maybe no multiple of the stride
+        return soft_aggregate(probabilities.unflatten(0, (b, -1)))[..., :rows, :columns]
 
-    def _tokens(self, image: Float[Tensor, "1 3 h w"], masks: Float[Tensor, "1 n h w"]) -> Tokens:
-        """Of each object in a frame: one a cell."""
-        key, value = self.memory_key_value(self.reference_encoder(image, masks))
+    def _tokens(self, images: Float[Tensor, "b 3 h w"], masks: Masks) -> Tokens:
+        """Of each frame's objects: one a cell."""
+        key, value = self.memory_key_value(self.reference_encoder(images, masks))
         return Tokens(key.flatten(2), value.flatten(2))
+
+
+def _heat(values: Float[Tensor, "h w"], back: int) -> Heat:
+    """Over the frame so many before the query, between the extremes of what is known."""
+    known = values[values.isfinite()]
+    return Heat(values, known.min().item(), known.max().item(), back)
 
 
 def _masks(labels: Int[Tensor, "t h w"]) -> Float[Tensor, "t n h w"]:

@@ -1,4 +1,4 @@
-"""`make bench`: memories that do not grow with the video: frame 10,000 costs what frame 100 does, in time and memory."""
+"""`make bench`: memories that do not grow with the video, of which frame 10,000 costs what frame 100 does."""
 
 import json
 import subprocess

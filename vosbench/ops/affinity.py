@@ -67,6 +67,45 @@ def local_readout(
     return _unblocks(torch.cat(parts) if result is None else result.index_copy(0, indices, torch.cat(parts)), grid, b)
 
 
+def local_matches(
+    query: Float[Tensor, "1 c h w"],
+    keys: Sequence[Float[Tensor, "1 c h w"]],
+    cell: tuple[int, int],
+    *,
+    radius: int,
+    scale: float,
+    top_k: int | None = None,
+    positions: Sequence[Positions] | None = None,
+    mask_oob: bool = False,
+) -> list[tuple[Bool[Tensor, "h w"], Float[Tensor, "h w"]]]:
+    """What `local_readout` chooses for one query cell (row, column): per reference, its candidates and their weights.
+
+    The readout of that cell is the sum of all values by these weights. They sum to 1 with the weight of candidates
+    outside of the references, which have no cell and value 0.
+    """
+    grid = _Grid(query.shape[2], query.shape[3], radius)
+    row, column = cell
+    block = torch.tensor([row // BLOCK * grid.columns + column // BLOCK], device=query.device)
+    place = row % BLOCK * BLOCK + column % BLOCK  # within the block
+    sources = [
+        _Source(_rows(key), _rows(key[:, :0]), grid.padded_positions(which, 1, query.device))
+        for key, which in zip(keys, [None] * len(keys) if positions is None else positions, strict=True)
+    ]
+    queries = _blocks(query, grid)[block] * scale
+    outside = _never(queries) if mask_oob else None
+    affinities = torch.cat([_affinities(queries, block, source, grid, outside) for source in sources], 2)
+    count = affinities.shape[2] if top_k is None else min(top_k, affinities.shape[2])
+    best, which = affinities.topk(count, dim=2, sorted=False)
+    weights = torch.zeros_like(affinities).scatter(2, which, best.softmax(2))[0, place].split(grid.window)
+    found = []
+    for source, weight in zip(sources, weights, strict=True):
+        cells = _windows(grid.rectangles(source.positions, block), grid)[0, place]
+        summed = weight.new_zeros(len(source.keys)).index_add(0, cells, weight)
+        looked_at = torch.zeros_like(summed, dtype=torch.bool).index_fill(0, cells, True)
+        found.append((looked_at[:-1].view(grid.h, grid.w), summed[:-1].view(grid.h, grid.w)))
+    return found
+
+
 def local_affinity(
     query: Float[Tensor, "b c h w"],
     key: Float[Tensor, "b c h w"],
@@ -91,6 +130,15 @@ def local_affinity(
         for part in torch.arange(len(rows), device=query.device).split(step)
     ]
     return _unblocks(torch.cat(parts), grid, b)
+
+
+def in_place(window: Float[Tensor, " k"], cell: tuple[int, int], size: tuple[int, int]) -> Float[Tensor, "h w"]:
+    """One cell's slice of a cost volume where it lies on a grid of this (height, width); NaN outside of the window."""
+    side = math.isqrt(len(window))
+    radius, (row, column), (h, w) = side // 2, cell, size
+    whole = window.new_full((h + 2 * radius, w + 2 * radius), torch.nan)
+    whole[row : row + side, column : column + side] = window.view(side, side)
+    return whole[radius : radius + h, radius : radius + w]
 
 
 @dataclass(frozen=True)
