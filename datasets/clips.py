@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transform
 
+from vosbench.datasets.augment import Augment, Warp, shows
 from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.datasets.sampling import ClipTable, FrameSampler
 from vosbench.images import resize_labels
 from vosbench.types import Clip
 from vosbench.videos import Dataset, Image, LabelMap, Video
+
+T = TypeVar("T")
 
 
 class Source(TypedDict):
@@ -28,7 +31,7 @@ class Source(TypedDict):
 
 
 class _Box(NamedTuple):
-    """A rectangle of the frames, and the height and width it is brought to, in pixels."""
+    """A rectangle of the frames, the height and width it is brought to, and the clip's `size`, in pixels."""
 
     top: int
     left: int
@@ -37,6 +40,25 @@ class _Box(NamedTuple):
     height: int
     width: int
     mirror: bool
+    size: int
+
+    def images(self, frames: UInt8[Tensor, "t 3 h w"]) -> Float[Tensor, "t 3 s s"]:
+        return self._fit(frames, InterpolationMode.BILINEAR).float() / 255
+
+    def labels(self, maps: UInt8[Tensor, "t h w"]) -> Int[Tensor, "t s s"]:
+        return self._fit(maps[:, None], InterpolationMode.NEAREST_EXACT)[:, 0].long()
+
+    def valid(self) -> Bool[Tensor, "1 s s"]:
+        valid = torch.zeros(1, self.size, self.size, dtype=torch.bool)
+        valid[:, : self.height, : self.width] = True
+        return valid
+
+    def _fit(self, images: UInt8[Tensor, "t c h w"], interpolation: InterpolationMode) -> UInt8[Tensor, "t c s s"]:
+        """Cuts the box out, scales it, mirrors it, and pads it with zeros at the right and the bottom."""
+        images = images[..., self.top : self.top + self.rows, self.left : self.left + self.columns]
+        images = transform.resize(images, [self.height, self.width], interpolation, antialias=True)
+        images = images.flip(-1) if self.mirror else images
+        return torch.nn.functional.pad(images, (0, self.size - self.width, 0, self.size - self.height))
 
 
 class Clips(TorchDataset[Clip]):
@@ -49,6 +71,9 @@ class Clips(TorchDataset[Clip]):
     scale     crop only: the shorter side of the frame is brought to a random length in this range first, in pixels
     flip      half of the clips are mirrored, all frames of a clip alike
     labels    true: read annotations too; pseudo: they are pseudo-labels. Frames that have none are all background
+    augment   draws places and colours of frames, in place of `mode`, `scale` and `flip`; null: those
+    objects   most objects of a clip, of those that its first frame shows, as 1, 2, … in random order; the others, and
+              void, become background. null: all ids of the annotations as they are
 
     Training that makes pseudo-labels itself says where with the attribute `pseudo_labels`.
     """
@@ -64,6 +89,8 @@ class Clips(TorchDataset[Clip]):
         scale: Sequence[float] | None = None,
         flip: bool = False,
         labels: bool | Literal["pseudo"] = False,
+        augment: Augment | None = None,
+        objects: int | None = None,
         seed: int = 0,
     ) -> None:
         if mode not in ("resize", "crop") or size < 1:
@@ -72,7 +99,15 @@ class Clips(TorchDataset[Clip]):
             raise ValueError(
                 f"data.clips.scale={list(scale)}: give the smallest and the largest shorter side in pixels"
             )
+        if objects is not None and (objects < 1 or labels is not True):
+            raise ValueError(f"data.clips.objects={objects} with labels={labels}: give 1 or more, and labels=true")
+        if augment is not None:
+            if mode != "resize" or scale is not None or flip:
+                raise ValueError("data.clips.augment flips and crops itself: leave out mode, scale and flip")
+            for name in sources:
+                augment.area(name)  # raises
         self.size, self.mode, self.flip, self.labels, self.seed = size, mode, flip, labels, seed
+        self.augment, self.objects = augment, objects
         self.scale = None if scale is None else (scale[0], scale[1])
         self.videos: list[tuple[str, Video]] = [
             (f"{name}/{video.name}", video)
@@ -84,58 +119,46 @@ class Clips(TorchDataset[Clip]):
     def __getitem__(self, index: int) -> Clip:
         which, indices = self.table[index]
         name, video = self.videos[which]
-        frames = _stack([video.frame(i) for i in indices], name)
+        frames = _stack(_each(video.frame, indices), name)
         height, width = frames.shape[-2:]
-        box = self._box(height, width, np.random.default_rng(np.random.SeedSequence((self.seed, index))))
+        rng = np.random.default_rng(np.random.SeedSequence((self.seed, index)))
         labels = pseudo = None
         if self.labels:
-            labels = self._fit_labels([video.annotation(i) for i in indices], box, height, width)
+            labels = _scaled(_each(video.annotation, indices), height, width)
+        if self.augment is None:
+            place: _Box | Warp = self._box(height, width, rng)
+        else:
+            source = name.removesuffix(f"/{video.name}")
+            place = self.augment.draw(source, len(indices), height, width, labels, self.size, rng)
+        labels = None if labels is None else place.labels(labels)[None]
+        if self.objects and labels is not None:
+            labels = _chosen(labels, self.objects, rng)
         if self.pseudo_labels:
             epoch, names = self.table.epoch(index), video.frame_names
             found = [self.pseudo_labels.read(epoch, name, names[i]) for i in indices]
-            pseudo = self._fit_labels(found, box, height, width)
+            pseudo = place.labels(_scaled(found, height, width))[None]
         elif self.labels == "pseudo":
             labels, pseudo = None, labels
-        valid = self._fit(
-            torch.ones(len(indices), 1, height, width, dtype=torch.uint8), box, InterpolationMode.NEAREST_EXACT
-        )
         return Clip(
-            frames=self._fit(frames, box, InterpolationMode.BILINEAR)[None].float() / 255,
+            frames=place.images(frames)[None],
             labels=labels,
             indices=torch.tensor([indices]),
             videos=(name,),
-            valid=valid[None, :, 0].bool(),
+            valid=place.valid().expand(len(indices), -1, -1)[None],
             pseudo_labels=pseudo,
         )
 
-    def _fit_labels(
-        self, maps: Sequence[LabelMap | None], box: _Box, height: int, width: int
-    ) -> Int[Tensor, "1 t s s"]:
-        """Label maps of any size, of frames of `height` by `width` pixels."""
-        scaled = [resize_labels(np.zeros((1, 1), np.uint8) if each is None else each, height, width) for each in maps]
-        fitted = self._fit(torch.from_numpy(np.stack(scaled))[:, None], box, InterpolationMode.NEAREST_EXACT)
-        return fitted[None, :, 0].long()
-
     def _box(self, height: int, width: int, rng: np.random.Generator) -> _Box:
         """Where the clip is cut from frames of this size."""
-        mirror = bool(rng.random() < 0.5) and self.flip
+        mirror, size = bool(rng.random() < 0.5) and self.flip, self.size
         if self.mode == "resize":
-            return _Box(0, 0, height, width, self.size, self.size, mirror)
+            return _Box(0, 0, height, width, size, size, mirror, size)
         scale = rng.uniform(*self.scale) / min(height, width) if self.scale else 1.0
         # Cutting first and scaling after it saves most of the work; the side that is cut is rounded to whole pixels.
-        rows, columns = (min(side, max(1, round(self.size / scale))) for side in (height, width))
+        rows, columns = (min(side, max(1, round(size / scale))) for side in (height, width))
         top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
-        out_rows, out_columns = (min(self.size, max(1, round(side * scale))) for side in (height, width))
-        return _Box(top, left, rows, columns, out_rows, out_columns, mirror)
-
-    def _fit(
-        self, images: UInt8[Tensor, "t c h w"], box: _Box, interpolation: InterpolationMode
-    ) -> UInt8[Tensor, "t c s s"]:
-        """Cuts the box out, scales it, mirrors it, and pads it with zeros at the right and the bottom."""
-        images = images[..., box.top : box.top + box.rows, box.left : box.left + box.columns]
-        images = transform.resize(images, [box.height, box.width], interpolation, antialias=True)
-        images = images.flip(-1) if box.mirror else images
-        return torch.nn.functional.pad(images, (0, self.size - box.width, 0, self.size - box.height))
+        out_rows, out_columns = (min(size, max(1, round(side * scale))) for side in (height, width))
+        return _Box(top, left, rows, columns, out_rows, out_columns, mirror, size)
 
 
 def collate(clips: Sequence[Clip]) -> Clip:
@@ -157,3 +180,23 @@ def _stack(frames: Sequence[Image], name: str) -> UInt8[Tensor, "t 3 h w"]:
     if len(sizes) > 1:
         raise ValueError(f"video {name} has frames of different sizes ({sorted(sizes)}): make them equal or exclude it")
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+
+
+def _each(read: Callable[[int], T], indices: Sequence[int]) -> list[T]:
+    """What is read for the frames, each of them once: clips of a still image have one frame many times."""
+    found = {index: read(index) for index in dict.fromkeys(indices)}
+    return [found[index] for index in indices]
+
+
+def _scaled(maps: Sequence[LabelMap | None], height: int, width: int) -> UInt8[Tensor, "t height width"]:
+    """Label maps of any size, brought to that of their frames."""
+    scaled = [resize_labels(np.zeros((1, 1), np.uint8) if each is None else each, height, width) for each in maps]
+    return torch.from_numpy(np.stack(scaled))
+
+
+def _chosen(labels: Int[Tensor, "1 t s s"], most: int, rng: np.random.Generator) -> Int[Tensor, "1 t s s"]:
+    """The labels of some of the first frame's objects, drawn at random and numbered from 1."""
+    ids = rng.permutation(sorted(shows(labels[0, 0])))[:most]
+    new = torch.zeros(256, dtype=torch.long)
+    new[ids.tolist()] = torch.arange(1, len(ids) + 1)
+    return new[labels]

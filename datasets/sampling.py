@@ -88,6 +88,32 @@ class Strided:
         return [start + gap * (k * self.stretch + position) for position in positions]
 
 
+class Stills:
+    """A clip is one frame, again and again: for still images, and for frames of videos taken as still images.
+
+    length   frames of a clip
+    gap      every so many frames of a video are taken, from a random one of its first; a still image is one video of
+             one frame
+    """
+
+    def __init__(self, length: int = 6, gap: int = 1) -> None:
+        if length < 1 or gap < 1:
+            raise ValueError(f"data.clips.sampler: length={length}, gap={gap}: give 1 or more")
+        self.length, self.gap = length, gap
+
+    def draw(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, "v 2"]:
+        starts = rng.integers(lengths.clip(1, self.gap))
+        return np.stack([np.full_like(starts, self.gap), starts], axis=1)
+
+    def counts(self, lengths: Int[np.ndarray, " v"], drawn: Int[np.ndarray, "v 2"]) -> Int[np.ndarray, " v"]:
+        gaps, starts = drawn.T
+        counts: Int[np.ndarray, " v"] = -(-(lengths - starts) // gaps)
+        return counts
+
+    def frames(self, gap: int, start: int, k: int, rng: np.random.Generator) -> list[int]:
+        return [start + gap * k] * self.length
+
+
 class ClipTable:
     """Every clip of a run: sample i → (video, frame indices), a pure function of (seed, i).
 

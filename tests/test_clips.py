@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from vosbench.datasets.augment import Augment
 from vosbench.datasets.clips import Clips, Source, collate
 from vosbench.datasets.davis import Davis
-from vosbench.datasets.sampling import ClipTable, StepSampler, Strided
+from vosbench.datasets.sampling import ClipTable, StepSampler, Stills, Strided
 from vosbench.types import Clip
 from vosbench.videos import Image, LabelMap, Video
 
@@ -250,8 +251,107 @@ def test_a_worker_loads_the_same_batches() -> None:
     assert all(same(a, b) for a, b in zip(*loaded, strict=True))
 
 
+def test_stills_are_clips_of_one_frame() -> None:
+    table = ClipTable([1, 1, 9], Stills(length=3, gap=4), seed=0)
+    clips: dict[int, list[tuple[int, list[int]]]] = {}  # by epoch
+    for index in range(100):
+        clips.setdefault(table.epoch(index), []).append(table[index])
+    starts = set()
+    for drawn in list(clips.values())[:-1]:
+        assert sorted(clip for clip in drawn if clip[0] < 2) == [(0, [0, 0, 0]), (1, [0, 0, 0])]
+        taken = sorted(frames for video, frames in drawn if video == 2)
+        assert taken == [[frame] * 3 for frame in range(taken[0][0], 9, 4)]
+        starts.add(taken[0][0])
+    assert starts == {0, 1, 2, 3}
+    with pytest.raises(ValueError, match="length=0, gap=1: give 1 or more"):
+        Stills(0)
+
+
+def test_a_still_is_read_once() -> None:
+    class Counted(Ramp):
+        reads = 0
+
+        def frame(self, index: int) -> Image:
+            self.reads += 1
+            return super().frame(index)
+
+    video = Counted(count=1)
+    clip = Clips({"a": source(video)}, Stills(6), size=16, labels=True, seed=0)[0]
+    assert clip.frames.shape == (1, 6, 3, 16, 16)
+    assert clip.indices.tolist() == [[0] * 6]
+    assert video.reads == 1
+
+
+def test_augmented_clips() -> None:
+    """Red tells the row of the frame, whose label is row // 8 + 1; outside of the picture is neither."""
+    sources = {"a": source(Ramp())}
+    augment = Augment(jitter=(0, 0, 0, 0), shift=0.3, shared=False)
+    clips = Clips(sources, Strided((0, 1, 2), [1], [1.0]), size=24, labels=True, augment=augment, seed=0)
+    outside = 0
+    for index in range(10):
+        clip = clips[index]
+        assert clip.frames.shape == (1, 3, 3, 24, 24)
+        assert clip.labels is not None
+        rows = clip.frames[:, :, 0] * 255 / 2
+        clear = clip.valid & ((rows + 0.5) % 8 > 1) & ((rows + 0.5) % 8 < 7)
+        assert torch.equal(clip.labels[clear], (rows[clear] + 0.5).long() // 8 + 1)
+        assert clip.labels[~clip.valid].eq(0).all()
+        assert clip.frames.masked_select(~clip.valid.unsqueeze(2)).eq(0).all()
+        outside += int((~clip.valid).sum())
+    assert outside > 0
+    again = Clips(sources, Strided((0, 1, 2), [1], [1.0]), size=24, labels=True, augment=augment, seed=0)
+    assert same(again[7], clips[7])
+    assert not same(again[7], clips[8])
+
+
+def test_augmentation_needs_no_labels_and_moves_pseudo_labels() -> None:
+    augment = Augment(jitter=(0, 0, 0, 0))
+    plain = Clips({"a": source(Ramp())}, Strided((0, 1), [1], [1.0]), size=24, augment=augment, seed=0)[0]
+    assert plain.labels is None
+    pseudo = Clips(
+        {"a": source(Ramp())}, Strided((0, 1), [1], [1.0]), size=24, labels="pseudo", augment=augment, seed=0
+    )[0]
+    assert pseudo.labels is None
+    assert pseudo.pseudo_labels is not None
+    assert torch.equal(pseudo.pseudo_labels > 0, pseudo.valid)
+
+
+def test_objects_are_some_of_the_first_frame_in_any_order() -> None:
+    class Late(Ramp):
+        """Objects 1 to 6; 9 appears after the first frame."""
+
+        def annotation(self, index: int) -> LabelMap | None:
+            labels = super().annotation(index)
+            assert labels is not None
+            labels[:, 40:] = 255
+            labels[:, :9] = 9 if index % 2 else 0
+            return labels
+
+    clips = Clips({"a": source(Late())}, Strided((0, 1), [1], [1.0]), size=48, labels=True, objects=2, seed=0)
+    chosen = set()
+    for index in range(60):
+        labels = clips[index].labels
+        assert labels is not None
+        assert labels.unique().tolist() == [0, 1, 2]
+        assert torch.equal(labels[0, 0], labels[0, 1])
+        assert labels[..., 36:].eq(0).all()
+        rows = [int((labels[0, 0] == id_).any(1).nonzero().float().mean()) // 8 + 1 for id_ in (1, 2)]
+        chosen.add(tuple(rows))
+    assert len(chosen) > 20  # of 30
+    assert {first for first, _ in chosen} == set(range(1, 7))
+    few = Clips({"a": source(Ramp())}, Strided((0, 1), [1], [1.0]), size=48, labels=True, objects=9, seed=0)[0].labels
+    assert few is not None
+    assert few.unique().tolist() == [1, 2, 3, 4, 5, 6]
+
+
 def test_bad_settings_name_their_key() -> None:
     sources = {"a": source(Ramp())}
+    with pytest.raises(ValueError, match=r"augment flips and crops itself: leave out mode, scale and flip"):
+        Clips(sources, Strided(), size=16, mode="crop", augment=Augment())
+    with pytest.raises(ValueError, match=r"augment.area is given for b: add the source a"):
+        Clips(sources, Strided(), size=16, augment=Augment(area={"b": (0.5, 1)}))
+    with pytest.raises(ValueError, match=r"data.clips.objects=2 with labels=pseudo: give 1 or more, and labels=true"):
+        Clips(sources, Strided(), size=16, labels="pseudo", objects=2)
     with pytest.raises(ValueError, match="mode=zoom"):
         Clips(sources, Strided(), size=16, mode="zoom")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"data.clips.scale=\[40, 20\]"):
@@ -271,3 +371,18 @@ def test_real_clips(real_data: Path) -> None:
     within = (batch.frames[:, 0] - batch.frames[:, 1]).abs().mean()
     between = (batch.frames[:, 0] - batch.frames[:, 1].roll(1, 0)).abs().mean()
     assert within < 0.7 * between
+
+
+@pytest.mark.real
+def test_real_augmented_clips(real_data: Path) -> None:
+    data = Davis(real_data / "davis2017-240p", "train", 2017, "240p")
+    sources: dict[str, Source] = {"davis": {"dataset": data, "repeat": 1}}
+    for sampler, shared in ((Strided(range(6), [1], [1.0]), True), (Stills(6), False)):
+        clips = Clips(sources, sampler, size=128, labels=True, augment=Augment(shared=shared), objects=2, seed=0)
+        batch = collate([clips[index] for index in range(6)])
+        assert batch.frames.shape == (6, 6, 3, 128, 128)
+        assert batch.labels is not None
+        assert set(batch.labels[:, 0].flatten().tolist()) == {0, 1, 2}
+        # What an object has of the first frame, it has mostly of the second, where the geometry is one.
+        first, second = (batch.labels[:, index] > 0 for index in (0, 1))
+        assert ((first & second).sum() / (first | second).sum() > 0.6) == shared

@@ -25,7 +25,7 @@ VERBS = {
     "evaluate": "score any folder of label maps under a named protocol",
     "benchmark": "predict, evaluate, and measure speed and memory",
     "leaderboard": "tables and a report from the result records of finished runs",
-    "draw": "pictures of a method's insides: flow, clusters, pseudo-labels, refinement",
+    "draw": "pictures of a method's insides: flow, matches, clusters, pseudo-labels, refinement",
     "pack": "a validated submission: a zip of label maps, or COCO RLE",
     "export": "a checkpoint's weights as one small file with a model card",
 }

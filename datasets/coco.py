@@ -1,0 +1,129 @@
+"""COCO (Lin et al. 2014) and every data set with annotations of its kind, as still images: see static_images.
+
+The set was not at hand when this was written: it follows its documentation.
+"""
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from vosbench.datasets.static_images import MOST, Still, check, choose, folder
+from vosbench.images import image_size
+from vosbench.videos import Frames, LabelMap, Video
+
+Segments = tuple[Float64[np.ndarray, " n"], ...] | dict[str, Any]  # polygons x, y, x, y, …; or run lengths
+
+
+class Coco:
+    """COCO, and every data set with its kind of annotations (Lin et al. 2014): `annotations/instances_<split>.json`,
+    images in `<split>/` or `images/<split>/`.
+
+    root       folder of the data set
+    split      train2017, val2017, …
+    images     folder of the images in root; None: one of the above
+    file       of the annotations in root; None: the above
+    objects    most objects of an image
+    least      smallest object, as a share of the image
+    sequences  restrict to images of these stems; `exclude` leaves some out
+
+    Every annotation is an object, but for crowds. Images that have none are left out. The annotations stay in memory.
+    Raises ValueError for folders and files that are not there, and for annotations of another kind.
+    """
+
+    frames: Frames = "all"
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train2017",
+        images: str | None = None,
+        file: str | None = None,
+        objects: int = MOST,
+        least: float = 0.0,
+        sequences: Sequence[str] | None = None,
+        exclude: Sequence[str] = (),
+        resolution: str = "original",
+        protocol: str = "davis",
+        name: str = "coco",
+    ) -> None:
+        check(name, objects, least)
+        self.name, self.split, self.resolution, self.protocol = name, split, resolution, protocol
+        root = Path(root)
+        there = (root / place for place in (split, f"images/{split}"))
+        where = next((path for path in there if images is None and path.is_dir()), None)
+        where = where or folder(root, images or split, "images")
+        truths = _read_coco(root / (file or f"annotations/instances_{split}.json"), objects, least)
+        stills = {Path(name).stem: Still(Path(name).stem, where / name, truth) for name, truth in truths.items()}
+        chosen = choose(stills, sequences, exclude, where=f"{name} {split}")
+        self.videos: tuple[Video, ...] = tuple(stills[stem] for stem in chosen)
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """A label map as COCO stores it: outlines or run lengths of its objects, the largest first."""
+
+    height: int
+    width: int
+    objects: tuple[Segments, ...]
+
+    def read(self, image: Path) -> LabelMap:
+        height, width = image_size(image)
+        if (height, width) != (self.height, self.width):
+            sizes = f"{height}×{width} (rows×columns), its annotations are for {self.height}×{self.width}"
+            raise ValueError(f"image {image} is {sizes}: restore the image that the annotations were made for")
+        labels = np.zeros((self.height, self.width), np.uint8)
+        for id_, segments in enumerate(self.objects, 1):
+            labels[self._mask(segments)] = id_  # small things stay visible before large ones
+        return labels
+
+    def _mask(self, segments: Segments) -> Bool[np.ndarray, "h w"]:
+        from pycocotools import mask
+
+        runs: Any = segments
+        if isinstance(segments, tuple):
+            runs = mask.merge(mask.frPyObjects([outline.tolist() for outline in segments], self.height, self.width))
+        elif isinstance(segments["counts"], list):
+            runs = mask.frPyObjects(segments, self.height, self.width)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "__array__ implementation")  # pycocotools' own use of NumPy
+            decoded: Bool[np.ndarray, "h w"] = mask.decode(runs).astype(bool)
+        return decoded
+
+
+def _read_coco(path: Path, objects: int, least: float) -> dict[str, Outlines]:
+    """By file name of the image. Raises ValueError naming the file."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {path}: {error}; set dataset.root and split to COCO's, or restore it") from error
+    found: dict[Any, list[tuple[float, Segments]]] = {}
+    try:
+        for entry in content["annotations"]:
+            segments = _segments(entry.pop("segmentation"))  # popped: as lists they need ten times the memory
+            if segments and not entry.get("iscrowd"):
+                found.setdefault(entry["image_id"], []).append((float(entry["area"]), segments))
+        outlines = {}
+        for image in content["images"]:
+            height, width = int(image["height"]), int(image["width"])
+            large = [each for each in found.pop(image["id"], ()) if each[0] >= least * height * width]
+            large = sorted(large, key=lambda each: -each[0])[:objects]
+            if large:
+                outlines[str(image["file_name"])] = Outlines(height, width, tuple(segments for _, segments in large))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{path} has no instances of COCO's kind (what failed: {error!r}): give an instances_*.json"
+        ) from error
+    return outlines
+
+
+def _segments(segmentation: Any) -> Segments:
+    """Run lengths, or polygons as arrays, without those of less than three points."""
+    if isinstance(segmentation, dict):
+        return segmentation
+    return tuple(np.array(outline, np.float64) for outline in segmentation if len(outline) >= 6)

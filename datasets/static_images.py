@@ -1,0 +1,196 @@
+"""Still images with masks, to pre-train on clips that are made of one image: folders of images and masks, as ECSSD,
+MSRA10K, PASCAL-S and PASCAL VOC 2012 have them.
+
+An image is a video of one frame. Of its objects the largest are kept, and numbered 1, 2, … from the largest on; what is
+not kept, and void, is background. Files are opened when the frame is asked for. None of the sets was at hand when this
+was written: it follows what is known of their layouts.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vosbench.datasets.davis import IMAGE_SUFFIXES, check_root, read_list
+from vosbench.errors import Problems
+from vosbench.images import VOID, image_size, read_image, read_label_map
+from vosbench.videos import Frames, Image, LabelMap, Video, check_size, given_masks
+from vosbench.wording import some
+
+log = logging.getLogger(__name__)
+
+MOST = VOID - 1  # ids that a label map has
+HALF = 128  # a saliency mask's grey value from which on a pixel is of the object
+
+
+class Truth(Protocol):
+    """Where the label map of an image comes from."""
+
+    def read(self, image: Path) -> LabelMap: ...
+
+
+@dataclass(frozen=True)
+class Still(Video):
+    """An image as a video of one frame."""
+
+    name: str
+    image: Path
+    truth: Truth
+    frame_names = ("00000",)
+
+    def frame(self, index: int) -> Image:
+        return read_image(self.image)
+
+    def annotation(self, index: int) -> LabelMap:
+        return self.truth.read(self.image)
+
+    def given(self, index: int) -> LabelMap | None:
+        return given_masks(self, [0], late_objects=False).get(index)
+
+    def file_sizes(self) -> list[int]:
+        return [self.image.stat().st_size]
+
+
+class StaticImages:
+    """A folder of images and a folder of masks of the same stems.
+
+    root          folder of the data set
+    images        folder of the images in it; their masks may lie in the same (MSRA10K), where images are no PNGs
+    masks         folder of the masks, PNGs; `root` does not count where this is an absolute path
+    masks_are     "objects": a pixel's value is the id of its object, 255 is void (VOC's SegmentationObject);
+                  "saliency": grey from 0 to 255, thresholded at half, or black and white: one object
+    lists, split  the folder in root of lists <split>.txt of stems; without it: every image that has a mask
+    objects       most objects of an image
+    least         smallest object, as a share of the image
+    sequences     restrict to these stems; `exclude` leaves some out
+
+    Raises ValueError for folders and lists that are not there, and once for all listed images that lack a file.
+    """
+
+    frames: Frames = "all"
+
+    def __init__(
+        self,
+        root: str | Path,
+        images: str = "images",
+        masks: str = "masks",
+        masks_are: str = "saliency",
+        lists: str | None = None,
+        split: str = "all",
+        objects: int = MOST,
+        least: float = 0.0,
+        sequences: Sequence[str] | None = None,
+        exclude: Sequence[str] = (),
+        resolution: str = "original",
+        protocol: str = "davis",
+        name: str = "static_images",
+    ) -> None:
+        root = Path(root)
+        check(name, objects, least)
+        if masks_are not in ("objects", "saliency"):
+            raise ValueError(f"{name}: masks_are={masks_are}: choose objects or saliency")
+        self.name, self.split, self.resolution, self.protocol = name, split, resolution, protocol
+        pairs = _pairs(folder(root, images, "images"), folder(root, masks, "masks"), warn=lists is None)
+        if lists is not None:
+            pairs = _listed(pairs, root / lists / f"{split}.txt")
+        chosen = choose(pairs, sequences, exclude, where=f"{name} {split}")
+        self.videos: tuple[Video, ...] = tuple(
+            Still(stem, pairs[stem][0], Mask(pairs[stem][1], masks_are == "saliency", objects, least))
+            for stem in chosen
+        )
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A label map in a file. saliency: see StaticImages."""
+
+    path: Path
+    saliency: bool
+    objects: int
+    least: float
+
+    def read(self, image: Path) -> LabelMap:
+        labels = self._saliency() if self.saliency else self._objects()
+        check_size(labels, self.path, image_size(image), image)
+        sizes = np.bincount(labels.ravel(), minlength=256)
+        sizes[[0, VOID]] = 0
+        order = np.argsort(-sizes, kind="stable")[: self.objects]
+        kept = [id_ for id_ in order if sizes[id_] > 0 and sizes[id_] >= self.least * labels.size]
+        ids = np.zeros(256, np.uint8)
+        ids[kept] = np.arange(1, len(kept) + 1)
+        renumbered: LabelMap = ids[labels]
+        return renumbered
+
+    def _saliency(self) -> LabelMap:
+        grey: LabelMap = read_image(self.path).max(axis=2)  # of a palette's colour: the brightest of R, G, B
+        if grey.max() == 1:
+            raise ValueError(f"mask {self.path} has values 0 and 1, no grey up to 255: set dataset.masks_are=objects")
+        return (grey >= HALF).astype(np.uint8)
+
+    def _objects(self) -> LabelMap:
+        labels = read_label_map(self.path)
+        if set(np.unique(labels).tolist()) == {0, VOID}:
+            raise ValueError(f"mask {self.path} has values 0 and 255 (void) only: set dataset.masks_are=saliency")
+        return labels
+
+
+def check(name: str, objects: int, least: float) -> None:
+    """Raises ValueError for numbers out of range."""
+    if not 1 <= objects <= MOST or not 0 <= least < 1:
+        raise ValueError(f"{name}: objects={objects}, least={least}: give 1 to {MOST} objects, and a share below 1")
+
+
+def folder(root: Path, name: str, key: str) -> Path:
+    """A folder in root. Raises ValueError, with what there is, when it is not there."""
+    check_root(root)
+    if not (root / name).is_dir():
+        there = some(sorted(path.name for path in root.iterdir() if path.is_dir())) or "none"
+        raise ValueError(f"{root} has no folder {name} of {key}: set dataset.{key} (folders there: {there})")
+    return root / name
+
+
+def _pairs(images: Path, masks: Path, *, warn: bool) -> dict[str, tuple[Path, Path]]:
+    """Image and mask by stem, in order. Raises ValueError when there is no pair."""
+    suffixes = [suffix for suffix in IMAGE_SUFFIXES if images != masks or suffix != ".png"]
+    pictures, labels = _by_stem(images, suffixes), _by_stem(masks, [".png"])
+    pairs = {stem: (path, labels[stem]) for stem, path in sorted(pictures.items()) if stem in labels}
+    if not pairs:
+        kinds = " ".join(suffixes)
+        raise ValueError(
+            f"no image ({kinds}) of {images} has a mask of its name (.png) in {masks}: set dataset.images and masks"
+        )
+    if warn and len(pairs) < max(len(pictures), len(labels)):
+        found = f"{len(pictures)} images of {images} and {len(labels)} masks of {masks}"
+        log.warning("%s make %d pairs: the others are left out", found, len(pairs))
+    return pairs
+
+
+def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != "."}
+
+
+def _listed(pairs: Mapping[str, tuple[Path, Path]], path: Path) -> dict[str, tuple[Path, Path]]:
+    if not path.is_file():
+        there = some(sorted(each.stem for each in path.parent.glob("*.txt"))) or "none"
+        raise ValueError(f"list file {path} does not exist: set dataset.split to one of: {there}")
+    stems = read_list(path)
+    if missing := [stem for stem in stems if stem not in pairs]:
+        raise Problems(
+            f"{len(missing)} images of {path} are not there with their masks; add or unlist them", [some(missing)]
+        )
+    return {stem: pairs[stem] for stem in stems}
+
+
+def choose(names: Iterable[str], only: Sequence[str] | None, exclude: Sequence[str], *, where: str) -> list[str]:
+    """As for videos, but of many thousands, which no message lists."""
+    names = list(names)
+    if unknown := sorted({*(only or ()), *exclude} - set(names)):
+        raise ValueError(f"{where} has no images {some(unknown)}: it has, for example, {some(names)}")
+    wanted = set(names if only is None else only) - set(exclude)
+    chosen = [name for name in names if name in wanted]
+    if not chosen:
+        raise ValueError(f"{where}: no image with an object is left: check sequences, exclude and least")
+    return chosen
