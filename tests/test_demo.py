@@ -19,8 +19,11 @@ def test_demo_trains_scores_and_reports(
     records = {
         path.parents[1].name: json.loads(path.read_text()) for path in run.glob("runs/mamp_small/**/results/*.json")
     }
-    embedding = run.glob("runs/mask_embedding_small/**/results/*.json")
-    assert sorted(path.parents[1].name for path in embedding) == ["trained", "untrained"]
+    for method in ("mask_embedding_small", "munet_small"):
+        results = run.glob(f"runs/{method}/**/results/*.json")
+        assert sorted(path.parents[1].name for path in results) == ["trained", "untrained"]
+    page = (run / "leaderboard.md").read_text()
+    assert page.count("| supervised |") == 2
     baselines = [json.loads(path.read_text())["method"] for path in run.glob("runs/*/default/results/*.json")]
     assert sorted(baselines) == ["copy_first", "flow_warp"]
     assert records["untrained"]["checkpoint"] == "untrained"

@@ -23,7 +23,7 @@ class Options:
     """The top-level keys of conf/demo.yaml, which explains them."""
 
     run: str
-    methods: list[str]
+    methods: dict[str, str]
     baselines: list[str]
     steps: Positive
     frames: Positive
@@ -35,8 +35,8 @@ def run(options: Options) -> None:
     """Writes `<run>/leaderboard.{csv,md,tex,html}` of trained and untrained methods and baselines, with pictures."""
     runs = Path(options.run, "runs")
     videos = ("dataset=collage", f"dataset.max_frames={options.frames}")
-    for method in options.methods:
-        trained = _train(options, method, f"runs={runs}")
+    for method, data in options.methods.items():
+        trained = _train(options, f"method={method}", f"data={data}", f"runs={runs}")
         for name, checkpoint in (("trained", trained), ("untrained", "none")):
             settings = (f"checkpoint={checkpoint}", f"seed={options.seed}", f"precision={options.precision}")
             _command("benchmark", f"method={method}", f"name={name}", *videos, *settings, f"runs={runs}")
@@ -48,14 +48,12 @@ def run(options: Options) -> None:
     log.info("report: %s", Path(options.run, "leaderboard.html"))
 
 
-def _train(options: Options, method: str, *changes: str) -> Path:
+def _train(options: Options, *changes: str) -> Path:
     steps, precision = f"trainer.max_steps={options.steps}", f"trainer.precision={options.precision}"
     validation = f"trainer.val_check_interval={options.steps}"  # once, at the end
     alone = "trainer.devices=1"  # other processes would repeat the whole demo
     settings = (
         alone,
-        f"method={method}",
-        "data=collage",
         f"data.validation.max_frames={options.frames}",
         "name=train",
         f"seed={options.seed}",
@@ -63,7 +61,7 @@ def _train(options: Options, method: str, *changes: str) -> Path:
         precision,
         validation,
     )
-    return _command("train", *settings, *changes)
+    return _command("train", *changes, *settings)
 
 
 def _command(verb: str, *changes: str) -> Path:
