@@ -11,7 +11,8 @@ from vosbench import memory as module
 from vosbench.memory import FrameMemory
 from vosbench.types import Entry
 
-POLICIES = sorted(path.stem for path in (Path(module.__file__).parent / "conf" / "memory").glob("*.yaml"))
+GROUP = (Path(module.__file__).parent / "conf" / "memory").glob("*.yaml")
+POLICIES = sorted(path.stem for path in GROUP if "FrameMemory" in path.read_text())  # the others keep tokens
 
 
 def policy(name: str, **changes: Any) -> FrameMemory[str]:

@@ -25,7 +25,7 @@ WRONG = {
     "benchmark pictures=-1": "pictures=-1: give 0 or more",
     "leaderboard resamples=-5": "resamples=-5: give 1 or more",
     "demo steps=-1": "steps=-1: give 1 or more",
-    "demo methods=mamp": "methods=mamp: give a list such as [a,b]",
+    "demo baselines=mamp": "baselines=mamp: give a list such as [a,b]",
     "predict fps=-0.5": "fps=-0.5: give 0 or more",
     "predict fps=fast": "fps=fast: give a number",
     "predict inference=3": "inference=3: give keys and values",
