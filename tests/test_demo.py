@@ -26,6 +26,9 @@ def test_demo_trains_scores_and_reports(
     assert page.count("| supervised |") == 2
     baselines = [json.loads(path.read_text())["method"] for path in run.glob("runs/*/default/results/*.json")]
     assert sorted(baselines) == ["copy_first", "flow_warp"]
+    shipped = [json.loads(path.read_text()) for path in run.glob("runs/*/shipped/results/*.json")]
+    assert [record["method"] for record in shipped] == ["mamp"]
+    assert shipped[0]["checkpoint"]["name"] == "mamp"
     assert records["untrained"]["checkpoint"] == "untrained"
     assert records["trained"]["checkpoint"]["name"] == "best.ckpt"
     assert records["trained"]["training_data"] == "collage"

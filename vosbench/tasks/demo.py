@@ -1,5 +1,5 @@
-"""`vosbench demo`: trains on the embedded data set, predicts, scores beside untrained copies and baselines, and
-reports.
+"""`vosbench demo`: trains on the embedded data set, predicts, scores beside untrained copies, shipped weights and
+baselines, and reports.
 
 It runs the very commands a user would type, and prints them. Everything lies in the run folder; repeating it resumes.
 """
@@ -23,7 +23,8 @@ class Options:
     """The top-level keys of conf/demo.yaml, which explains them."""
 
     run: str
-    methods: dict[str, str]
+    methods: dict[str, list[str]]
+    shipped: list[str]
     baselines: list[str]
     steps: Positive
     frames: Positive
@@ -32,14 +33,18 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Writes `<run>/leaderboard.{csv,md,tex,html}` of trained and untrained methods and baselines, with pictures."""
+    """Writes `<run>/leaderboard.{csv,md,tex,html}` of trained, untrained and shipped methods and of baselines."""
     runs = Path(options.run, "runs")
     videos = ("dataset=collage", f"dataset.max_frames={options.frames}")
-    for method, data in options.methods.items():
-        trained = _train(options, f"method={method}", f"data={data}", f"runs={runs}")
+    precision = f"precision={options.precision}"
+    for method, changes in options.methods.items():
+        trained = _train(options, f"method={method}", *changes, f"runs={runs}")
+        network = [change for change in changes if change.startswith("method.")]
         for name, checkpoint in (("trained", trained), ("untrained", "none")):
-            settings = (f"checkpoint={checkpoint}", f"seed={options.seed}", f"precision={options.precision}")
+            settings = (*network, f"checkpoint={checkpoint}", f"seed={options.seed}", precision)
             _command("benchmark", f"method={method}", f"name={name}", *videos, *settings, f"runs={runs}")
+    for method in options.shipped:
+        _command("benchmark", f"method={method}", "name=shipped", *videos, precision, f"runs={runs}")
     for method in options.baselines:
         _command("benchmark", f"method={method}", *videos, f"runs={runs}")
     found = boards(load(runs))
