@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vosbench.images import read_image, resize_image
 from vosbench.ops import cluster
-from vosbench.ops.cluster import cluster_video, kmeans, nearest, position_encoding, space_time_points
+from vosbench.ops.cluster import cluster_video, kmeans, position_encoding, space_time_points
 
 
 def blobs(count: int, sizes: tuple[int, ...], spread: float = 0.1, seed: int = 0) -> Tensor:
@@ -74,7 +74,7 @@ def test_the_seed_alone_decides() -> None:
 def test_no_more_steps_than_asked_for() -> None:
     points = torch.randn(1_000, 4, generator=torch.Generator().manual_seed(4))
     few, many = kmeans(points, 8, steps=1), kmeans(points, 8, steps=200)
-    assert torch.equal(nearest(points, few.centres), few.labels)
+    assert torch.equal(torch.cdist(points, few.centres).argmin(1), few.labels)
     assert few.inertia > 1.005 * many.inertia
     assert few.inertia == pytest.approx(float(squared(points, few.centres).min(1).values.sum()), rel=1e-5)
 
@@ -222,6 +222,24 @@ def test_assignment_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     parts = cluster_video(list(keys), clusters=3, largest=1.0)
     assert torch.equal(parts.labels, whole.labels)
     assert parts.sizes == whole.sizes
+
+
+def test_finer_labels_are_those_of_points_between_cells() -> None:
+    keys = torch.randn(3, 8, 6, 5, generator=torch.Generator().manual_seed(1))
+    found = cluster_video(keys, clusters=3, largest=1.0, finer=4)
+    points = space_time_points(keys)
+    centres = kmeans(points.flatten(0, 2), 3).centres
+    between = nnf.interpolate(points.permute(0, 3, 1, 2), scale_factor=4, mode="bilinear").permute(0, 2, 3, 1)
+    expected = torch.cdist(between, centres).argmin(-1)
+    assert found.labels.shape == (3, 24, 20)
+    assert sum(found.sizes) == expected.numel()
+    agrees = [[((found.labels == one) == (expected == other)).all() for other in range(3)] for one in (1, 2, 3)]
+    assert [sum(row) for row in agrees] == [1, 1, 1]
+
+
+def test_finer_is_one_or_more() -> None:
+    with pytest.raises(ValueError, match="finer=0"):
+        cluster_video(two_regions(3), clusters=2, finer=0)
 
 
 def test_halves_and_gradients_are_accepted() -> None:

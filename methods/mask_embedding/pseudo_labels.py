@@ -52,7 +52,7 @@ class ClusterVideos(L.Callback):
     They lie in the run folder: see `datasets.pseudo_labels.PseudoLabels`. Processes claim videos one by one, and what
     is there already is kept, so an update that was killed goes on. True masks are read for the log alone.
 
-    clusters, steps, alpha, most_points, frame_step, largest, seed: see `ops.cluster.cluster_video`
+    clusters, steps, alpha, most_points, frame_step, largest, finer, seed: see `ops.cluster.cluster_video`
     short_side  frames are resized to this many pixels on their shorter side; null: as they are
     """
 
@@ -65,6 +65,7 @@ class ClusterVideos(L.Callback):
         most_points: int = 50_000,
         frame_step: int | None = None,
         largest: float = 0.4,
+        finer: int = 1,
         short_side: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -78,6 +79,7 @@ class ClusterVideos(L.Callback):
             "most_points": most_points,
             "frame_step": frame_step,
             "largest": largest,
+            "finer": finer,
             "seed": seed,
         }
 

@@ -35,7 +35,7 @@ class KMeans:
 class Clusters:
     """A video's segments: 0 is background, the others go from 1 on in order of size.
 
-    `sizes` are theirs, in cells; `dropped` is the share of the cells in clusters that were too large to be objects.
+    `sizes` are theirs, in pixels of `labels`; `dropped` is the share in clusters too large to be objects.
     """
 
     labels: Int[Tensor, "t h w"]
@@ -54,15 +54,19 @@ def cluster_video(
     most_points: int = 50_000,
     frame_step: int | None = None,
     largest: float = 0.4,
+    finer: int = 1,
 ) -> Clusters:
     """Space-time k-means over a whole video; every cell of every frame is labelled.
 
     Centres are found on every `frame_step`-th frame; null: on every k-th, so that there are at most `most_points`
     points (but one frame at least).
     Clusters with more than the share `largest` of all cells of the video become background.
+    Labels are `finer` times as fine as cells: those of points interpolated between cells, half-pixel bilinear.
     """
     if not len(keys):
         raise ValueError("a video without frames has no clusters: give at least one frame's keys")
+    if finer < 1:
+        raise ValueError(f"finer={finer}: give 1 or more labels a cell, along each axis")
     cells = keys[0].shape[1] * keys[0].shape[2]
     times = torch.linspace(0, 1, len(keys), device=keys[0].device)
 
@@ -74,9 +78,16 @@ def cluster_video(
     step = frame_step or math.ceil(len(keys) * cells / most_points)
     found = kmeans(points(frames[::step]), clusters, steps=steps, seed=seed)
     few = max(1, CELLS // cells)
-    parts = [nearest(points(frames[start : start + few]), found.centres) for start in frames[::few]]
-    labels = torch.cat(parts).view(len(keys), *keys[0].shape[1:])
-    return _number(labels, clusters, largest)
+    size = keys[0].shape[1:]
+    parts = [_fine(points(frames[start : start + few]), found.centres, size, finer) for start in frames[::few]]
+    return _number(torch.cat(parts), clusters, largest)
+
+
+def _fine(points: Points, centres: Float[Tensor, "k c"], size: Sequence[int], finer: int) -> Int[Tensor, "t h2 w2"]:
+    """What is nearest is told by products of points and centres, so these are interpolated in place of the points."""
+    with torch.autocast(points.device.type, enabled=False):
+        distances = _relative(points, centres).unflatten(1, (-1, *size)).transpose(0, 1)
+        return nnf.interpolate(distances, scale_factor=finer, mode="bilinear").argmin(1)
 
 
 def _number(labels: Int[Tensor, "t h w"], clusters: int, largest: float) -> Clusters:
@@ -150,12 +161,6 @@ def kmeans(points: Points, clusters: int, *, steps: int = 100, seed: int = 0) ->
         starts = [_lloyd(sample, _spread(sample, clusters, generator), steps) for _ in range(STARTS)]
         best = min(starts, key=lambda start: start.inertia)
         return best if sample is points else _lloyd(points, best.centres, steps)
-
-
-def nearest(points: Points, centres: Float[Tensor, "k c"]) -> Int[Tensor, " n"]:
-    """The number of the centre that is nearest to each point."""
-    with torch.autocast(points.device.type, enabled=False):
-        return _relative(points, centres).min(0).indices
 
 
 def _relative(points: Points, centres: Float[Tensor, "k c"]) -> Float[Tensor, "k n"]:
