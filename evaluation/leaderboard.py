@@ -23,6 +23,7 @@ class Row:
     remark         what is odd about a quoted number
     ranked_by      the score that ranks its board; "": the first that its protocol gives
     interval       95 % of J&F over sequences; to_best and to_baseline: of the paired differences in J&F (all fractions)
+    to_best        supervised rows are compared with the best of them, the others with the best of the others
     """
 
     record: Record
@@ -39,6 +40,11 @@ class Row:
     def kind(self) -> tuple[str, ...]:
         """Only rows of one kind may share a table."""
         return tuple(str(getattr(self.record, key)) for key in COMPARABLE)
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether it learned from masks, so that it does not compete with those that did not, or do not say."""
+        return self.record.supervision == "supervised"
 
     @property
     def headline_name(self) -> str:
@@ -134,14 +140,19 @@ def board(
     quoted = [row for row in published if row.kind in kinds]
     ranked_by = _common_score([*rows, *quoted])
     rows, quoted = ([replace(row, ranked_by=ranked_by) for row in some] for some in (rows, quoted))
-    best, reference = max(rows, key=lambda row: row.headline), _baseline(rows, baseline)
-    measured = [_measured(row, best, reference, resamples, seed) for row in rows]
+    reference, sorts = _baseline(rows, baseline), {row.is_supervised for row in rows}
+    best = {sort: _best(row for row in rows if row.is_supervised == sort) for sort in sorts}
+    measured = [_measured(row, best[row.is_supervised], reference, resamples, seed) for row in rows]
     ordered = sorted([*measured, *quoted], key=lambda row: (-row.headline, row.record.method, row.run))
     dataset, split, protocol, resolution, frames = kinds[0]
     title = f"{dataset} {split}, {resolution}, {frames} frames, protocol {described(protocol)}"
     several = len(kinds) > 1
-    notes = _notes(ordered, measured[rows.index(best)], resamples, seed)
+    notes = _notes(ordered, _best(measured), resamples, seed)
     return Board("mixed results" if several else title, ordered, several, notes)
+
+
+def _best(rows: Iterable[Row]) -> Row:
+    return max(rows, key=lambda row: row.headline)
 
 
 def _measured(row: Row, best: Row, reference: Row | None, resamples: int, seed: int) -> Row:
@@ -168,7 +179,8 @@ def _run_name(folder: Path, runs: Path) -> str:
 def _quoted(table: dict[str, Any], result: dict[str, Any]) -> Row:
     scores = {name: round(value / 100, 6) for name, value in result.items() if isinstance(value, float)}
     where = {key: table[key] for key in COMPARABLE}
-    record = Record(method=result["method"], supervision=result["supervision"], scores=scores, objects={}, **where)
+    facts: dict[str, Any] = {key: result.get(key) for key in ("supervision", "training_data")}
+    record = Record(method=result["method"], scores=scores, objects={}, **facts, **where)
     return Row(record, source=table["source"], remark=result.get("note", ""))
 
 
@@ -200,6 +212,9 @@ def _notes(rows: Sequence[Row], best: Row, resamples: int, seed: int) -> list[st
     if other:
         what = "over other objects, frames or annotations than the best row's"
         notes.append(f"{len(other)} result(s) are {what}: do not compare their means.")
+    if len({row.is_supervised for row in rows}) > 1:
+        what = "Supervised methods learned from masks, the others did not, or do not say"
+        notes.append(f"{what}: Δ best is to the best of the same sort.")
     sources = sorted({row.source for row in rows if row.source})
     notes += [f"† quoted, not measured: {source}." for source in sources]
     notes += [f"† {row.record.method}: {row.remark}." for row in rows if row.remark]

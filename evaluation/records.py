@@ -30,7 +30,8 @@ Frames = Mapping[str, Shaped[np.ndarray, " t"]]
 class Record:
     """One result; None is unknown.
 
-    training_data  what the weights learned from; parameters: their number
+    supervision    self-supervised | supervised (learned from masks) | none (nothing was learned)
+    training_data  all that the weights learned from, those of earlier stages first; parameters: their number
     checkpoint     "untrained", or {"name", "sha256"}
     resolution     the data set's resolution folder; frames: "all" or "annotated" frames were given to the method
     scores         fractions at full precision, as the protocol names them; objects: the same by "<sequence>_<id>"

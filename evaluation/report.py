@@ -15,7 +15,7 @@ from vosbench.evaluation import records
 from vosbench.evaluation.leaderboard import Board, Row
 from vosbench.evaluation.pictures import Picture, read_pictures
 from vosbench.evaluation.statistics import sequence_of
-from vosbench.evaluation.tables import UNKNOWN, cells, checkpoint_name, is_text
+from vosbench.evaluation.tables import UNKNOWN, cells, checkpoint_name, is_text, label
 from vosbench.viz import FALSE, HIT, MISSED
 
 if TYPE_CHECKING:
@@ -103,8 +103,11 @@ def curve_plot(rows: Sequence[Row]) -> bytes | None:
 
 
 def names(rows: Sequence[Row]) -> list[str]:
-    """One short name a row, each different: the method, with its checkpoint where that is not enough, then its run."""
-    short = [row.record.method + ("" if row.path else " †") for row in rows]
+    """One short name a row, each different: the method, with its checkpoint where that is not enough, then its run.
+
+    What learned from masks says so: figures and pictures have no other place for it.
+    """
+    short = [label(row) + (", supervised" if row.is_supervised else "") for row in rows]
     longer = [
         f"{name} ({checkpoint_name(row)})" if row.record.checkpoint else name
         for name, row in zip(short, rows, strict=True)

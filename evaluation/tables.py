@@ -46,6 +46,7 @@ def columns(board: Board) -> list[Column]:
         ("Method", label),
         *(kind(key) for key in COMPARABLE if board.mixed),
         ("Supervision", lambda row: row.record.supervision or ""),
+        ("Trained on", lambda row: row.record.training_data or ""),
         ("Checkpoint", checkpoint_name),
         score(headline),
         ("95 %", lambda row: _bounds(row.interval)),
@@ -70,7 +71,7 @@ def cells(board: Board) -> tuple[list[str], list[list[str]]]:
 
 def is_text(header: str) -> bool:
     """Whether a column holds words, which stand left; numbers stand right."""
-    return header in ("Method", "Supervision", "Checkpoint", "Run") or header.lower() in COMPARABLE
+    return header in ("Method", "Supervision", "Trained on", "Checkpoint", "Run") or header.lower() in COMPARABLE
 
 
 def to_csv(boards: Sequence[Board]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vosbench.datasets.davis import Davis
@@ -20,6 +21,7 @@ from vosbench.evaluation.protocols import protocol_named
 from vosbench.evaluation.scoring import Scores
 from vosbench.evaluation.scoring import evaluate as score
 from vosbench.images import read_label_map, write_label_map
+from vosbench.nn.resnet import ResNet
 from vosbench.tasks import evaluate
 from vosbench.videos import Dataset, Video
 
@@ -267,6 +269,28 @@ def test_command_line(root: Path, masks: Path, tmp_path: Path, command: Callable
     assert record.method == "copy"
     assert record.provenance is not None
     assert "method_name=copy" in record.provenance["overrides"]
+
+
+def test_what_vosbench_predicted_keeps_its_mark(root: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    data = ["dataset=davis2017", f"dataset.root={root}"]
+    torch.save(ResNet(18, 4, strides=(1, 2, 2)).state_dict(), "mask_rcnn.pth")
+    network = ["width=4", "channels=[4,4]", "decoder_width=4", "weights=mask_rcnn.pth"]
+    munet = ["method=munet_small", *(f"method.{setting}" for setting in network), "device=cpu"]
+    assert command("predict", *data, *munet, "output=maps").status == 0
+    scoring = ["evaluate", *data, "predictions=maps", "workers=0", "pictures=0", "run=out"]
+
+    def labels(*given: str) -> tuple[Any, ...]:
+        assert command(*scoring, *given).status == 0
+        record = records.read(tmp_path / "out/results/davis2017-val-davis.json")
+        return record.supervision, record.training_data, record.checkpoint
+
+    assert labels() == ("supervised", "mask_rcnn.pth", "untrained")
+    assert labels("supervision=none", "training_data=theirs", "checkpoint=x") == ("none", "theirs", "x")
+    note = tmp_path / "maps/.records/still.json"
+    content = json.loads(note.read_text())
+    del content["facts"]  # as older versions wrote it
+    note.write_text(json.dumps(content))
+    assert labels() == (None, None, None)
 
 
 @pytest.mark.real

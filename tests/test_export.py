@@ -1,9 +1,11 @@
 """Exported weights: small, with a card, and the same method when loaded."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from vosbench.checkpoint import restore
 from vosbench.flow import NoFlow
@@ -50,6 +52,9 @@ def test_exported_weights_load_and_say_where_they_come_from(tmp_path: Path, trai
         torch.testing.assert_close(loaded.state_dict()[key], value, atol=1e-3, rtol=1e-3)
     card = (tmp_path / "tiny.md").read_text()
     assert "some video" in card
+    assert "| supervision | self-supervised |" in card
+    with safe_open(tmp_path / "tiny.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["vosbench"])["supervision"] == "self-supervised"
     assert "CC BY-NC 4.0" in card
 
 

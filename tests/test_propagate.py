@@ -56,6 +56,7 @@ class Probe(Method[Seen, Kept]):
         self.encoded: list[Tensor] = []
         self.memorized: list[Tensor] = []
         self.contexts: list[Context[Seen, Kept]] = []
+        self.extended = 0
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
         raise NotImplementedError
@@ -70,6 +71,7 @@ class Probe(Method[Seen, Kept]):
         return Kept(masks)
 
     def extend(self, value: Kept, count: int) -> Kept:
+        self.extended += 1
         return replace(value, masks=nnf.pad(value.masks, (0, 0, 0, 0, 0, count)))
 
     def segment(self, query: Seen, context: Context[Seen, Kept]) -> Float[Tensor, "1 n h w"]:
@@ -145,6 +147,19 @@ def test_a_late_object_keeps_the_ids_of_the_others() -> None:
     np.testing.assert_array_equal(out, np.where(late > 0, late, first))  # given pixels overwrite, others stay
     np.testing.assert_array_equal(run.step(picture()), out)
     assert run.ids == [9, 2]
+
+
+@pytest.mark.parametrize(
+    ("memory", "kept"), [({"first": True, "recent": (1,)}, 2), ({"first": True}, 2), ({"last_n": 2}, 3)]
+)
+def test_what_is_kept_gets_its_new_channel_once(memory: dict[str, Any], kept: int) -> None:
+    """The last frame is what a method sees as `previous`, and may be in memory as well."""
+    method = Probe()
+    run = propagator(method, FrameMemory(**memory))
+    for t in range(4):
+        run.step(picture(seed=t), labels(_1=(0, 2, 0, 2)) if t == 0 else None)
+    run.step(picture(), labels(_2=(3, 6, 3, 6)))
+    assert method.extended == kept
 
 
 # Memories of tokens are tried with the method that has some (test_munet.py).

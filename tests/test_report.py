@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from vosbench.evaluation import records, report
-from vosbench.evaluation.leaderboard import Row, boards, load
+from vosbench.evaluation.leaderboard import Row, board, boards, load
 from vosbench.evaluation.pictures import write_pictures
 from vosbench.evaluation.records import Record
 from vosbench.evaluation.scoring import Scores
@@ -128,6 +128,16 @@ def test_names_in_plots_differ() -> None:
     made = ((good, "a"), (untrained, "b"), (untrained, "c"), (record("poor", POOR, checkpoint="untrained"), "d"))
     rows = [Row(each, run, Path("x.json")) for each, run in made]
     assert report.names(rows) == ["good (good.ckpt 01234567)", "good (untrained), b", "good (untrained), c", "poor"]
+
+
+def test_names_in_plots_say_what_is_supervised(plotted: list[Any]) -> None:
+    munet = record("munet", GOOD, supervision="supervised")
+    quoted = Row(replace(munet, method="MUNet"), source="a paper")
+    rows = [quoted, *(Row(each, "run", Path("x.json")) for each in (munet, record("poor", POOR, supervision="none")))]
+    assert report.names(rows) == ["MUNet †, supervised", "munet, supervised", "poor"]
+    report.bar_plot(board(rows[1:], published=rows[:1]))
+    bars = [text.get_text() for text in plotted[0].axes[0].get_yticklabels()]
+    assert bars == ["poor", "munet, supervised", "MUNet †, supervised"]
 
 
 def test_page_needs_no_other_file(runs: Path) -> None:

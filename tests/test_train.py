@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from vosbench.engine import Cosine
+from vosbench.nn.resnet import ResNet
 
 TINY = [
     *("method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "data=collage"),
@@ -203,6 +204,43 @@ def test_initial_weights_come_from_a_run_or_a_file(command: Command) -> None:
     assert torch.equal(one[kernel], two[kernel])
     assert not torch.equal(one[kernel], three[kernel])
     command(*frozen, "name=four", "init=nowhere").error(1, "nowhere", "no run folder")
+
+
+def trained_on(run: str, method: str = "mamp_small") -> list[str]:
+    content = torch.load(Path("runs", method, run) / "checkpoints/last.ckpt", weights_only=True)["vosbench"][
+        "training_data"
+    ]
+    return [str(name) for name in content]
+
+
+def test_training_data_of_earlier_stages_is_kept(command: Command) -> None:
+    """Also when the last stage is resumed, and though the first one's checkpoint is gone by then."""
+    settings = ["train", *TINY, "data.validation=null"]
+    assert command(*settings, "data.sources.collage.dataset.name=static", "name=one", *steps(1)).status == 0
+    assert command(*settings, "name=two", f"init={RUN / 'one'}", *steps(1)).status == 0
+    assert trained_on("two") == ["static", "collage"]
+    (RUN / "one/checkpoints/last.ckpt").unlink()
+    assert command(*settings, "name=two", f"init={RUN / 'one'}", *steps(2)).status == 0
+    assert trained_on("two") == ["static", "collage"]
+    assert command(*settings, "name=three", f"init={RUN / 'two'}", *steps(1)).status == 0
+    assert trained_on("three") == ["static", "collage"]
+    foreign = Path("theirs.pth")
+    torch.save(
+        {key.removeprefix("method."): value for key, value in weights(RUN / "two/checkpoints/last.ckpt").items()},
+        foreign,
+    )
+    assert command(*settings, "name=four", f"init={foreign}", *steps(1)).status == 0
+    assert trained_on("four") == ["theirs.pth", "collage"]
+
+
+def test_weights_of_a_method_count_as_its_training_data(command: Command) -> None:
+    """They may have been learned with labels: ImageNet's, or Mask R-CNN's."""
+    torch.save(ResNet(18, 4, strides=(1, 2, 2)).state_dict(), "mask_rcnn.pth")
+    tiny = [word for word in TINY if "method" not in word]
+    method = ["method=munet_small", "method.width=4", "method.channels=[4,4]", "method.decoder_width=4"]
+    settings = [*tiny, *method, "data=munet_collage", "data.validation=null", "method.weights=mask_rcnn.pth"]
+    assert command("train", *settings, "name=one", *steps(1)).status == 0
+    assert trained_on("one", "munet_small") == ["mask_rcnn.pth", "collage"]
 
 
 def test_mixed_precision(command: Command) -> None:

@@ -3,6 +3,7 @@ files."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -48,6 +49,18 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     return Checkpoint(name, hashlib.sha256(path.read_bytes()).hexdigest(), data, metadata.get("steps"))
 
 
+def facts(method: Method[Any, Any], recipe: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """What result records say of a method, made by `recipe`, and of its weights: their fields of these names."""
+    untrained = checkpoint.name == "untrained"
+    data = pretrained(recipe) if untrained else checkpoint.training_data
+    weights = "untrained" if untrained else {"name": checkpoint.name, "sha256": checkpoint.sha256}
+    return {
+        "supervision": method.supervision,
+        "training_data": " + ".join(data) or None,
+        "checkpoint": None if method.supervision == "none" else weights,  # there is nothing to train
+    }
+
+
 def initialise(module: nn.Module, init: str) -> list[str]:
     """Starts training from the weights of `init` (file | run folder | shipped name), maybe of an earlier stage.
 
@@ -59,6 +72,20 @@ def initialise(module: nn.Module, init: str) -> list[str]:
     if metadata.get("method") != _name(module) and isinstance(module, Method):
         state = module.adapt(state)
     return _load(module, state, path, whole=False)
+
+
+def learned_from(init: str) -> list[str]:
+    """The training data behind the weights of `init`: of a file that does not say, its name."""
+    path = find(init, key="init")
+    _, metadata = read(path)
+    return list(metadata.get("training_data", [path.name]))
+
+
+def pretrained(method: Mapping[str, Any]) -> list[str]:
+    """The training data behind `weights`, which the recipe of a method may start its networks from: the name of what
+    is downloaded (imagenet), or of the file."""
+    weights = method.get("weights")
+    return [] if weights is None else [Path(weights).name]
 
 
 def _name(module: nn.Module) -> str:

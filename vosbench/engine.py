@@ -106,7 +106,9 @@ class Engine(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.metadata["initial"] = checkpoint["vosbench"].get("initial")
+        """What the training began with is known to its first run alone."""
+        stored = checkpoint["vosbench"]
+        self.metadata |= {key: stored[key] for key in ("initial", "training_data") if key in stored}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["vosbench"] = self.metadata

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ Hashes = Mapping[str, str]
 @dataclass(frozen=True)
 class Prediction:
     """How one sequence was predicted. Latencies are of all frames but the first, in milliseconds; size is (height,
-    width)."""
+    width); facts are what result records say of the method and its weights (unknown in folders of older versions)."""
 
     hashes: dict[str, str]
     latency_ms: list[float]
     size: tuple[int, int]
     peak_memory_mb: float
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class PredictionFolder:
@@ -48,6 +49,11 @@ class PredictionFolder:
         except ValueError as error:
             raise ValueError(f"cannot read {record}: {error}; remove it and {self.root / sequence}") from error
         return Prediction(**{**content, "size": tuple(content["size"])})
+
+    def facts(self, sequences: Iterable[str]) -> dict[str, Any]:
+        """What is known of the method that made these sequences; nothing unless one and the same made all."""
+        every = [found.facts if (found := self.read(name)) else {} for name in sequences]
+        return every[0] if every and all(each == every[0] for each in every) else {}
 
     def label_map(self, sequence: str, frame: str) -> LabelMap:
         return read_label_map(self.root / sequence / f"{frame}.png")

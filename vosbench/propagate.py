@@ -129,9 +129,10 @@ class Propagator(Generic[F, V]):
         new = [i for i in np.unique(given).tolist() if i not in (0, *self.ids)]
         self.ids += new
         if new and self.previous is not None:
-            previous = self.previous
-            self.memory.replace(lambda value: self.method.extend(value, len(new)))
-            self.previous = Previous(previous.index, previous.features, self.method.extend(previous.value, len(new)))
+            last = self.previous.value  # memory may hold it, too
+            extended = self.method.extend(last, len(new))
+            self.memory.replace(lambda value: extended if value is last else self.method.extend(value, len(new)))
+            self.previous = Previous(self.previous.index, self.previous.features, extended)
 
     def _overwrite(
         self, scores: Float[Tensor, "1 n hp wp"], frame: "Frame", given: LabelMap

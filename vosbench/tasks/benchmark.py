@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 
-from vosbench.checkpoint import Checkpoint
 from vosbench.evaluation import records
 from vosbench.evaluation.label_maps import PngFolder
 from vosbench.evaluation.recording import Recording
@@ -85,13 +84,10 @@ def run(options: Options) -> None:
 
 def _facts(options: Options, predictor: Predictor, predictions: Sequence[Prediction]) -> dict[str, Any]:
     """What a record says of the method beside its scores."""
-    method = predictor.method
     return {
         "method": options.subject,
-        "supervision": method.supervision,
-        "training_data": " + ".join(predictor.checkpoint.training_data) or None,
-        "parameters": sum(parameter.numel() for parameter in method.parameters()),
-        "checkpoint": _described(predictor.checkpoint, method.supervision),
+        **predictor.facts,
+        "parameters": sum(parameter.numel() for parameter in predictor.method.parameters()),
         "speed": speed(predictions, predictor),
     }
 
@@ -126,12 +122,3 @@ def speed(predictions: Sequence[Prediction], predictor: Predictor) -> dict[str, 
         "warmup": WARMUP,
         "timed": TIMED,
     }
-
-
-def _described(checkpoint: Checkpoint, supervision: str) -> str | dict[str, str] | None:
-    """The record's `checkpoint`; None for a method that has nothing to train."""
-    if supervision == "none":
-        return None
-    if checkpoint.name == "untrained":
-        return "untrained"
-    return {"name": checkpoint.name, "sha256": checkpoint.sha256}

@@ -13,6 +13,7 @@ from vosbench.evaluation import official, records
 from vosbench.evaluation.label_maps import open_source
 from vosbench.evaluation.recording import Recording
 from vosbench.evaluation.statistics import sequence_of
+from vosbench.predictions import PredictionFolder
 from vosbench.videos import Dataset
 
 
@@ -57,11 +58,12 @@ def run(options: Options) -> None:
     )
     if folder.resolve() in recording.path.resolve().parents:
         raise ValueError(f"the results would be written into {folder}, which is read: choose another run folder")
+    noted = PredictionFolder(folder).facts(video.name for video in dataset.videos)
     facts = {
         "method": options.method_name,
-        "supervision": options.supervision,
-        "training_data": options.training_data,
-        "checkpoint": options.checkpoint,
+        "supervision": options.supervision or noted.get("supervision"),
+        "training_data": options.training_data or noted.get("training_data"),
+        "checkpoint": options.checkpoint or noted.get("checkpoint"),
     }
     provenance = records.provenance(options.overrides, None, recording.hashes())
     record = recording.make(facts, provenance, overwrite=options.overwrite)

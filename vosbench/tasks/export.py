@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from vosbench.checkpoint import Checkpoint, restore
 from vosbench.evaluation import records
+from vosbench.method import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def run(options: Options) -> None:
     checkpoint = restore(method, options.checkpoint, seed=0)
     metadata = {
         "method": options.method["_target_"],
+        "supervision": method.supervision,
         "training_data": checkpoint.training_data,
         "steps": checkpoint.steps,
         "licence": options.licence,
@@ -50,7 +52,9 @@ def run(options: Options) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     records.replace_file(path, save(tensors, {"vosbench": json.dumps(metadata)}))
     parameters = sum(parameter.numel() for parameter in method.parameters())
-    records.replace_file(path.with_suffix(".md"), card(options, checkpoint, parameters, path).encode())
+    records.replace_file(
+        path.with_suffix(".md"), card(options, method.supervision, checkpoint, parameters, path).encode()
+    )
     log.info("wrote %s (%.1f MB) and its card %s", path, path.stat().st_size / 1e6, path.with_suffix(".md"))
 
 
@@ -58,7 +62,7 @@ def _half(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
 
 
-def card(options: Options, checkpoint: Checkpoint, parameters: int, path: Path) -> str:
+def card(options: Options, supervision: Supervision, checkpoint: Checkpoint, parameters: int, path: Path) -> str:
     """The model card, in Markdown."""
     lines = [
         f"# {path.stem}",
@@ -69,6 +73,7 @@ def card(options: Options, checkpoint: Checkpoint, parameters: int, path: Path) 
         "|---|---|",
         f"| method | `{options.method['_target_']}` |",
         f"| parameters | {parameters:,} (float16, {path.stat().st_size / 1e6:.1f} MB) |",
+        f"| supervision | {supervision} |",
         f"| trained on | {', '.join(checkpoint.training_data) or 'unknown'} |",
         f"| steps | {checkpoint.steps if checkpoint.steps is not None else 'unknown'} |",
         f"| licence of the weights | {options.licence} |",

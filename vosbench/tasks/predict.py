@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vosbench import __version__
-from vosbench.checkpoint import Checkpoint, restore
+from vosbench.checkpoint import Checkpoint, facts, restore
 from vosbench.datasets.video_folder import open_video
 from vosbench.memory import Memory
 from vosbench.method import Method
@@ -98,7 +98,7 @@ def write_overlay(video: Video, folder: PredictionFolder, fps: float) -> None:
 @dataclass(frozen=True)
 class Predictor:
     """A method with its weights, its memory policy and its device, ready for videos. `recipe` is a digest of what it
-    is."""
+    is, `facts` what records say of it."""
 
     method: Method[Any, Any]
     memory: Callable[[], Memory[Any]]
@@ -107,6 +107,7 @@ class Predictor:
     device: torch.device
     precision: str
     recipe: str
+    facts: dict[str, Any]
 
     @classmethod
     def load(
@@ -126,14 +127,16 @@ class Predictor:
         where = _device(device)
         torch.manual_seed(seed)
         network = instantiate(method, _convert_="all")
+        found = restore(network, checkpoint, seed)
         return cls(
             method=network.to(where).eval(),
             memory=instantiate(memory, _partial_=True, _convert_="all"),
             inference=instantiate(inference),
-            checkpoint=restore(network, checkpoint, seed),
+            checkpoint=found,
             device=where,
             precision=precision,
             recipe=hash_of([method, memory, inference, precision]),
+            facts=facts(network, method, found),
         )
 
     def hashes(self, video: Video) -> dict[str, str]:
@@ -169,7 +172,7 @@ class Predictor:
 
         def record() -> Prediction:
             latencies = [1000 * seconds for seconds in propagator.seconds[1:]]
-            return Prediction(hashes, latencies, size, self._peak_memory_mb())
+            return Prediction(hashes, latencies, size, self._peak_memory_mb(), self.facts)
 
         def frames() -> Iterator[tuple[str, LabelMap]]:
             with self._autocast():

@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from vosbench.checkpoint import find, initialise, read
+from vosbench.checkpoint import find, initialise, learned_from, pretrained, read
 from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.sampling import StepSampler
 from vosbench.engine import Engine
@@ -115,12 +115,13 @@ def _done(last: Path, parts: dict[str, Any], *, overwrite: bool) -> int | None:
 
 def _engine(options: Options, parts: dict[str, Any]) -> Engine:
     method = instantiate(options.method)
+    sources = [source["dataset"].get("name", name) for name, source in options.data["sources"].items()]
     metadata = {
         "method": options.method["_target_"],
         "initial": "random",
         "recipe": hash_of(parts),
         "parts": {key: hash_of(value) for key, value in parts.items()},
-        "training_data": [source["dataset"].get("name", name) for name, source in options.data["sources"].items()],
+        "training_data": _once([*pretrained(options.method), *sources]),
     }
     memory: partial[Memory[Any]] = instantiate(options.memory, _partial_=True)
     optimizer, schedule = instantiate(options.optimizer), instantiate(options.schedule)
@@ -131,7 +132,13 @@ def _engine(options: Options, parts: dict[str, Any]) -> Engine:
 def _initialise(engine: Engine, init: str) -> None:
     new = initialise(engine.method, init)
     engine.metadata["initial"] = hashlib.sha256(find(init, key="init").read_bytes()).hexdigest()
+    engine.metadata["training_data"] = _once([*learned_from(init), *engine.metadata["training_data"]])
     say("weights of %s%s", init, f"; initial ones of {some(new)}" if new else "")
+
+
+def _once(names: list[str]) -> list[str]:
+    """In the order in which they were learned from."""
+    return list(dict.fromkeys(names))
 
 
 def _trainer(options: Options, last: Path) -> L.Trainer:
