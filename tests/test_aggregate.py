@@ -26,7 +26,8 @@ def test_by_hand() -> None:
     """Background .2 · .5 = .1: odds 1/9, 4 and 1."""
     found = soft_aggregate(pixel(0.8, 0.5)).flatten()
     torch.testing.assert_close(found, torch.tensor([1, 36, 9]) / 46)
-    torch.testing.assert_close(aggregated_logits(pixel(0.8, 0.5)).flatten().exp(), torch.tensor([1 / 9, 4, 1]))
+    odds = aggregated_logits(pixel(0.8, 0.5).logit()).flatten().exp()
+    torch.testing.assert_close(odds, torch.tensor([1 / 9, 4, 1]))
 
 
 @pytest.mark.parametrize("p", [0.0, 0.01, 0.3, 0.5, 0.9, 1.0])
@@ -46,6 +47,7 @@ def test_every_pixel_of_a_batch(n: int) -> None:
     expected = [plain(each) for each in probabilities.double().permute(0, 2, 3, 1).flatten(0, 2).tolist()]
     torch.testing.assert_close(found.permute(0, 2, 3, 1).flatten(0, 2), torch.tensor(expected), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(found.sum(1), torch.ones(2, 3, 4))
+    torch.testing.assert_close(aggregated_logits(probabilities.logit(1e-7)).softmax(1), found, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("others", [(0.0, 0.0), (0.5, 0.5), (1.0, 0.0), (1.0, 1.0), (0.001, 0.999)])
@@ -86,12 +88,25 @@ def test_gradients() -> None:
 
 
 @pytest.mark.parametrize("target", [0, 1, 2])
-@pytest.mark.parametrize("logits", [(0.0, 0.0), (-200.0, 200.0), (200.0, 200.0), (-200.0, -200.0), (-14.0, 17.0)])
+@pytest.mark.parametrize(
+    "logits", [(0.0, 0.0), (-200.0, 200.0), (200.0, 200.0), (-200.0, -200.0), (-80.0, -69.0), (-14.0, 17.0)]
+)
 def test_gradients_are_finite(logits: tuple[float, float], target: int) -> None:
     parameters = torch.tensor(logits).view(1, 2, 1, 1).requires_grad_()
-    loss = nnf.cross_entropy(aggregated_logits(parameters.sigmoid()), torch.full((1, 1, 1), target))
+    loss = nnf.cross_entropy(aggregated_logits(parameters), torch.full((1, 1, 1), target))
     loss.backward()
     assert loss.isfinite()
     assert parameters.grad is not None
     assert parameters.grad.isfinite().all()
     assert parameters.grad.abs().max() < 10
+
+
+@pytest.mark.parametrize("gap", [1.0, 8.0, 12.0, 30.0, 60.0, 200.0])
+@pytest.mark.parametrize("target", [0, 1])
+def test_wrong_pixels_have_a_gradient_however_certain(gap: float, target: int) -> None:
+    """One object's log-odds count twice (p² against (1 − p)²), and those of the background end at 69."""
+    parameters = torch.full((1, 1, 1, 1), gap * (1 - 2 * target), requires_grad=True)
+    nnf.cross_entropy(aggregated_logits(parameters), torch.full((1, 1, 1), target)).backward()
+    assert parameters.grad is not None
+    expected = 2 * torch.tensor(2 * gap).sigmoid().item()
+    assert parameters.grad.abs().item() == pytest.approx(expected if gap < 69 or target == 0 else 1, rel=1e-4)

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as nnf
+from PIL import Image
 from torch import Tensor
 
+from vosbench import configuration, sweep
 from vosbench.memory import FrameMemory, Memory
 from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
 from vosbench.methods.munet.method import MUNet
 from vosbench.methods.munet.motion import MotionAwareAttention, MotionUncertaintyLayer
 from vosbench.ops.affinity import local_affinity
+from vosbench.ops.aggregate import aggregated_logits
 from vosbench.propagate import Inference, Propagator
 from vosbench.token_bank import TokenBank
 from vosbench.types import Clip, Context, Entry, Previous
@@ -129,7 +132,7 @@ def one_hot(labels: Tensor, n: int) -> Tensor:
 
 def test_the_cross_entropy_counts_the_hardest_pixels_of_each_frame() -> None:
     right = torch.tensor([0.9, 0.5, 0.1, 0.8, 0.3]).view(1, 1, 5)
-    scores = torch.stack([right, 1 - right], 1)
+    scores = torch.stack([right, 1 - right], 1).log()  # logits of these scores
     target = one_hot(torch.zeros(1, 1, 5, dtype=torch.long), 2)
     counted = torch.ones(1, 1, 5, dtype=torch.bool)
     expected = -(math.log(0.1) + math.log(0.3)) / 2
@@ -145,14 +148,42 @@ def test_the_cross_entropy_counts_the_hardest_pixels_of_each_frame() -> None:
     assert bootstrapped_cross_entropy(scores, target, torch.zeros_like(counted)).item() == 0
 
 
+@pytest.mark.parametrize("gap", [7.0, 12.0, 40.0])
+def test_pixels_that_are_wrong_with_certainty_teach(gap: float) -> None:
+    log_odds = torch.full((1, 1, 4, 4), -gap, requires_grad=True)
+    target = one_hot(torch.ones(1, 4, 4, dtype=torch.long), 2)
+    counted = torch.ones(1, 4, 4, dtype=torch.bool)
+    bootstrapped_cross_entropy(aggregated_logits(log_odds), target, counted, share=1).backward()
+    assert log_odds.grad is not None
+    torch.testing.assert_close(log_odds.grad, torch.full_like(log_odds, -2 / 16))
+
+
 def test_the_overlap_is_of_sums_of_minima_and_maxima() -> None:
-    target = one_hot(torch.tensor([[[0, 1, 1, 0]]]), 3)
-    scores = torch.tensor([[0.5, 0.2, 0.1, 0.9], [0.5, 0.8, 0.9, 0.1], [0, 0, 0, 0]]).view(1, 3, 1, 4)
+    target = one_hot(torch.tensor([[[0, 1, 1, 2]]]), 3)
+    scores = torch.tensor([[0.5, 0.2, 0.1, 0.5], [0.5, 0.8, 0.9, 0.1], [0, 0, 0, 0.4]]).view(1, 3, 1, 4)
     counted = torch.ones(1, 1, 4, dtype=torch.bool)
     first = (0.8 + 0.9) / (0.5 + 1 + 1 + 0.1)
-    assert overlap_loss(scores, target, counted).item() == pytest.approx((1 - first + 0) / 2)  # object 2 is nowhere
+    assert overlap_loss(scores, target, counted).item() == pytest.approx((1 - first + 1 - 0.4) / 2)
     counted[..., 0] = False
     assert overlap_loss(scores[:, :2], target[:, :2], counted).item() == pytest.approx(1 - 1.7 / 2.1)
+
+
+def test_objects_that_a_frame_does_not_show_have_no_part_in_the_overlap() -> None:
+    """Object 2 is nowhere, or only where nothing counts; its scores are as small as aggregation makes them."""
+    target = one_hot(torch.tensor([[[0, 1, 1, 2]], [[0, 0, 0, 0]]]), 3)
+    counted = torch.ones(2, 1, 4, dtype=torch.bool)
+    counted[0, 0, 3] = False
+    log_odds = torch.tensor([1.0, -20.0]).view(1, 2, 1, 1).repeat(2, 1, 1, 4).requires_grad_()
+    scores = aggregated_logits(log_odds).softmax(1)
+    found = overlap_loss(scores, target, counted)
+    assert found.item() == pytest.approx(
+        overlap_loss(scores[:1, :2, :, :3], target[:1, :2, :, :3], counted[:1, :, :3]).item()
+    )
+    nothing = overlap_loss(scores, torch.zeros_like(target), counted)
+    nothing.backward()
+    assert nothing.item() == 0
+    assert log_odds.grad is not None
+    assert not log_odds.grad.any()
 
 
 @pytest.mark.parametrize("options", [{}, {"motion": None}, {"fusion": "add"}, {"shared": True}])
@@ -168,7 +199,7 @@ def test_training_reads_as_inference_does(options: dict[str, Any]) -> None:
         memory: FrameMemory[Any] = FrameMemory(every=5)
         memory.add(Entry(0, True, value))
         scores = method.segment(second, Context(1, Previous(0, first, value), memory.references(1)))
-        expected = bootstrapped_cross_entropy(scores, masks[1:], clip.valid[0, 1:])
+        expected = bootstrapped_cross_entropy(scores.log(), masks[1:], clip.valid[0, 1:])
     torch.testing.assert_close(terms["segmentation"], expected)
     torch.testing.assert_close(terms["overlap"], overlap_loss(scores, masks[1:], clip.valid[0, 1:]))
 
@@ -181,6 +212,7 @@ def test_objects_that_start_later_are_background_and_clips_without_any_teach_not
     clip.labels[clip.labels == 2] = 0
     assert torch.equal(method.loss(clip)["segmentation"], one["segmentation"])
     clip.labels.zero_()
+    method.encode = None  # type: ignore[assignment,method-assign]  # nothing needs to be encoded
     terms = method.loss(clip)
     terms["segmentation"].backward()
     assert terms["segmentation"].item() == 0
@@ -210,6 +242,14 @@ def test_normalisation_is_frozen_where_it_is_wanted() -> None:
         assert norm.weight.requires_grad
 
 
+@pytest.mark.parametrize(
+    "options", [{"channels": (8,)}, {"channels": (8, 0)}, {"decoder_width": 0}, {"hardest": 0.0}, {"overlap": -1.0}]
+)
+def test_options_that_cannot_be_are_named(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"method: .*{next(iter(options))}=.*: give"):
+        MUNet(**{"depth": 18, "width": 8, "channels": (8, 16), "decoder_width": 8, **options})
+
+
 def test_training_needs_masks() -> None:
     clip = scene(2)
     without = Clip(clip.frames, None, clip.indices, clip.videos, clip.valid)
@@ -236,3 +276,67 @@ def test_a_bank_of_tokens_is_no_memory_for_those_who_search_windows(command: Cal
         "benchmark", "method=mamp_small", "memory=adaptive", "flow=none", "dataset=davis2017", f"dataset.root={davis}"
     )
     done.error(1, "memory=adaptive merges tokens of frames, and this method needs frames: choose another memory=")
+
+
+TINY = ["method.depth=18", "method.width=4", "method.channels=[8,8]", "method.decoder_width=4", "method.weights=null"]
+SHORT = ["data.clips.size=32", "data.workers=0", "data.batch_size=2", "data.validation=null"]
+SHORT += ["trainer.max_steps=2", "trainer.accelerator=cpu", "trainer.devices=1"]
+
+
+def stills(root: Path) -> None:
+    """Three images with a bright square, as ECSSD has them."""
+    for kind in ("images", "ground_truth_mask"):
+        (root / kind).mkdir(parents=True)
+    for i in range(3):
+        mask = np.zeros((40, 48), np.uint8)
+        mask[10:26, 6 + 6 * i : 24 + 6 * i] = 255
+        Image.fromarray(mask).save(root / "ground_truth_mask" / f"{i}.png")
+        Image.fromarray(mask).convert("RGB").save(root / "images" / f"{i}.jpg")
+
+
+def train(command: Callable[..., Any], *overrides: str) -> str:
+    done = command("train", *TINY, *SHORT, *overrides)
+    assert done.status == 0, done.err
+    return str(done.out)
+
+
+def test_protocol_3_trains_on_stills_and_then_on_video(
+    command: Callable[..., Any], davis: Path, tmp_path: Path
+) -> None:
+    stills(tmp_path / "ecssd")
+    others = [f"~data.sources.{name}" for name in ("coco", "msra10k", "pascal_s", "voc2012")]
+    root = f"data.sources.ecssd.dataset.root={tmp_path / 'ecssd'}"
+    assert "trained 2 steps" in train(command, "experiment=munet_static", *others, root)
+    source = "data.sources.davis2017.dataset"
+    video = [f"{source}.root={davis}", f"{source}.split=val", "data.clips.sampler.positions=[0,1,2]"]
+    assert "weights of runs/munet_static/" in train(command, "experiment=munet_static_davis", *video)
+
+
+def test_the_small_recipes_train_one_after_the_other(command: Callable[..., Any], davis: Path) -> None:
+    alone = ["~data.sources.davis2016", "trainer.precision=bf16-mixed"]
+    sizes = [f"data.sources.collage.dataset.{each}" for each in ("videos=1", "frames=8", "size=[48,64]")]
+    train(command, "experiment=munet_small_static", "~data.sources.davis2017", *alone, *sizes)
+    source = "data.sources.davis2017.dataset"
+    video = [f"{source}.{each}" for each in (f"root={davis}", "split=val", "resolution=480p")]
+    settings = ["experiment=munet_small_davis", *alone, *video, "data.clips.sampler.positions=[0,1,2]"]
+    assert "weights of runs/munet_small_static/" in train(command, *settings)
+
+
+def test_each_row_of_table_4_has_its_parts() -> None:
+    """Rows a, b, c, d, e and g, and f: displacement, uncertainty, fusion, hardest, overlap."""
+    rows = sweep.jobs("train", ["sweep=munet_table4"], multirun=False)
+    assert rows is not None
+    found = []
+    for row in rows:
+        method = configuration.resolve(configuration.compose("train", row))["method"]
+        motion = method["motion"] or {"displaced": False, "uncertain": False}
+        parts = (motion["displaced"], motion["uncertain"], method["fusion"], method["hardest"], method["overlap"])
+        found.append(parts)
+    assert found == [
+        (False, False, "attention", 1, 0),
+        (False, False, "attention", 0.4, 1),
+        (True, True, "attention", 1, 0),
+        (True, False, "attention", 0.4, 1),
+        (True, True, "attention", 0.4, 1),
+        (True, True, "add", 0.4, 1),
+    ]

@@ -8,7 +8,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from vosbench.ops.tokens import Tokens, read_tokens
-from vosbench.token_bank import TokenBank
+from vosbench.token_bank import TokenBank, nearest
 from vosbench.types import Entry
 
 
@@ -87,13 +87,25 @@ def test_an_old_token_must_have_been_noticed_more_than_a_new_one() -> None:
     assert keys_of(bank) == [[0.0, -1.0], [0.0, 1.0]]
 
 
-def test_a_frame_larger_than_the_budget_is_cut() -> None:
+def test_a_frame_larger_than_the_budget_is_thinned_out_evenly() -> None:
     many = torch.randn(1, 3, 50)
-    bank = bank_of(Tokens(many, many), Tokens(-many, many), budget=20, similarity=2)
-    kept = found(bank)
+    kept = found(bank_of(Tokens(many, many), Tokens(-many, many), budget=20, similarity=1))
     assert kept.keys.shape == (1, 3, 10)
     assert kept.counted is not None
     assert kept.counted.all()
+    cells = torch.arange(50.0).expand(1, 1, -1)
+    values = found(bank_of(Tokens(many, cells), budget=20)).values.flatten().sort().values
+    assert values[[0, -1]].tolist() == [0, 49]  # the top of the picture and its bottom
+    assert set(values.diff().tolist()) == {5, 6}
+
+
+@pytest.mark.parametrize("chunk", [1, 30, 1 << 20])
+def test_the_nearest_of_the_bank_in_pieces_without_empty_slots(chunk: int) -> None:
+    bank, new, filled = torch.randn(4, 9), torch.randn(4, 20), torch.arange(9) % 3 > 0
+    cosine, which = nearest(bank, filled, new, chunk)
+    cosines = nnf.cosine_similarity(bank[:, filled, None], new[:, None], dim=0)
+    torch.testing.assert_close(cosine, cosines.amax(0))
+    assert torch.equal(which, filled.nonzero().squeeze(1)[cosines.argmax(0)])
 
 
 def test_the_bank_stops_growing() -> None:
@@ -131,8 +143,9 @@ def test_what_the_entry_has_besides_is_the_newest_frame_s() -> None:
 def test_methods_without_tokens_need_another_memory() -> None:
     with pytest.raises(ValueError, match="choose another memory="):
         TokenBank().add(Entry(0, True, object()))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="budget=1"):
-        TokenBank(budget=1)
+    for key, value in (("budget", 1), ("rate", 2.0), ("similarity", 5.0), ("similarity", -3.0)):
+        with pytest.raises(ValueError, match=f"memory: .*{key}={value}"):
+            TokenBank(**{key: value})  # type: ignore[arg-type]
 
 
 def by_loops(query: Tensor, memory: list[Tokens], scale: float) -> Tensor:

@@ -6,13 +6,13 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as nnf
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vosbench.ops.tokens import Tokens
+from vosbench.ops.tokens import CHUNK, Tokens
 from vosbench.types import Entry
 
-BLOCK = 1024  # new tokens that are compared with the bank at a time
+NO_COSINE = -2.0  # below every cosine: that of an empty slot
 
 
 class Tokenised(Protocol):
@@ -39,11 +39,16 @@ class TokenBank(Generic[V]):
     budget      of tokens: each object may have budget / (objects + 1), since AFB-URR remembers the background, too
     similarity  two keys of a higher cosine are alike
     rate        by which the directions of a token's key and value move towards those of the tokens like it
+
+    A frame that has more tokens than an object may have gives some of them, from all over the picture.
     """
 
     def __init__(self, *, budget: int = 300_000, similarity: float = 0.95, rate: float = 0.1) -> None:
-        if budget < 2 or not 0 <= rate <= 1:
-            raise ValueError(f"memory: budget={budget}, rate={rate}: give 2 tokens or more, and a share from 0 to 1")
+        if budget < 2 or not 0 <= rate <= 1 or not -1 <= similarity <= 1:
+            raise ValueError(
+                f"memory: budget={budget}, rate={rate}, similarity={similarity}: give 2 tokens or more, a share from 0 "
+                "to 1, and a cosine from -1 to 1"
+            )
         self.budget, self.similarity, self.rate = budget, similarity, rate
         self._newest: Entry[V] | None = None
         self._bank: _Bank | None = None
@@ -107,14 +112,16 @@ class _Bank:
     ) -> None:
         """Takes in an object's tokens of a frame."""
         self._now = index
-        slots = self._filled[item].nonzero().squeeze(1)
-        if len(slots):
-            cosine, nearest = _nearest(self._keys[item][:, slots], keys)
+        if self._filled[item].any():
+            cosine, which = nearest(self._keys[item], self._filled[item], keys)
             alike = cosine > similarity
             for kept, new in ((self._keys[item], keys), (self._values[item], values)):
-                _move(kept, slots[nearest[alike]], new[:, alike], rate)
+                _move(kept, which[alike], new[:, alike], rate)
             keys, values = keys[:, ~alike], values[:, ~alike]
-        self._put(item, keys[:, : self._room], values[:, : self._room])
+        if keys.shape[1] > self._room:
+            spread = torch.linspace(0, keys.shape[1] - 1, self._room, device=keys.device).round().long()
+            keys, values = keys[:, spread], values[:, spread]
+        self._put(item, keys, values)
 
     def _put(self, item: int, keys: New, values: Float[Tensor, "v t"]) -> None:
         """New tokens into free slots, into slots that are made, and into those of the least merit."""
@@ -138,10 +145,15 @@ class _Bank:
         )
 
 
-def _nearest(bank: Kept, new: New) -> tuple[Float[Tensor, " t"], Int[Tensor, " t"]]:
-    """The cosine with the most similar token of the bank, and which one it is."""
+def nearest(
+    bank: Kept, filled: Bool[Tensor, " kept"], new: New, chunk: int = CHUNK
+) -> tuple[Float[Tensor, " t"], Int[Tensor, " t"]]:
+    """The highest cosine with a token of the bank, and which one it is; at most `chunk` cosines are held at a time."""
     bank, new = (nnf.normalize(tokens.float(), dim=0) for tokens in (bank, new))
-    best = [(bank.T @ part).max(0) for part in new.split(BLOCK, 1)]
+    best = [
+        (bank.T @ part).masked_fill_(~filled.unsqueeze(1), NO_COSINE).max(0)
+        for part in new.split(max(1, chunk // len(filled)), 1)
+    ]
     return torch.cat([cosine for cosine, _ in best]), torch.cat([which for _, which in best])
 
 

@@ -10,16 +10,17 @@ from vosbench.ops.aggregate import EPS
 
 
 def bootstrapped_cross_entropy(
-    scores: Float[Tensor, "b n h w"],
+    logits: Float[Tensor, "b n h w"],
     target: Float[Tensor, "b n h w"],
     counted: Bool[Tensor, "b h w"],
     share: float = 0.4,
 ) -> Float[Tensor, ""]:
     """The mean error of each frame's hardest pixels (the `share` of those counted), then over frames that have any.
 
-    share 1 is the plain cross-entropy. scores, target: sum to 1 over n, background first.
+    share 1 is the plain cross-entropy. Background first; target sums to 1 over n. Of logits, so that pixels that are
+    wrong with certainty have a gradient, too.
     """
-    error = -(scores.clamp_min(EPS).log() * target).sum(1)
+    error = -(logits.log_softmax(1) * target).sum(1)
     hardest = [
         each[pixels].topk(math.ceil(share * int(pixels.sum()))).values.mean()
         for each, pixels in zip(error, counted, strict=True)
@@ -33,11 +34,13 @@ def overlap_loss(
     target: Float[Tensor, "b n h w"],
     counted: Bool[Tensor, "b h w"],
 ) -> Float[Tensor, ""]:
-    """1 - Σ min / Σ max of scores and target, the mean over objects and frames.
+    """1 - Σ min / Σ max of scores and target, the mean over the objects that each frame shows.
 
-    An object that neither the frame nor the scores show overlaps wholly.
+    An object that a frame does not show counts in the cross-entropy only: whatever its scores, it overlaps nothing.
     """
     ours, theirs = (maps[:, 1:] * counted.unsqueeze(1) for maps in (scores, target))
-    union = torch.maximum(ours, theirs).sum((2, 3))
-    overlap = torch.where(union > 0, torch.minimum(ours, theirs).sum((2, 3)) / union.clamp_min(EPS), 1.0)
-    return (1 - overlap).mean()
+    shown = theirs.sum((2, 3)) > 0
+    if not shown.any():
+        return scores.sum() * 0
+    overlap = torch.minimum(ours, theirs).sum((2, 3)) / torch.maximum(ours, theirs).sum((2, 3)).clamp_min(EPS)
+    return (1 - overlap)[shown].mean()

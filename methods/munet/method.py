@@ -16,7 +16,7 @@ from vosbench.methods.munet.motion import NEVER, MotionAwareAttention, MotionUnc
 from vosbench.methods.munet.networks import STRIDE, Depth, KeyValue, MaskDecoder, QueryEncoder, ReferenceEncoder
 from vosbench.nn.resnet import normalise
 from vosbench.ops.affinity import in_place
-from vosbench.ops.aggregate import soft_aggregate
+from vosbench.ops.aggregate import aggregated_logits
 from vosbench.ops.tokens import Tokens, read_tokens
 from vosbench.types import Clip, Context, Padding
 
@@ -84,6 +84,11 @@ class MUNet(Method[Features, Memory]):
             raise ValueError(
                 f"method: hardest={hardest}, overlap={overlap}: give a share up to 1, and a weight from 0 on"
             )
+        if len(channels) != 2 or min(*channels, decoder_width) < 1:
+            raise ValueError(
+                f"method: channels={list(channels)}, decoder_width={decoder_width}: give 1 or more, and for channels "
+                "those of a key and those of a value"
+            )
         key, value = channels
         self.query_encoder = QueryEncoder(depth, width, weights)
         self.reference_encoder = ReferenceEncoder(depth, width, weights)
@@ -109,12 +114,12 @@ class MUNet(Method[Features, Memory]):
         """Equation 4: all frames after the first, each read from the first frame and its true mask."""
         if clip.labels is None:
             raise ValueError("MUNet learns from masks: set data.clips.labels=true, of data that have them")
-        frames = clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1).flatten(0, 1)
-        features, length = self.encode(frames), clip.frames.shape[1]
         masks = [_masks(labels) for labels in clip.labels]
         counts = [each.shape[1] - 1 for each in masks]
         if not any(counts):  # nothing to follow; every parameter has a gradient all the same
             return {"segmentation": 0 * torch.stack([parameter.sum() for parameter in self.parameters()]).sum()}
+        frames = clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1).flatten(0, 1)
+        features, length = self.encode(frames), clip.frames.shape[1]
         # All references in one batch, for batch normalisation.
         firsts = features.image[::length].repeat_interleave(torch.tensor(counts, device=frames.device), 0)
         tokens = self._tokens(firsts, torch.cat([each[0, 1:] for each in masks]).unsqueeze(1))
@@ -130,10 +135,10 @@ class MUNet(Method[Features, Memory]):
         self, frames: Features, memory: Tokens, masks: Float[Tensor, "t n h w"], valid: Bool[Tensor, "t h w"]
     ) -> dict[str, Tensor]:
         """Of the frames after the first, whose tokens are `memory`."""
-        scores = self.read_and_decode(frames.take(slice(1, None)), frames.semantic[:-1], [memory])
-        terms = {"segmentation": bootstrapped_cross_entropy(scores, masks, valid, self.hardest)}
+        logits = self.read_and_decode(frames.take(slice(1, None)), frames.semantic[:-1], [memory])
+        terms = {"segmentation": bootstrapped_cross_entropy(logits, masks, valid, self.hardest)}
         if self.overlap:
-            terms["overlap"] = self.overlap * overlap_loss(scores, masks, valid)
+            terms["overlap"] = self.overlap * overlap_loss(logits.softmax(1), masks, valid)
         return terms
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
@@ -153,7 +158,7 @@ class MUNet(Method[Features, Memory]):
 
     def segment(self, query: Features, context: Context[Features, Memory]) -> Float[Tensor, "1 n h w"]:
         memory = [entry.value.tokens for entry in context.references]
-        return self.read_and_decode(query, context.previous.features.semantic, memory)
+        return self.read_and_decode(query, context.previous.features.semantic, memory).softmax(1)
 
     def insides(self, query: Features, context: Context[Features, Memory]) -> dict[str, Inside]:
         """Displacement, uncertainty and attention (figures 5 to 7).
@@ -188,7 +193,7 @@ class MUNet(Method[Features, Memory]):
     def read_and_decode(
         self, query: Features, previous: Float[Tensor, "b c16 h16 w16"], memory: Sequence[Tokens]
     ) -> Masks:
-        """Scores of all queries' pixels, read from one memory; loss and segment alike come here.
+        """Logits of all queries' pixels, read from one memory; loss and segment alike come here.
 
         previous   semantic maps of the frame before each query
         """
@@ -200,9 +205,9 @@ class MUNet(Method[Features, Memory]):
         read = read_tokens(key.transpose(0, 1).flatten(1), memory, scale=self.scale)
         objects = read.unflatten(2, (b, h, w)).movedim(2, 0)
         both = torch.cat([objects, value.unsqueeze(1).expand(-1, objects.shape[1], -1, -1, -1)], 2)
-        probabilities = self.decoder(both.flatten(0, 1), query.eighth, query.quarter)
+        log_odds = self.decoder(both.flatten(0, 1), query.eighth, query.quarter)
         rows, columns = query.image.shape[2:]  # of a training clip maybe no multiple of the stride
-        return soft_aggregate(probabilities.unflatten(0, (b, -1)))[..., :rows, :columns]
+        return aggregated_logits(log_odds.unflatten(0, (b, -1)))[..., :rows, :columns]
 
     def _tokens(self, images: Float[Tensor, "b 3 h w"], masks: Masks) -> Tokens:
         """Of each frame's objects: one a cell."""

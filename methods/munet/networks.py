@@ -65,7 +65,7 @@ class KeyValue(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """From what memory holds and what the query shows to the probability of each object, in pixels.
+    """From what memory holds and what the query shows to the log-odds of each object, in pixels.
 
     inputs   channels of both together
     skips    channels of Enc-Q's maps at strides 8 and 4
@@ -86,7 +86,8 @@ class MaskDecoder(nn.Module):
         eighth: Float[Tensor, "frames s h2 w2"],
         quarter: Float[Tensor, "frames t h4 w4"],
     ) -> Float[Tensor, "b h16 w16"]:
-        """Probabilities in [0, 1], always in float32; the maps of a frame's objects follow each other."""
+        """Log-odds of object against all else, always in float32; the maps of a frame's objects follow each other."""
         fine = self.refine4(self.refine8(self.block(self.squeeze(maps)), eighth), quarter)
         logits = self.predict(nnf.relu(fine)).float()
-        return resize(logits, (4 * fine.shape[2], 4 * fine.shape[3])).softmax(1)[:, 1]
+        other, object_ = resize(logits, (4 * fine.shape[2], 4 * fine.shape[3])).unbind(1)
+        return object_ - other

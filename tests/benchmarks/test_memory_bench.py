@@ -1,4 +1,4 @@
-"""`make bench`: memories that do not grow with the video, of which frame 10,000 costs what frame 100 does."""
+"""`make bench`: memories that stop growing. Once full, here by frame 100, frame 10,000 costs what frame 100 does."""
 
 import json
 import subprocess

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights
@@ -32,7 +31,7 @@ class ResNet(nn.Sequential):
     width        channels inside of the first stage's blocks, doubled from stage to stage; 64 is the standard network
     strides      one a stage, so three or four; (1, 2, 2, 2) is the standard network. A stride of 1 keeps the 3×3
                  convolutions as they are: nothing is dilated
-    in_channels  3, or more: what comes after RGB (a mask) starts with zero weights when `weights` are given
+    in_channels  3, or more: what comes after RGB (a mask) starts with random weights even when `weights` are given
     weights      null: random; imagenet: torchvision's, trained with labels (downloaded once); else a .pth or
                  .safetensors file of torchvision's names, or of a network that has one such part (Mask R-CNN); heads
                  and further stages are left out
@@ -129,9 +128,9 @@ def _load(net: ResNet, state: dict[str, Tensor], source: str) -> None:
         {key: value for key, value in each.items() if key.split(".")[0] in parts and "num_batches" not in key}
         for each in (net.state_dict(), state)
     )
-    extra = own["conv1.weight"].shape[1] - 3
-    if extra > 0 and "conv1.weight" in state and state["conv1.weight"].shape[1] == 3:
-        state["conv1.weight"] = nnf.pad(state["conv1.weight"], (0, 0, 0, 0, 0, extra))
+    kernel, known = own["conv1.weight"], state.get("conv1.weight")
+    if known is not None and known.shape == kernel[:, :3].shape:
+        state["conv1.weight"] = torch.cat([known, kernel[:, 3:]], 1)
     misshaped = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
     unfit = {"lacks": own.keys() - state.keys(), "has the unknown": state.keys() - own.keys(), "differs in": misshaped}
     found = [f"it {problem} {some(sorted(keys))}" for problem, keys in unfit.items() if keys]
