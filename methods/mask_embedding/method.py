@@ -31,6 +31,7 @@ from vosbench.ops.colour import normalised_lab
 from vosbench.ops.matching import Window
 from vosbench.types import Clip, Context, Padding
 
+OBJECTS = 4  # that V and D see at a time, other than in training: no maps are larger
 ABSENT = math.log(EPS / (1 - EPS)) / 2  # what `log_odds` makes of 0
 
 
@@ -221,20 +222,30 @@ class MaskEmbedding(Method[Features, Memory]):
         masks = self._to_pixels(coarse, query)
         decoded: dict[int | None, Masks] = {None: masks}
         if 0 in rounds:
-            decoded[0] = self._decode(query, values, torch.zeros_like(values))
+            decoded[0] = self._decode(query, values, None)
         if self.training and self.coarse_input == "hard":
             best = nnf.one_hot(coarse.argmax(1), coarse.shape[1]).movedim(3, 1)
             masks = self._to_pixels(best.to(coarse.dtype), query)
         for number in range(1, 1 + max(filter(None, rounds), default=0)):
-            masks = decoded[number] = self._decode(query, values, self._values(query.image, masks[:, 1:], query.last))
+            masks = decoded[number] = self._decode(query, values, masks[:, 1:])
         return [decoded[number] for number in rounds]
 
-    def _decode(self, query: Features, read: Values, seen: Values) -> Masks:
-        """Masks from the values that were read from memory and those seen in the picture."""
-        assert self.decoder is not None
-        logits = self.decoder(torch.cat([read, seen], 2).flatten(0, 1), query.eighth, query.quarter)
+    def _decode(self, query: Features, read: Values, masks: Float[Tensor, "b objects h w"] | None) -> Masks:
+        """Masks from the values that were read from memory and those of the picture with `masks` (None: zeros)."""
+        step = max(1, read.shape[1]) if self.training else OBJECTS
+        parts = read.split(step, 1)
+        seen = [None] * len(parts) if masks is None else masks.split(step, 1)
+        logits = torch.cat([self._logits(query, *pair) for pair in zip(parts, seen, strict=True)], 1)
         # In float32: half precision ends at 1 - 2⁻⁸, where a confident mistake would have no gradient.
-        return soft_aggregate(logits.float().sigmoid().view(*read.shape[:2], *logits.shape[2:]))
+        return soft_aggregate(logits.float().sigmoid())
+
+    def _logits(
+        self, query: Features, read: Values, masks: Float[Tensor, "b objects h w"] | None
+    ) -> Float[Tensor, "b objects h w"]:
+        assert self.decoder is not None
+        seen = torch.zeros_like(read) if masks is None else self._values(query.image, masks, query.last)
+        logits: Tensor = self.decoder(torch.cat([read, seen], 2).flatten(0, 1), query.eighth, query.quarter)
+        return logits.reshape(*read.shape[:2], *logits.shape[2:])
 
     def _to_cells(self, masks: Masks, frame: Features) -> SmallMasks:
         if self.alignment == "exact":
@@ -251,8 +262,8 @@ class MaskEmbedding(Method[Features, Memory]):
         """V of the picture with each mask; no channels without V, or where nobody will decode."""
         if self.value_encoder is None or (self.rounds is None and not self.training):
             return image.new_zeros((*masks.shape[:2], 0, *last.shape[2:]))
-        values: Tensor = self.value_encoder(image, masks, last)
-        return values
+        step = max(1, masks.shape[1]) if self.training else OBJECTS
+        return torch.cat([self.value_encoder(image, part, last) for part in masks.split(step, 1)], 1)
 
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """The backbone of the pre-training stage (dino.py): the teacher's."""

@@ -14,6 +14,7 @@ from vosbench.ops.align import resize
 
 STRIDE = 16
 STRIDES = (1, 2, 2)  # of the three stages that are used
+OBJECTS = 4  # that are encoded or decoded at a time, other than in training: no maps are larger
 Depth = Literal[18, 50]
 
 
@@ -46,10 +47,14 @@ class ReferenceEncoder(nn.Module):
         self.trunk = ResNet(depth, width, STRIDES, in_channels=4, weights=weights)
 
     def forward(self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "bn c h2 w2"]:
-        """Maps at stride 16 of each picture's n objects, all of them in one batch."""
+        """Maps at stride 16 of each picture's n objects, in training all of them in one batch."""
+        step = max(1, masks.shape[1]) if self.training else OBJECTS
+        return torch.cat([self._maps(images, part) for part in masks.split(step, 1)], 1).flatten(0, 1)
+
+    def _maps(self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n c h2 w2"]:
         repeated = images.unsqueeze(1).expand(-1, masks.shape[1], -1, -1, -1)
         maps: Tensor = self.trunk(torch.cat([repeated, masks.unsqueeze(2)], 2).flatten(0, 1))[-1]
-        return maps
+        return maps.reshape(*masks.shape[:2], *maps.shape[1:])
 
 
 class KeyValue(nn.Module):
@@ -87,7 +92,20 @@ class MaskDecoder(nn.Module):
         quarter: Float[Tensor, "frames t h4 w4"],
     ) -> Float[Tensor, "b h16 w16"]:
         """Log-odds of object against all else, always in float32; the maps of a frame's objects follow each other."""
-        fine = self.refine4(self.refine8(self.block(self.squeeze(maps)), eighth), quarter)
+        added8, added4 = self.refine8.skip(eighth), self.refine4.skip(quarter)
+        objects = maps.unflatten(0, (len(eighth), -1))
+        step = max(1, objects.shape[1]) if self.training else OBJECTS
+        return torch.cat([self._decode(part, added8, added4) for part in objects.split(step, 1)], 1).flatten(0, 1)
+
+    def _decode(
+        self,
+        maps: Float[Tensor, "frames n c h w"],
+        added8: Float[Tensor, "frames d h2 w2"],
+        added4: Float[Tensor, "frames d h4 w4"],
+    ) -> Float[Tensor, "frames n h16 w16"]:
+        coarse = self.block(self.squeeze(maps.flatten(0, 1)))
+        fine = self.refine4.merge(self.refine8.merge(coarse, added8), added4)
         logits = self.predict(nnf.relu(fine)).float()
         other, object_ = resize(logits, (4 * fine.shape[2], 4 * fine.shape[3])).unbind(1)
-        return object_ - other
+        log_odds: Tensor = object_ - other
+        return log_odds.reshape(*maps.shape[:2], *log_odds.shape[1:])

@@ -45,10 +45,15 @@ class Refine(nn.Module):
         Maps of several objects share the skip of their frame, which is convolved once: the maps of frame i's objects
         are rows i·n to i·n + n of `maps`, n = b / frames.
         """
-        added: Tensor = self.skip(skip)
-        if maps.shape[2:] != skip.shape[2:]:
-            maps = resize(maps, (skip.shape[2], skip.shape[3]))
-        by_frame = maps.unflatten(0, (len(skip), -1))
+        return self.merge(maps, self.skip(skip))
+
+    def merge(
+        self, maps: Float[Tensor, "b c h w"], added: Float[Tensor, "frames c h2 w2"]
+    ) -> Float[Tensor, "b d h2 w2"]:
+        """The same with a skip that has been convolved: for objects that are refined a few at a time."""
+        if maps.shape[2:] != added.shape[2:]:
+            maps = resize(maps, (added.shape[2], added.shape[3]))
+        by_frame = maps.unflatten(0, (len(added), -1))
         refined: Tensor = self.block((by_frame + added.unsqueeze(1)).flatten(0, 1))
         return refined
 
