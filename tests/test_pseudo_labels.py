@@ -117,6 +117,12 @@ main()
     assert all(torch.equal(value, weights(last)[key]) for key, value in expected.items())
 
 
+def test_labels_may_be_finer_than_cells(command: Command) -> None:
+    assert train(command, 2, "callbacks.pseudo_labels.finer=4").status == 0
+    assert read_label_map(RUN / "labels/0/collage/train_00/00000.png").shape == (24, 32)
+    train(command, 2, "callbacks.pseudo_labels.finer=0", "name=two").error(1, "finer=0", "1 or more")
+
+
 def test_labels_of_another_training_are_not_used(command: Command) -> None:
     assert train(command, 1).status == 0
     first = contents(RUN / "labels/0/collage")
