@@ -256,3 +256,11 @@ def test_stages_start_from_each_other(command: Callable[..., Any]) -> None:
     assert done.status == 0, done.err
     assert "weights of runs/mask_embedding_small_correspondence/" in done.out
     assert "initial ones of value_encoder, decoder" in done.out
+    alone = ["pseudo_labels=none", "method.decode=false", "method.freeze_trunk=false"]
+    control = [*stage, "experiment=mask_embedding_small_full", *alone, "trainer.max_steps=1"]
+    done = command(*control)
+    assert done.status == 0, done.err
+    assert "weights of runs/mask_embedding_small_correspondence/" in done.out
+    command(*control, "+callbacks.pseudo_labels.finer=2").error(
+        1, "callbacks.pseudo_labels", "finer", "leave these out"
+    )

@@ -262,7 +262,8 @@ def test_normalise() -> None:
 
 
 def conv(maps: Tensor, state: State, name: str) -> Tensor:
-    return nnf.conv2d(maps, state[f"{name}.weight"], state[f"{name}.bias"], padding=1)
+    weight = state[f"{name}.weight"]
+    return nnf.conv2d(maps, weight, state[f"{name}.bias"], padding=weight.shape[-1] // 2)
 
 
 def block(maps: Tensor, state: State, name: str) -> Tensor:
@@ -280,9 +281,12 @@ def test_a_residual_block(inputs: int, outputs: int) -> None:
     assert torch.equal(maps, kept)
 
 
-def test_the_decoder_written_out() -> None:
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_the_decoder_written_out(
+    kernel: int,
+) -> None:
     """Against the plain steps, at odd sizes: 1/4 of 21 pixels is 6 cells, 1/8 is 3, and 1/4 of 33 is 9, 1/8 is 5."""
-    net = Decoder(10, (4, 3), (8, 6, 5))
+    net = Decoder(10, (4, 3), (8, 6, 5), kernel)
     maps, skip8, skip4 = torch.randn(2, 10, 3, 5), torch.randn(2, 4, 3, 5), torch.randn(2, 3, 6, 9)
     state = net.state_dict()
     fine = block(maps, state, "block") + conv(skip8, state, "refine8.skip")
@@ -313,7 +317,7 @@ def test_refinement_with_a_block_on_the_skip() -> None:
 
 
 def test_parameters_of_the_decoders() -> None:
-    assert count(Decoder(1024, (512, 256))) == 18_436_609
+    assert count(Decoder(1024, (512, 256), kernel=3)) == 18_436_609
     start = nn.Sequential(nn.Conv2d(1024, 256, 3, padding=1), ResBlock(256, 256))
     steps = [Refine(512, 256, 256, skip_block=True), Refine(256, 256, 256, skip_block=True)]
     # MUNet's, which is STM's: the part of its 39,284,591 parameters that the other networks leave.

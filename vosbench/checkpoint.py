@@ -32,7 +32,7 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     """Loads `checkpoint` (none | file | run folder | shipped name) into `method`.
 
     "none" keeps the initial weights, which `seed` determines. Raises ValueError naming the file when it is missing,
-    damaged, or of another method or width.
+    damaged, or of another method, width or colour space.
     """
     if checkpoint == "none":
         return Checkpoint("untrained", f"seed-{seed}", (), None)
@@ -42,6 +42,12 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     if trained not in (None, _name(method)):
         raise ValueError(
             f"checkpoint {path} was trained for {trained}, not {_name(method)}: choose the method it belongs to"
+        )
+    colours = metadata.get("colours", method.colours)
+    if colours != method.colours:
+        raise ValueError(
+            f"checkpoint {path} learned from {colours}, and the method is to see {method.colours}: choose the same "
+            "options as in training (for mask embedding, correspondence=)"
         )
     _load(method, state if trained else method.adapt(state), path)
     name = checkpoint if path == _shipped(checkpoint) else path.name

@@ -10,6 +10,7 @@ from vosbench.insides import Inside
 from vosbench.types import Clip, Context, F, Padding, V
 
 Supervision = Literal["none", "self-supervised", "supervised"]
+Colours = Literal["RGB", "Lab"]
 
 
 class Method(nn.Module, ABC, Generic[F, V]):
@@ -20,6 +21,7 @@ class Method(nn.Module, ABC, Generic[F, V]):
     """
 
     supervision: ClassVar[Supervision]
+    colours: Colours = "RGB"  # that its networks see: weights that learned from others are refused
     stride: int
     padding: Padding
     memory_masks: Literal["hard", "soft"]

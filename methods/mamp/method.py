@@ -57,6 +57,7 @@ class MAMP(Method[Features, Memory]):
     """
 
     supervision = "self-supervised"
+    colours = "Lab"
     # Grey in Lab for the encoder and black for the flow: a negative value tells the padding from the picture.
     padding = Padding("right-bottom", (-1.0, -1.0, -1.0))
     memory_masks = "hard"

@@ -55,13 +55,15 @@ class Contrastive:
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
-            raise ValueError(f"correspondence.temperature={self.temperature}: give more than 0")
+            raise ValueError(f"method.correspondence.temperature={self.temperature}: give more than 0")
         if min(self.short, self.long) < 0 or max(self.short, self.long) == 0:
             raise ValueError(f"correspondence: short={self.short}, long={self.long}: give one of them more than 0")
         if self.step < 1:
-            raise ValueError(f"correspondence.step={self.step}: give 1 or more cells")
+            raise ValueError(f"method.correspondence.step={self.step}: give 1 or more cells")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"correspondence.scale={list(self.scale)}: give the smallest and the largest part shown")
+            raise ValueError(
+                f"method.correspondence.scale={list(self.scale)}: give the least and the most that is shown"
+            )
 
     def __call__(
         self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None

@@ -35,9 +35,9 @@ class Cycle:
     def __post_init__(self) -> None:
         if self.temperature <= 0 or not 0 <= self.dropout < 1:
             given = f"temperature={self.temperature}, dropout={self.dropout}"
-            raise ValueError(f"correspondence: {given}: give a temperature above 0 and a dropout from 0 to below 1")
+            raise ValueError(f"method.correspondence: {given}: give a temperature above 0, a dropout from 0 to below 1")
         if min(self.patch, self.step) < 1:
-            raise ValueError(f"correspondence: patch={self.patch}, step={self.step}: give 1 or more cells")
+            raise ValueError(f"method.correspondence: patch={self.patch}, step={self.step}: give 1 or more cells")
 
     def __call__(
         self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None
@@ -53,8 +53,8 @@ class Cycle:
         h, w = keys.shape[-2:]
         if min(h, w) < self.patch or max(h, w) < self.patch + self.step:
             raise ValueError(
-                f"correspondence: fewer than 2 nodes of patch={self.patch}, step={self.step} fit on {h}×{w} cells of 8 "
-                "pixels: use smaller ones, or a larger data.clips.size"
+                f"method.correspondence: fewer than 2 nodes of patch={self.patch}, step={self.step} fit on {h}×{w} "
+                "cells of 8 pixels: use smaller ones, or a larger data.clips.size"
             )
         return nnf.normalize(nnf.avg_pool2d(keys, self.patch, self.step).flatten(2).mT, dim=2)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -42,6 +43,7 @@ class MaskEmbedding(Method[Features, Memory]):
     depth, widths     of the residual networks E and V; 18 and 64 are the paper's smaller ones
     channels          of a key and of a value
     weights           of E's trunk to start from: imagenet, a file, or null
+    decoder_widths, decoder_kernel  of D: see `nn.decoder.Decoder`
     decode            false: no V and D; the warped masks are the result (label propagation)
     rounds            how often the mask passes through V and D; 0 decodes what memory holds alone (table 4e); null:
                       the warped masks are the result, although there are V and D
@@ -75,6 +77,7 @@ class MaskEmbedding(Method[Features, Memory]):
         widths: Sequence[int] = (64, 64),
         channels: Sequence[int] = (128, 512),
         decoder_widths: Sequence[int] = (512, 256, 128),
+        decoder_kernel: Literal[1, 3] = 1,
         weights: str | None = None,
         decode: bool = True,
         rounds: int | None = 3,
@@ -100,10 +103,11 @@ class MaskEmbedding(Method[Features, Memory]):
         key, value = channels
         encoder = FusedFrameMaskEncoder if value_encoder == "fused" else FrameMaskEncoder
         self.correspondence = correspondence
-        self.lab = correspondence is not None and correspondence.lab
+        self.colours = "Lab" if correspondence is not None and correspondence.lab else "RGB"
         self.key_encoder = KeyEncoder(depth, widths[0], key, weights)
         self.value_encoder = encoder(depth, widths, value) if decode else None
-        self.decoder = Decoder(2 * value, self.key_encoder.skips, tuple(decoder_widths)) if decode else None
+        decoder = partial(Decoder, widths=tuple(decoder_widths), kernel=decoder_kernel)
+        self.decoder = decoder(2 * value, self.key_encoder.skips) if decode else None
         self.reader, self.top_k = Reader(temperature, radius, window), top_k
         self.rounds = rounds if decode else None
         self.supervise_rounds, self.segments = tuple(supervise_rounds), segments
@@ -124,7 +128,7 @@ class MaskEmbedding(Method[Features, Memory]):
         """Correspondence of the frames and, where the clip has pseudo-labels, their segmentation."""
         frames = padded_frames(clip).flatten(0, 1)
         segments = None if self.decoder is None else clip.pseudo_labels
-        features = None if self.lab and segments is None else self.encode(frames)
+        features = None if self.colours == "Lab" and segments is None else self.encode(frames)
         keys = None if features is None else features.key
         terms = self.correspondence(self._keys, clip, keys) if self.correspondence else {}
         if features is not None and segments is not None:
@@ -135,7 +139,7 @@ class MaskEmbedding(Method[Features, Memory]):
 
     def _keys(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
         """What a correspondence learns: E's keys of RGB pictures, or of what a loss of Lab has prepared itself."""
-        key: Tensor = self.key_encoder(images if self.lab else normalise(images)).key
+        key: Tensor = self.key_encoder(images if self.colours == "Lab" else normalise(images)).key
         return key
 
     def _segmentation(
@@ -159,7 +163,7 @@ class MaskEmbedding(Method[Features, Memory]):
         return {f"segmentation_{number}": torch.stack(found).mean() for number, found in losses.items()}
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
-        encoded = self.key_encoder(normalised_lab(images) if self.lab else normalise(images))
+        encoded = self.key_encoder(normalised_lab(images) if self.colours == "Lab" else normalise(images))
         return Features(encoded.key, encoded.eighth, encoded.quarter, encoded.last, normalise(images))
 
     def keys(self, features: Features) -> Float[Tensor, "b c h8 w8"]:

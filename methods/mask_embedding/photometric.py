@@ -35,7 +35,7 @@ class Photometric:
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.radius < 1:
             given = f"radius={self.radius}, temperature={self.temperature}"
-            raise ValueError(f"correspondence: {given}: give a radius of 1 or more and a temperature above 0")
+            raise ValueError(f"method.correspondence: {given}: give a radius of 1 or more and a temperature above 0")
 
     def __call__(
         self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None

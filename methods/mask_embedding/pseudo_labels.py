@@ -70,7 +70,7 @@ class ClusterVideos(L.Callback):
         seed: int = 0,
     ) -> None:
         if every is not None and every < 1:
-            raise ValueError(f"callbacks: every={every}: give 1 epoch or more, or null to make pseudo-labels once")
+            raise ValueError(f"callbacks.pseudo_labels.every={every}: give 1 epoch or more, or null for once")
         self.every, self.short_side = every, short_side
         self.settings: dict[str, Any] = {
             "clusters": clusters,

@@ -59,19 +59,22 @@ class Refine(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Mask decoder D of the mask-embedding method (§3.3): 18,436,609 parameters with ResNet-50's skips.
+    """Mask decoder D of the mask-embedding method (§3.3): a block, two blocks with skips, a convolution to logits.
 
     inputs  channels of what is decoded, at 1/8
     skips   channels of the encoder's maps at 1/8 and 1/4
     widths  channels after the first block, after the skip at 1/8, and after the skip at 1/4
+    kernel  of the last convolution: 1 in the paper; 3 in the authors' code, with 18,436,609 parameters for ResNet-50
     """
 
-    def __init__(self, inputs: int, skips: Sequence[int], widths: Sequence[int] = (512, 256, 128)) -> None:
+    def __init__(
+        self, inputs: int, skips: Sequence[int], widths: Sequence[int] = (512, 256, 128), kernel: int = 1
+    ) -> None:
         super().__init__()
         self.block = ResBlock(inputs, widths[0])
         self.refine8 = Refine(skips[0], widths[0], widths[1])
         self.refine4 = Refine(skips[1], widths[1], widths[2])
-        self.predict = _conv(widths[2], 1)
+        self.predict = nn.Conv2d(widths[2], 1, kernel, padding=kernel // 2)
 
     def forward(
         self,

@@ -44,6 +44,7 @@ def run(options: Options) -> None:
     metadata = {
         "method": options.method["_target_"],
         "supervision": method.supervision,
+        "colours": method.colours,
         "training_data": checkpoint.training_data,
         "steps": checkpoint.steps,
         "licence": options.licence,

@@ -26,6 +26,7 @@ from vosbench.datasets.sampling import StepSampler
 from vosbench.engine import Engine
 from vosbench.errors import UsageError, one_line
 from vosbench.memory import Memory
+from vosbench.method import Method
 from vosbench.option_types import Positive
 from vosbench.predictions import hash_of
 from vosbench.training_files import LastCheckpoint, WholeFiles
@@ -118,6 +119,7 @@ def _engine(options: Options, parts: dict[str, Any]) -> Engine:
     sources = [source["dataset"].get("name", name) for name, source in options.data["sources"].items()]
     metadata = {
         "method": options.method["_target_"],
+        "colours": method.colours if isinstance(method, Method) else Method.colours,
         "initial": "random",
         "recipe": hash_of(parts),
         "parts": {key: hash_of(value) for key, value in parts.items()},
@@ -141,13 +143,21 @@ def _once(names: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _callbacks(chosen: dict[str, Any]) -> list[L.Callback]:
+    """Raises ValueError for settings of a callback that was not chosen."""
+    for name, callback in chosen.items():
+        if callback and "_target_" not in callback:
+            raise ValueError(f"callbacks.{name}: there is none to set {some(sorted(callback))} of: leave these out")
+    return [instantiate(callback) for callback in chosen.values() if callback]
+
+
 def _trainer(options: Options, last: Path) -> L.Trainer:
     """Raises UsageError for settings that Lightning does not have or that this machine cannot serve."""
     settings: dict[str, Any] = {
         "default_root_dir": options.run,
         "callbacks": [
             _Bar(),
-            *(instantiate(callback) for callback in options.callbacks.values() if callback),
+            *_callbacks(options.callbacks),
             ModelCheckpoint(last.parent, "best", monitor="val/J&F", mode="max", enable_version_counter=False),
             LastCheckpoint(last, options.save_every),
         ],
