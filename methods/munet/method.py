@@ -49,7 +49,8 @@ class MUNet(Method[Features, Memory]):
     """Reads masks from memory with keys that know of the query's motion (section 3; table 4 for what can be left out).
 
     depth, width     of the residual networks Enc-Q and Enc-R; 50 and 64 are the paper's
-    weights          that both start from: imagenet, a file (of a classifier or Mask R-CNN), or null
+    weights          that both start from: imagenet, a file (of a classifier or Mask R-CNN), or null: the same random
+                     ones
     freeze_norm      batch normalisation keeps the statistics that it starts with; null: where there are `weights`
     channels         of a key and of a value
     shared           one key-value layer for query and memory (AFB-URR); False: two (STM)
@@ -91,7 +92,7 @@ class MUNet(Method[Features, Memory]):
             )
         key, value = channels
         self.query_encoder = QueryEncoder(depth, width, weights)
-        self.reference_encoder = ReferenceEncoder(depth, width, weights)
+        self.reference_encoder = ReferenceEncoder(self.query_encoder.trunk, depth, width)
         semantic, *skips = self.query_encoder.channels
         self.query_key_value = KeyValue(semantic, key, value)
         self.memory_key_value = self.query_key_value if shared else KeyValue(semantic, key, value)

@@ -40,11 +40,11 @@ class QueryEncoder(nn.Module):
 
 
 class ReferenceEncoder(nn.Module):
-    """Enc-R: the same with weights of its own, and each object's mask as a fourth input channel."""
+    """Enc-R: begins as a copy of Enc-Q, and learns apart from it; each object's mask is a fourth input channel."""
 
-    def __init__(self, depth: Depth = 50, width: int = 64, weights: str | None = None) -> None:
+    def __init__(self, query: ResNet, depth: Depth = 50, width: int = 64) -> None:
         super().__init__()
-        self.trunk = ResNet(depth, width, STRIDES, in_channels=4, weights=weights)
+        self.trunk = ResNet(depth, width, STRIDES, in_channels=4, weights=query)
 
     def forward(self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "bn c h2 w2"]:
         """Maps at stride 16 of each picture's n objects, in training all of them in one batch."""

@@ -34,7 +34,7 @@ class ResNet(nn.Sequential):
     in_channels  3, or more: what comes after RGB (a mask) starts with random weights even when `weights` are given
     weights      null: random; imagenet: torchvision's, trained with labels (downloaded once); else a .pth or
                  .safetensors file of torchvision's names, or of a network that has one such part (Mask R-CNN); heads
-                 and further stages are left out
+                 and further stages are left out; or another ResNet, to begin as its copy
     stem_bias    of the first convolution, as networks with another stem often have it
 
     Raises ValueError when weights are missing or do not fit, naming what does not.
@@ -46,7 +46,7 @@ class ResNet(nn.Sequential):
         width: int = 64,
         strides: Sequence[int] = (1, 2, 1, 1),
         in_channels: int = 3,
-        weights: str | None = None,
+        weights: "str | ResNet | None" = None,
         stem_bias: bool = False,
     ) -> None:
         super().__init__()
@@ -64,7 +64,9 @@ class ResNet(nn.Sequential):
         for i, stride in enumerate(strides):
             self.add_module(f"layer{i + 1}", _stage(block, before[i], widths[i], stride, counts[i]))
         self.apply(_initialise)
-        if weights is not None:
+        if isinstance(weights, ResNet):
+            _load(self, weights.state_dict(), "another ResNet")
+        elif weights is not None:
             _load(self, _imagenet(depth, width) if weights == "imagenet" else _from_file(weights), weights)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
