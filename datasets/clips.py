@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from torchvision.transforms.v2 import functional as transform
 from vosbench.datasets.augment import Augment, Warp, shows
 from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.datasets.sampling import ClipTable, FrameSampler
-from vosbench.images import resize_labels
+from vosbench.images import VOID, resize_labels
 from vosbench.types import Clip
 from vosbench.videos import Dataset, Image, LabelMap, Video
 
@@ -74,6 +75,8 @@ class Clips(TorchDataset[Clip]):
     augment   draws places and colours of frames, in place of `mode`, `scale` and `flip`; null: those
     objects   most objects of a clip, of those that its first frame shows, as 1, 2, … in random order; the others, and
               void, become background. null: all ids of the annotations as they are
+    paste     the objects of so many other clips are pasted on top, and are objects like its own: what has to be
+              followed is no longer told from all else by standing out (as XMem's training on still images does)
 
     Training that makes pseudo-labels itself says where with the attribute `pseudo_labels`.
     """
@@ -91,6 +94,7 @@ class Clips(TorchDataset[Clip]):
         labels: bool | Literal["pseudo"] = False,
         augment: Augment | None = None,
         objects: int | None = None,
+        paste: int = 0,
         seed: int = 0,
     ) -> None:
         if mode not in ("resize", "crop") or size < 1:
@@ -101,13 +105,15 @@ class Clips(TorchDataset[Clip]):
             )
         if objects is not None and (objects < 1 or labels is not True):
             raise ValueError(f"data.clips.objects={objects} with labels={labels}: give 1 or more, and labels=true")
+        if paste < 0 or (paste and labels is not True):
+            raise ValueError(f"data.clips.paste={paste} with labels={labels}: give 0 or more, and labels=true")
         if augment is not None:
             if mode != "resize" or scale is not None or flip:
                 raise ValueError("data.clips.augment flips and crops itself: leave out mode, scale and flip")
             for name in sources:
                 augment.area(name)  # raises
         self.size, self.mode, self.flip, self.labels, self.seed = size, mode, flip, labels, seed
-        self.augment, self.objects = augment, objects
+        self.augment, self.objects, self.paste = augment, objects, paste
         self.scale = None if scale is None else (scale[0], scale[1])
         self.videos: list[tuple[str, Video]] = [
             (f"{name}/{video.name}", video)
@@ -117,11 +123,20 @@ class Clips(TorchDataset[Clip]):
         self.table = ClipTable([len(video.frame_names) for _, video in self.videos], sampler, seed)
 
     def __getitem__(self, index: int) -> Clip:
+        rng = np.random.default_rng(np.random.SeedSequence((self.seed, index)))
+        clip = self._clip(index, rng)
+        for _ in range(self.paste):
+            clip = _pasted(clip, self._clip(self.table.other(index, rng), rng))
+        if self.objects and clip.labels is not None:
+            clip = replace(clip, labels=_chosen(clip.labels, self.objects, rng))
+        return clip
+
+    def _clip(self, index: int, rng: np.random.Generator) -> Clip:
+        """With all objects of its own."""
         which, indices = self.table[index]
         name, video = self.videos[which]
         frames = _stack(_each(video.frame, indices), name)
         height, width = frames.shape[-2:]
-        rng = np.random.default_rng(np.random.SeedSequence((self.seed, index)))
         labels = pseudo = None
         if self.labels:
             labels = _scaled(_each(video.annotation, indices), height, width)
@@ -131,8 +146,6 @@ class Clips(TorchDataset[Clip]):
             source = name.removesuffix(f"/{video.name}")
             place = self.augment.draw(source, len(indices), height, width, labels, self.size, rng)
         labels = None if labels is None else place.labels(labels)[None]
-        if self.objects and labels is not None:
-            labels = _chosen(labels, self.objects, rng)
         if self.pseudo_labels:
             epoch, names = self.table.epoch(index), video.frame_names
             found = [self.pseudo_labels.read(epoch, name, names[i]) for i in indices]
@@ -194,9 +207,23 @@ def _scaled(maps: Sequence[LabelMap | None], height: int, width: int) -> UInt8[T
     return torch.from_numpy(np.stack(scaled))
 
 
+def _pasted(clip: Clip, other: Clip) -> Clip:
+    """With the objects of another labelled clip on top, numbered after its own."""
+    assert clip.labels is not None
+    assert other.labels is not None
+    on_top = (other.labels > 0) & (other.labels != VOID)
+    last = clip.labels.where(clip.labels != VOID, 0).amax()
+    return replace(
+        clip,
+        frames=other.frames.where(on_top.unsqueeze(2), clip.frames),
+        labels=(last + other.labels).where(on_top, clip.labels),
+        valid=clip.valid | on_top,
+    )
+
+
 def _chosen(labels: Int[Tensor, "1 t s s"], most: int, rng: np.random.Generator) -> Int[Tensor, "1 t s s"]:
     """The labels of some of the first frame's objects, drawn at random and numbered from 1."""
     ids = rng.permutation(sorted(shows(labels[0, 0])))[:most]
-    new = torch.zeros(256, dtype=torch.long)
+    new = torch.zeros(int(labels.max()) + 1, dtype=torch.long)
     new[ids.tolist()] = torch.arange(1, len(ids) + 1)
     return new[labels]

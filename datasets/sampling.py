@@ -137,6 +137,13 @@ class ClipTable:
             self._ends.append((self._ends[-1] if self._ends else 0) + int(self._counts(len(self._ends))[1].sum()))
         return int(np.searchsorted(self._ends, index, side="right"))
 
+    def other(self, index: int, rng: np.random.Generator) -> int:
+        """Another sample of the same epoch; `index` itself where it is the only one."""
+        epoch = self.epoch(index)
+        first, end = self._ends[epoch - 1] if epoch else 0, self._ends[epoch]
+        drawn = int(rng.integers(first, max(first + 1, end - 1)))
+        return drawn + (drawn >= index and end - first > 1)
+
     def __getitem__(self, index: int) -> tuple[int, list[int]]:
         epoch = self.epoch(index)
         if epoch != self._epoch:

@@ -344,6 +344,42 @@ def test_objects_are_some_of_the_first_frame_in_any_order() -> None:
     assert few.unique().tolist() == [1, 2, 3, 4, 5, 6]
 
 
+class Block(Video):
+    """A frame of one grey, with one object of its own that moves down; void beside it."""
+
+    def __init__(self, name: str, grey: int, column: int) -> None:
+        self.name, self.grey, self.column = name, grey, column
+        self.frame_names = ("0", "1", "2")
+
+    def frame(self, index: int) -> Image:
+        return np.full((16, 16, 3), self.grey, np.uint8)
+
+    def annotation(self, index: int) -> LabelMap:
+        labels = np.zeros((16, 16), np.uint8)
+        labels[index : index + 4, self.column : self.column + 4] = 1
+        labels[:, self.column + 4] = 255
+        return labels
+
+
+def test_objects_of_other_clips_are_pasted_as_objects_on_their_own_way() -> None:
+    sources = {"a": source(Block("dark", 50, 0), Block("light", 200, 8))}
+    clips = Clips(sources, Strided((0, 1, 2), [1], [1.0]), size=16, labels=True, paste=1, seed=0)
+    for index in range(8):
+        clip = clips[index]
+        assert clip.labels is not None
+        own, others = (50, 200) if clip.videos == ("a/dark",) else (200, 50)
+        grey = (clip.frames[0, :, 0] * 255).round()
+        assert grey[:, 15, 15].eq(own).all()
+        pasted = clip.labels[0] == 2
+        assert torch.equal(pasted, grey == others)
+        assert [int(each.any(1).nonzero()[0]) for each in pasted] == [0, 1, 2]
+        assert clip.labels[0].unique().tolist() == [0, 1, 2, 255]
+    chosen = Clips(sources, Strided((0, 1, 2), [1], [1.0]), size=16, labels=True, paste=2, objects=2, seed=0)
+    assert all(labels is not None and labels.max() <= 2 for labels in (chosen[index].labels for index in range(8)))
+    with pytest.raises(ValueError, match="data.clips.paste=1 with labels=False: give 0 or more, and labels=true"):
+        Clips(sources, Strided(), size=16, paste=1)
+
+
 def test_bad_settings_name_their_key() -> None:
     sources = {"a": source(Ramp())}
     with pytest.raises(ValueError, match=r"augment flips and crops itself: leave out mode, scale and flip"):
