@@ -376,7 +376,7 @@ def test_objects_of_other_clips_are_pasted_as_objects_on_their_own_way() -> None
         assert clip.labels[0].unique().tolist() == [0, 1, 2, 255]
     chosen = Clips(sources, Strided((0, 1, 2), [1], [1.0]), size=16, labels=True, paste=2, objects=2, seed=0)
     assert all(labels is not None and labels.max() <= 2 for labels in (chosen[index].labels for index in range(8)))
-    with pytest.raises(ValueError, match="data.clips.paste=1 with labels=False: give 0 or more, and labels=true"):
+    with pytest.raises(ValueError, match=r"data\.clips\.paste=1 with labels=False: give 0 or more, and labels=true"):
         Clips(sources, Strided(), size=16, paste=1)
 
 

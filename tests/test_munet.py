@@ -50,6 +50,14 @@ def test_the_paper_s_network_has_its_size(shared: bool, expected: int) -> None:
     assert sum(parameter.numel() for parameter in method.motion.represent.parameters()) == 98_732
 
 
+def test_both_encoders_begin_alike_but_for_the_mask() -> None:
+    query, reference = (encoder.trunk.state_dict() for encoder in (tiny().query_encoder, tiny().reference_encoder))
+    stem = reference.pop("conv1.weight")
+    assert torch.equal(stem[:, :3], query.pop("conv1.weight"))
+    assert stem[:, 3].std() > 0.01
+    assert all(torch.equal(reference[key], query[key]) for key in query)
+
+
 @pytest.mark.parametrize("size", [(11, 13), (8, 16), (3, 20)])
 @pytest.mark.parametrize("outside", [0.0, -2.0])
 def test_the_cost_volume_is_equation_1(size: tuple[int, int], outside: float) -> None:
