@@ -76,7 +76,7 @@ class Clips(TorchDataset[Clip]):
     objects   most objects of a clip, of those that its first frame shows, as 1, 2, … in random order; the others, and
               void, become background. null: all ids of the annotations as they are
     paste     the objects of so many other clips are pasted on top, and are objects like its own: what has to be
-              followed is no longer told from all else by standing out (as XMem's training on still images does)
+              followed is no longer told from all else by standing out (as in XMem's training on still images)
 
     Training that makes pseudo-labels itself says where with the attribute `pseudo_labels`.
     """
@@ -212,11 +212,13 @@ def _pasted(clip: Clip, other: Clip) -> Clip:
     assert clip.labels is not None
     assert other.labels is not None
     on_top = (other.labels > 0) & (other.labels != VOID)
-    last = clip.labels.where(clip.labels != VOID, 0).amax()
+    if clip.pseudo_labels is not None:
+        raise ValueError("data.clips.paste: pseudo-labels do not know of objects that are pasted; set it to 0")
+    ids = other.labels + clip.labels.where(clip.labels != VOID, 0).amax()
     return replace(
         clip,
         frames=other.frames.where(on_top.unsqueeze(2), clip.frames),
-        labels=(last + other.labels).where(on_top, clip.labels),
+        labels=(ids + (ids >= VOID)).where(on_top, clip.labels),
         valid=clip.valid | on_top,
     )
 

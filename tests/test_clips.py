@@ -347,8 +347,8 @@ def test_objects_are_some_of_the_first_frame_in_any_order() -> None:
 class Block(Video):
     """A frame of one grey, with one object of its own that moves down; void beside it."""
 
-    def __init__(self, name: str, grey: int, column: int) -> None:
-        self.name, self.grey, self.column = name, grey, column
+    def __init__(self, name: str, grey: int, column: int, id_: int = 1) -> None:
+        self.name, self.grey, self.column, self.id = name, grey, column, id_
         self.frame_names = ("0", "1", "2")
 
     def frame(self, index: int) -> Image:
@@ -356,7 +356,7 @@ class Block(Video):
 
     def annotation(self, index: int) -> LabelMap:
         labels = np.zeros((16, 16), np.uint8)
-        labels[index : index + 4, self.column : self.column + 4] = 1
+        labels[index : index + 4, self.column : self.column + 4] = self.id
         labels[:, self.column + 4] = 255
         return labels
 
@@ -378,6 +378,31 @@ def test_objects_of_other_clips_are_pasted_as_objects_on_their_own_way() -> None
     assert all(labels is not None and labels.max() <= 2 for labels in (chosen[index].labels for index in range(8)))
     with pytest.raises(ValueError, match=r"data\.clips\.paste=1 with labels=False: give 0 or more, and labels=true"):
         Clips(sources, Strided(), size=16, paste=1)
+
+
+def test_pasted_objects_are_never_void_and_lie_beside_the_picture_too() -> None:
+    sources = {"a": source(Block("dark", 50, 0, 200), Block("light", 200, 8, 55))}
+    clips = Clips(sources, Strided((0, 1, 2), [1], [1.0]), size=16, labels=True, paste=1, seed=0)
+    for index in range(4):
+        labels = clips[index].labels
+        assert labels is not None
+        assert labels.unique().tolist() in ([0, 55, 255, 256], [0, 200, 255, 256])
+    augment, sampler = Augment(rotation=45.0, tries=99), Strided((0, 1, 2), [1], [1.0])
+    plain, pasted = (Clips(sources, sampler, 16, labels=True, augment=augment, paste=each) for each in (0, 1))
+    new = []
+    for index in range(8):
+        clip, labels = pasted[index], pasted[index].labels
+        assert labels is not None
+        assert clip.valid[(labels > 0) & (labels != 255)].all()
+        new.append(bool((clip.valid & ~plain[index].valid).any()))
+    assert any(new)
+
+
+def test_an_epoch_of_one_clip_has_no_other() -> None:
+    table, rng = ClipTable([2], Strided((0, 1), [1], [1.0]), seed=0), np.random.default_rng(0)
+    assert [table.other(index, rng) for index in range(3)] == [0, 1, 2]
+    table = ClipTable([4, 2], Strided((0, 1), [1], [1.0]), seed=0)
+    assert {table.other(4, rng) for _ in range(40)} == {3, 5}
 
 
 def test_bad_settings_name_their_key() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from vosbench import configuration, sweep
+from vosbench.images import VOID
 from vosbench.memory import FrameMemory, Memory
 from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
 from vosbench.methods.munet.method import MUNet
@@ -227,6 +228,19 @@ def test_objects_that_start_later_are_background_and_clips_without_any_teach_not
     assert all(parameter.grad is not None and not parameter.grad.any() for parameter in method.parameters())
 
 
+def test_void_is_no_object_and_does_not_count() -> None:
+    clip, method = scene(), tiny()
+    assert clip.labels is not None
+    clip.labels[:, :, :4] = VOID
+    logits = torch.randn(2, 3, 64, 64)
+    method.read_and_decode = lambda *_: logits  # type: ignore[method-assign]
+    first = method.loss(clip)
+    logits[:, 1, :4] = 90
+    assert all(torch.equal(method.loss(clip)[name], value) for name, value in first.items())
+    logits[:, 1, 4:] = 90
+    assert method.loss(clip)["segmentation"] > first["segmentation"]
+
+
 def test_padding_does_not_count() -> None:
     method, clip = tiny().eval(), scene(2)
     assert clip.labels is not None
@@ -326,7 +340,7 @@ def test_the_small_recipes_train_one_after_the_other(command: Callable[..., Any]
     train(command, "experiment=munet_small_static", "~data.sources.davis2017", *alone, *sizes)
     source = "data.sources.davis2017.dataset"
     video = [f"{source}.{each}" for each in (f"root={davis}", "split=val", "resolution=480p")]
-    settings = ["experiment=munet_small_davis", *alone, *video, "data.clips.sampler.positions=[0,1,2]"]
+    settings = ["experiment=munet_small_davis", *alone, *video]
     assert "weights of runs/munet_small_static/" in train(command, *settings)
 
 

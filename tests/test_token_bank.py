@@ -1,5 +1,6 @@
 """The bank of tokens: merging, adding, making room, objects that start later; and reading of tokens, by one formula."""
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from vosbench.ops.tokens import Tokens, read_tokens
+from vosbench.ops.tokens import CHUNK, Tokens, read_tokens
 from vosbench.token_bank import TokenBank, nearest
 from vosbench.types import Entry
 
@@ -69,7 +70,7 @@ def test_without_room_the_least_noticed_for_their_age_leave() -> None:
     kept = found(bank)
     assert kept.noticed is not None
     read_tokens(torch.tensor([[9.0, 9.0, -9.0], [0.0, 0.0, 0.0]]), [kept], scale=1)
-    assert kept.noticed[0, :3].tolist() == [2, 0, 1]
+    assert kept.noticed[0, :3].tolist() == pytest.approx([math.log(3), 0, math.log(2)])
     bank.add(Entry(1, False, Kept(tokens([[0.0, -1.0], [0.7, -0.7]]))))
     assert keys_of(bank) == [[-1.0, 0.0], [0.0, -1.0], [pytest.approx(0.7), pytest.approx(-0.7)], [1.0, 0.0]]
 
@@ -78,13 +79,30 @@ def test_an_old_token_must_have_been_noticed_more_than_a_new_one() -> None:
     bank = bank_of(tokens([[1.0, 0.0], [0.0, 1.0]]), budget=4)
     noticed = found(bank).noticed
     assert noticed is not None
-    noticed[0] = torch.tensor([3, 9])
+    noticed[0] = torch.tensor([4, 10]).log()
     bank.add(Entry(1, False, Kept(tokens([[-1.0, 0.0]]))))  # takes the place of the first
     noticed = found(bank).noticed
     assert noticed is not None
-    noticed[0, 0] = 2  # log 3 / 4 frames at index 4, against log 10 / 5
+    noticed[0, 0] = math.log(3)  # over 4 frames at index 4, against log 10 over 5
     bank.add(Entry(4, False, Kept(tokens([[0.0, -1.0]]))))
     assert keys_of(bank) == [[0.0, -1.0], [0.0, 1.0]]
+
+
+@pytest.mark.parametrize("chunk", [8, CHUNK])
+def test_what_is_noticed_in_every_frame_stays_however_old(chunk: int) -> None:
+    """Usage adds up over reads, as in AFB-URR; the log of one total would fade with age."""
+    bank = bank_of(tokens([[1.0, 0.0]]), budget=6, similarity=1)  # 3 tokens
+    query = torch.tensor([[40.0], [0.0]]).repeat(1, 20)
+    for index in range(1, 60):
+        angle = torch.tensor(2 + 0.01 * index)
+        bank.add(Entry(index, False, Kept(tokens([[angle.cos().item(), angle.sin().item()]]))))
+        read_tokens(query, [found(bank)], scale=1, chunk=chunk)
+    assert [1.0, 0.0] in keys_of(bank)
+
+
+def test_a_budget_for_fewer_objects_than_there_are_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"memory\.budget leaves none of 2 objects a token: give at least 3"):
+        bank_of(Tokens(torch.randn(2, 3, 4), torch.randn(2, 3, 4)), budget=2)
 
 
 def test_a_frame_larger_than_the_budget_is_thinned_out_evenly() -> None:
@@ -121,7 +139,7 @@ def test_a_new_object_has_no_tokens_at_first_and_takes_its_share_of_the_budget()
     bank = bank_of(tokens([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]]), budget=8)
     noticed = found(bank).noticed
     assert noticed is not None
-    noticed[0] = torch.tensor([1, 0, 5, 0])
+    noticed[0] = torch.tensor([1.0, 0, 5, 0])
     bank.replace(lambda kept: Kept(Tokens(torch.cat([kept.tokens.keys] * 2), torch.cat([kept.tokens.values] * 2))))
     kept = found(bank)
     assert kept.counted is not None

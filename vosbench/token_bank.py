@@ -86,8 +86,8 @@ class _Bank:
 
     def __init__(self, like: Tokens) -> None:
         self._keys, self._values = (each.new_zeros(0, each.shape[1], 0) for each in (like.keys, like.values))
-        self._noticed = torch.zeros(0, 0, dtype=torch.long, device=like.keys.device)
-        self._born, self._filled = self._noticed.clone(), self._noticed.bool()
+        self._noticed = torch.zeros(0, 0, device=like.keys.device)
+        self._born, self._filled = self._noticed.long(), self._noticed.bool()
         self._room, self._now = 0, 0
 
     @property
@@ -96,6 +96,8 @@ class _Bank:
 
     def hold(self, objects: int, room: int) -> None:
         """Makes place for more objects, of which each may have `room` tokens: less than before, maybe."""
+        if room < 1:
+            raise ValueError(f"memory.budget leaves none of {objects} objects a token: give at least {objects + 1}")
         self._pad(objects - len(self._keys), 0)
         self._room = room
         if self._filled.shape[1] > room:
@@ -134,8 +136,8 @@ class _Bank:
         self._filled[item, chosen], self._noticed[item, chosen], self._born[item, chosen] = True, 0, self._now
 
     def _merits(self) -> Float[Tensor, "n t"]:
-        """Log of how often a token was noticed, by its age in frames; an empty slot has less than none."""
-        merit = (self._noticed + 1).log() / (self._now - self._born + 1)
+        """How often a token was noticed, by its age in frames; an empty slot has less than none."""
+        merit = self._noticed / (self._now - self._born + 1)
         return merit.masked_fill(~self._filled, -1)
 
     def _pad(self, objects: int, slots: int) -> None:

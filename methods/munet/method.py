@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from vosbench.images import VOID
 from vosbench.insides import Heat, Inside, Matches, Vectors, cell_at
 from vosbench.method import Method
 from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
@@ -115,6 +116,7 @@ class MUNet(Method[Features, Memory]):
         """Equation 4: all frames after the first, each read from the first frame and its true mask."""
         if clip.labels is None:
             raise ValueError("MUNet learns from masks: set data.clips.labels=true, of data that have them")
+        known = clip.valid & (clip.labels != VOID)
         masks = [_masks(labels) for labels in clip.labels]
         counts = [each.shape[1] - 1 for each in masks]
         if not any(counts):  # nothing to follow; every parameter has a gradient all the same
@@ -129,7 +131,7 @@ class MUNet(Method[Features, Memory]):
             if count := counts[index]:
                 frame = features.take(slice(index * length, (index + 1) * length))
                 memory = tokens.of(slice(end - count, end))
-                found.append(self._clip_loss(frame, memory, masks[index][1:], clip.valid[index, 1:]))
+                found.append(self._clip_loss(frame, memory, masks[index][1:], known[index, 1:]))
         return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
 
     def _clip_loss(
@@ -223,8 +225,8 @@ def _heat(values: Float[Tensor, "h w"], back: int) -> Heat:
 
 
 def _masks(labels: Int[Tensor, "t h w"]) -> Float[Tensor, "t n h w"]:
-    """Background and the objects of the first frame; objects that start later are background."""
-    ids = [id_ for id_ in labels[0].unique().tolist() if id_]
+    """Background and the objects of the first frame; objects that start later are background, and so is void."""
+    ids = [id_ for id_ in labels[0].unique().tolist() if id_ not in (0, VOID)]
     objects = (
         torch.stack([labels == id_ for id_ in ids], 1) if ids else labels.new_zeros(len(labels), 0, *labels.shape[1:])
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 CHUNK = 1 << 25  # affinities held at a time (128 MiB in float32)
@@ -16,13 +16,13 @@ class Tokens:
     """Keys and values that objects have in memory.
 
     counted   which of them there are, where objects have different numbers: the others' values are 0; None: all
-    noticed   by how many queries each was, added to at every read; None: nobody wants to know
+    noticed   how often each was: every read adds log(1 + queries that noticed it); None: nobody wants to know
     """
 
     keys: Float[Tensor, "n c t"]
     values: Float[Tensor, "n v t"]
     counted: Bool[Tensor, "n t"] | None = None
-    noticed: Int[Tensor, "n t"] | None = None
+    noticed: Float[Tensor, "n t"] | None = None
 
     def of(self, objects: slice) -> "Tokens":
         """Those of some objects; what notices them notices these."""
@@ -58,14 +58,18 @@ def _read_group(
     query: Float[Tensor, "c q"], memory: Sequence[Tokens], scale: float, step: int
 ) -> Float[Tensor, "n v q"]:
     read = []
+    noticed = [
+        (i, part.noticed, torch.zeros_like(part.noticed)) for i, part in enumerate(memory) if part.noticed is not None
+    ]
     for queries in query.split(step, 1):
         affinities = torch.cat([_affinity(queries * scale, part) for part in memory], 1)
         weights = affinities.softmax(1).split([part.keys.shape[2] for part in memory], 1)
         found = [part.values @ each for part, each in zip(memory, weights, strict=True)]
         read.append(torch.stack(found).sum(0) if len(found) > 1 else found[0])
-        for part, each in zip(memory, weights, strict=True):
-            if part.noticed is not None:
-                part.noticed.add_((each > NOTICED).sum(2))
+        for i, _, count in noticed:
+            count += (weights[i] > NOTICED).sum(2)
+    for _, total, count in noticed:
+        total += count.log1p()
     return torch.cat(read, 2)
 
 
