@@ -33,7 +33,7 @@ from vosbench.option_types import Positive, fit
 # Keys that a task need not declare: other keys refer to them, or a method's recipe brings them along for another verb.
 SHARED = {
     *("runs", "name", "run", "overrides", "paths"),
-    *("method", "flow", "memory", "optimizer", "schedule", "callbacks", "weights"),
+    *("method", "flow", "memory", "inference", "optimizer", "schedule", "callbacks", "weights"),
 }
 
 _folders: list[str] = []
