@@ -23,11 +23,11 @@ def test_demo_trains_scores_and_reports(
         results = {path.parents[1].name for path in run.glob(f"runs/{method}/**/results/*.json")}
         assert {"trained", "untrained"} <= results
     page = (run / "leaderboard.md").read_text()
-    assert page.count("| supervised |") == 2
+    assert page.count("| supervised |") == 3
     baselines = [json.loads(path.read_text())["method"] for path in run.glob("runs/*/default/results/*.json")]
     assert sorted(baselines) == ["copy_first", "flow_warp"]
     shipped = [json.loads(path.read_text()) for path in run.glob("runs/*/shipped/results/*.json")]
-    assert sorted(record["checkpoint"]["name"] for record in shipped) == ["mamp", "mask_embedding_small"]
+    assert sorted(record["checkpoint"]["name"] for record in shipped) == ["mamp", "mask_embedding_small", "munet_small"]
     assert records["untrained"]["checkpoint"] == "untrained"
     assert records["trained"]["checkpoint"]["name"] == "best.ckpt"
     assert records["trained"]["training_data"] == "collage"
