@@ -75,9 +75,9 @@ class Clips(TorchDataset[Clip]):
     augment   draws places and colours of frames, in place of `mode`, `scale` and `flip`; null: those
     objects   most objects of a clip, of those that its first frame shows, as 1, 2, … in random order; the others, and
               void, become background. null: all ids of the annotations as they are
-    paste     the objects of so many other clips, now and then of the same video, are pasted on top, and are objects like
-              its own: what has to be followed is no longer told from all else by standing out (as in XMem's training on
-              still images)
+    paste     the objects of so many other clips, now and then of the same video, are pasted on top, and are objects
+              like its own: what has to be followed is no longer told from all else by standing out (as in XMem's
+              training on still images)
 
     Training that makes pseudo-labels itself says where with the attribute `pseudo_labels`.
     """
