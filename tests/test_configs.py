@@ -109,6 +109,12 @@ def test_every_experiment_is_for_some_verb() -> None:
         assert not all(for_another_verb(verb, [f"experiment={name}"]) for verb in verbs), name
 
 
+@pytest.mark.parametrize("method", configuration.groups(configuration.compose("train"))["method"])
+def test_validation_sees_videos_as_predicting_does(method: str) -> None:
+    train, benchmark = (configuration.compose(verb, [f"method={method}"]) for verb in ("train", "benchmark"))
+    assert all(train[key] == benchmark[key] for key in ("inference", "memory", "flow"))
+
+
 def test_data_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     config = configuration.compose("evaluate", ["dataset=davis2016"])
     monkeypatch.delenv("VOSBENCH_DATA", raising=False)
