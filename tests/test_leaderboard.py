@@ -1,4 +1,4 @@
-"""Leaderboards: which rows share a table, intervals and paired differences, quoted numbers, and the four files."""
+"""Leaderboards: which rows share a table, paired differences, quoted numbers, and the four files."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ import pytest
 from vosbench.evaluation import records, report, tables
 from vosbench.evaluation.leaderboard import Row, board, boards, load, load_published
 from vosbench.evaluation.records import Record
-from vosbench.evaluation.statistics import bootstrap, paired_difference
+from vosbench.evaluation.statistics import paired_difference
 from vosbench.tasks import leaderboard
 
 SEQUENCES = ("bear", "cows", "dog_park", "goat", "mallard", "surf")
@@ -64,31 +64,6 @@ def runs(tmp_path: Path) -> Path:
         path = records.path_of(tmp_path / "runs" / run, made.dataset, made.split, made.protocol)
         records.write(made, frames, path)
     return tmp_path / "runs"
-
-
-def test_bootstrap_resamples_sequences_with_all_their_objects() -> None:
-    values = {"a_1": 0.0, "a_2": 0.0, "a_3": 0.0, "b_1": 1.0}
-    interval = bootstrap(values)
-    assert interval is not None
-    assert interval.mean == 0.25
-    assert (interval.low, interval.high) == (0.0, 1.0)  # only a's, or only b's: a quarter of the resamples each
-
-
-def test_bootstrap_agrees_with_a_slow_one() -> None:
-    generator = np.random.default_rng(1)
-    values = {f"s{s}_{o}": float(generator.random()) for s in range(12) for o in range(1, 1 + s % 3 + 1)}
-    grouped = [[v for n, v in values.items() if n.startswith(f"s{s}_")] for s in range(12)]
-    means = [np.mean([v for s in generator.integers(0, 12, 12) for v in grouped[s]]) for _ in range(4000)]
-    interval = bootstrap(values)
-    assert interval is not None
-    assert interval.low == pytest.approx(np.percentile(means, 2.5), abs=0.01)
-    assert interval.high == pytest.approx(np.percentile(means, 97.5), abs=0.01)
-    assert bootstrap(values) == interval
-    assert bootstrap(values, seed=1) != interval
-
-
-def test_one_sequence_has_no_interval() -> None:
-    assert bootstrap({"a_1": 0.5, "a_2": 0.75}) == (0.625, None, None)
 
 
 def test_paired_difference() -> None:

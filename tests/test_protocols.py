@@ -1,6 +1,5 @@
-"""All protocols against the straightforward scorer, on awkward maps; what each counts, by hand; intervals of G."""
+"""All protocols against the straightforward scorer, on awkward maps; and what each counts, by hand."""
 
-import itertools
 import runpy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ from vosbench.evaluation import davis, davis_unsupervised, vip, vos_benchmark, y
 from vosbench.evaluation.label_maps import PngFolder
 from vosbench.evaluation.metrics import Curves, Objects
 from vosbench.evaluation.scoring import evaluate
-from vosbench.evaluation.statistics import bootstrap, paired_difference
 from vosbench.images import write_label_map
 from vosbench.videos import FolderVideo, LabelMap
 
@@ -380,50 +378,3 @@ def test_vip_errors() -> None:
         vip.score(pairs([place(1)] * 2, [place(20, 255), place(19)]), "walk")
     with pytest.raises(ValueError, match=r"^walk: no annotated frame"):
         vip.score([], "walk")
-
-
-# Intervals of a statistic that is a mean over groups.
-
-
-def brute_force(values: Mapping[str, float], groups: Mapping[str, str]) -> np.ndarray:
-    """The mean over groups of every one of the n^n resamples of n sequences that hold all groups."""
-    sequences = sorted({name.split("_")[0] for name in values})
-    means = []
-    for draw in itertools.product(sequences, repeat=len(sequences)):
-        drawn: dict[str, list[float]] = {group: [] for group in set(groups.values())}
-        for sequence in draw:
-            for name, value in values.items():
-                if name.startswith(f"{sequence}_"):
-                    drawn[groups[name]].append(value)
-        if all(drawn.values()):
-            means.append(np.mean([np.mean(each) for each in drawn.values()]))
-    return np.array(means)
-
-
-def test_bootstrap_over_groups_by_brute_force() -> None:
-    generator = np.random.default_rng(2)
-    scores = {f"{s}_{o}": float(generator.random()) for s in "abcdef" for o in range(1, int(generator.integers(2, 5)))}
-    groups = {name: "seen" if name[0] in "abc" or name.endswith("_2") else "unseen" for name in scores}
-    interval = bootstrap(scores, groups=groups)
-    assert interval is not None
-    kinds = [np.mean([scores[name] for name in scores if groups[name] == kind]) for kind in ("seen", "unseen")]
-    assert interval.mean == pytest.approx(np.mean(kinds), rel=0, abs=1e-12)
-    assert interval.mean != pytest.approx(np.mean(list(scores.values())), abs=1e-3)
-    exact = np.percentile(brute_force(scores, groups), [2.5, 97.5])
-    assert (interval.low, interval.high) == pytest.approx(tuple(exact), abs=0.01)
-
-
-def test_resamples_without_a_group_are_left_out() -> None:
-    scores, groups = {"a_1": 0.25, "b_1": 0.75}, {"a_1": "seen", "b_1": "unseen"}
-    assert bootstrap(scores, groups=groups) == (0.5, 0.5, 0.5)  # both are drawn, or the resample does not count
-    interval = bootstrap(scores)
-    assert interval is not None
-    assert (interval.low, interval.high) == (0.25, 0.75)
-
-
-def test_paired_difference_over_groups() -> None:
-    one = {"a_1": 0.5, "a_2": 0.5, "b_1": 0.5}
-    other = {"a_1": 0.4, "a_2": 0.2, "b_1": 0.6}
-    difference = paired_difference(one, other, groups={"a_1": "seen", "a_2": "seen", "b_1": "unseen"})
-    assert difference is not None
-    assert difference.mean == pytest.approx((0.2 - 0.1) / 2)

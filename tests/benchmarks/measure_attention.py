@@ -9,6 +9,7 @@ all else, and the loss of the ten steps.
 import json
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from itertools import islice
 from typing import Any
 
@@ -18,24 +19,13 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from vosbench import configuration
-from vosbench.checkpoint import find, read
+from vosbench.checkpoint import initialise
 from vosbench.datasets.clips import Clips, collate
 from vosbench.methods.munet.method import MUNet
 from vosbench.types import Clip
 
 CONSTANTS = (0.0, 0.25, 0.5, 1.0)
 OWN = ("motion.", "attention.")
-
-
-class Constant(nn.Module):
-    """In place of MotionAwareAttention."""
-
-    def __init__(self, attention: float) -> None:
-        super().__init__()
-        self.attention = attention
-
-    def forward(self, semantic: Tensor, motion: Tensor) -> Tensor:
-        return semantic * (1 + self.attention)
 
 
 def clips(config: dict[str, Any], seed: int) -> Iterator[Clip]:
@@ -52,13 +42,16 @@ def loss(method: MUNet, clip: Clip) -> Tensor:
 
 @torch.no_grad()
 def constant(config: dict[str, Any], method: MUNet) -> dict[float, float]:
-    """The mean loss of 64 clips."""
+    """The mean loss of 64 clips; leaves the attention changed."""
+    assert method.attention is not None
+    assert isinstance(method.attention.weigh, nn.Conv2d)
     method.eval()
-    batches, own, found = list(islice(clips(config, seed=1), 8)), method.attention, {}
+    batches, found = list(islice(clips(config, seed=1), 8)), {}
+    method.attention.weigh.weight.zero_()
+    assert method.attention.weigh.bias is not None
     for attention in CONSTANTS:
-        method.attention = Constant(attention)  # type: ignore[assignment]
+        method.attention.weigh.bias.fill_(torch.tensor(attention).logit())
         found[attention] = round(torch.stack([loss(method, clip) for clip in batches]).mean().item(), 4)
-    method.attention = own
     return found
 
 
@@ -85,15 +78,16 @@ def main(checkpoint: str, steps: int, share: float) -> dict[str, Any]:
     config = configuration.resolve(configuration.compose("train", ["experiment=munet_small_davis"]))
     torch.manual_seed(0)
     method: MUNet = instantiate(config["method"])
+    motion, attention = deepcopy(method.motion), deepcopy(method.attention)
     found: dict[str, Any] = {}
     if checkpoint != "none":
-        state, _ = read(find(checkpoint))
-        method.load_state_dict({key: value for key, value in state.items() if not key.startswith(OWN)}, strict=False)
+        initialise(method, checkpoint)
         found["constant"] = constant(config, method)
-    parts = [{"params": [], "lr": 3e-4}, {"params": [], "lr": 3e-4 * share}]
-    for name, parameter in method.named_parameters():
-        parts[name.startswith(OWN)]["params"].append(parameter)  # type: ignore[attr-defined]
-    optimizer = torch.optim.AdamW(parts, weight_decay=0.01)
+    method.motion, method.attention = motion, attention
+    slow = [parameter for name, parameter in method.named_parameters() if name.startswith(OWN)]
+    others = [parameter for name, parameter in method.named_parameters() if not name.startswith(OWN)]
+    rate = share * config["optimizer"]["lr"]
+    optimizer = instantiate(config["optimizer"])([{"params": others}, {"params": slow, "lr": rate}])
     method.train()
     training: list[dict[str, float | None]] = []
     losses: list[float] = []
