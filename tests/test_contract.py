@@ -39,6 +39,11 @@ def made(method: str) -> Method[Any, Any]:
     return network.eval()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_it_has_the_name_of_its_recipe_without_the_size(method: str) -> None:
+    assert made(method).name == method.removesuffix("_small")
+
+
 def scene(index: int) -> tuple[Image, LabelMap]:
     """Frame and true label map: rectangles of one colour each, moving over a texture; two of them fill most of it."""
     h, w = SIZE

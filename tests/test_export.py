@@ -53,8 +53,10 @@ def test_exported_weights_load_and_say_where_they_come_from(tmp_path: Path, trai
     card = (tmp_path / "tiny.md").read_text()
     assert "some video" in card
     assert "| supervision | self-supervised |" in card
+    assert "| method | `mamp` |" in card
     with safe_open(tmp_path / "tiny.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["vosbench"])["supervision"] == "self-supervised"
+        metadata = json.loads(file.metadata()["vosbench"])
+    assert (metadata["method"], metadata["supervision"]) == ("mamp", "self-supervised")
     assert "CC BY-NC 4.0" in card
 
 

@@ -11,10 +11,19 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from hydra.utils import get_class
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from vosbench.method import Method
+
+# What weights of before methods had names say they were trained for.
+NAMES = {
+    "vosbench.methods.mamp.method.MAMP": "mamp",
+    "vosbench.methods.mask_embedding.dino.Dino": "dino",
+    "vosbench.methods.mask_embedding.method.MaskEmbedding": "mask_embedding",
+    "vosbench.methods.munet.method.MUNet": "munet",
+}
 
 
 @dataclass(frozen=True)
@@ -39,9 +48,10 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     path = find(checkpoint)
     state, metadata = read(path)
     trained = metadata.get("method")
-    if trained not in (None, _name(method)):
+    if trained is not None and known_as(trained) != name_of(method):
         raise ValueError(
-            f"checkpoint {path} was trained for {trained}, not {_name(method)}: choose the method it belongs to"
+            f"checkpoint {path} was trained for {known_as(trained)}, not {name_of(method)}: choose the method it "
+            "belongs to"
         )
     colours = metadata.get("colours", method.colours)
     if colours != method.colours:
@@ -75,7 +85,7 @@ def initialise(module: nn.Module, init: str) -> list[str]:
     """
     path = find(init, key="init")
     state, metadata = read(path)
-    if metadata.get("method") != _name(module) and isinstance(module, Method):
+    if known_as(metadata.get("method")) != name_of(module) and isinstance(module, Method):
         state = module.adapt(state)
     return _load(module, state, path, whole=False)
 
@@ -94,8 +104,26 @@ def pretrained(method: Mapping[str, Any]) -> list[str]:
     return [] if weights is None else [Path(weights).name]
 
 
-def _name(module: nn.Module) -> str:
-    return f"{type(module).__module__}.{type(module).__qualname__}"
+def name_of(module: nn.Module) -> str:
+    """The name of what was trained: its own (`mamp`), or of a class without one the place it is imported from."""
+    return _name_of(type(module))
+
+
+def known_as(trained: str | None) -> str | None:
+    """The name of what weights were trained for. Older ones say where its class was imported from, by any way to it."""
+    if trained is None or "." not in trained:
+        return trained
+    if trained in NAMES:
+        return NAMES[trained]
+    try:
+        return _name_of(get_class(trained))
+    except (ImportError, ValueError):  # it is gone, so these are weights of something else
+        return trained
+
+
+def _name_of(cls: type) -> str:
+    name = getattr(cls, "name", None)
+    return name if isinstance(name, str) else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def find(checkpoint: str, key: str = "checkpoint") -> Path:

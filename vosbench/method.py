@@ -20,6 +20,7 @@ class Method(nn.Module, ABC, Generic[F, V]):
     Channel 0 of every mask tensor is the background; h and w are multiples of `stride`.
     """
 
+    name: ClassVar[str]  # under which weights and records know it; of a class without one, where it is imported from
     supervision: ClassVar[Supervision]
     colours: Colours = "RGB"  # that its networks see: weights that learned from others are refused
     stride: int

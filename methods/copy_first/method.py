@@ -23,6 +23,7 @@ class Masks:
 class CopyFirst(Method[Nothing, Masks]):
     """Answers with the mask before; only given masks ever change it."""
 
+    name = "copy_first"
     supervision = "none"
     stride = 1
     padding = Padding("right-bottom", (0.0, 0.0, 0.0))

@@ -28,6 +28,7 @@ class Masks:
 class FlowWarp(Method[Motion, Masks]):
     """Each pixel takes the label that the frame before has where the flow (query → frame before, rounded) points."""
 
+    name = "flow_warp"
     supervision = "none"
     stride = 1
     padding = Padding("right-bottom", (0.0, 0.0, 0.0))

@@ -56,6 +56,7 @@ class MAMP(Method[Features, Memory]):
                0)
     """
 
+    name = "mamp"
     supervision = "self-supervised"
     colours = "Lab"
     # Grey in Lab for the encoder and black for the flow: a negative value tells the padding from the picture.

@@ -74,6 +74,7 @@ class Dino(nn.Module):
     Raises ValueError naming the keys that make no sense.
     """
 
+    name = "dino"
     centre: Tensor
 
     def __init__(

@@ -65,6 +65,7 @@ class MaskEmbedding(Method[Features, Memory]):
     output            refined | mean: of the log-odds of refined masks and the probabilities of coarse ones
     """
 
+    name = "mask_embedding"
     supervision = "self-supervised"
     padding = Padding("centre", (-1.0, -1.0, -1.0))  # told from the picture by its sign, zero once normalised
     memory_masks = "soft"

@@ -62,6 +62,7 @@ class MUNet(Method[Features, Memory]):
     overlap          weight λ of the overlap loss; 0: none
     """
 
+    name = "munet"
     supervision = "supervised"
     padding = Padding("centre", (-1.0, -1.0, -1.0))  # told from the picture by its sign, zero once normalised
     memory_masks = "soft"

@@ -10,9 +10,9 @@ import torch
 from hydra.utils import instantiate
 from safetensors.torch import save
 
-from vosbench.checkpoint import Checkpoint, restore
+from vosbench.checkpoint import Checkpoint, name_of, restore
 from vosbench.evaluation import records
-from vosbench.method import Supervision
+from vosbench.method import Method
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def run(options: Options) -> None:
     method = instantiate(options.method, _convert_="all")
     checkpoint = restore(method, options.checkpoint, seed=0)
     metadata = {
-        "method": options.method["_target_"],
+        "method": name_of(method),
         "supervision": method.supervision,
         "colours": method.colours,
         "training_data": checkpoint.training_data,
@@ -53,9 +53,7 @@ def run(options: Options) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     records.replace_file(path, save(tensors, {"vosbench": json.dumps(metadata)}))
     parameters = sum(parameter.numel() for parameter in method.parameters())
-    records.replace_file(
-        path.with_suffix(".md"), card(options, method.supervision, checkpoint, parameters, path).encode()
-    )
+    records.replace_file(path.with_suffix(".md"), card(options, method, checkpoint, parameters, path).encode())
     log.info("wrote %s (%.1f MB) and its card %s", path, path.stat().st_size / 1e6, path.with_suffix(".md"))
 
 
@@ -63,7 +61,7 @@ def _half(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
 
 
-def card(options: Options, supervision: Supervision, checkpoint: Checkpoint, parameters: int, path: Path) -> str:
+def card(options: Options, method: Method[Any, Any], checkpoint: Checkpoint, parameters: int, path: Path) -> str:
     """The model card, in Markdown."""
     lines = [
         f"# {path.stem}",
@@ -72,9 +70,9 @@ def card(options: Options, supervision: Supervision, checkpoint: Checkpoint, par
         "",
         "| | |",
         "|---|---|",
-        f"| method | `{options.method['_target_']}` |",
+        f"| method | `{name_of(method)}` |",
         f"| parameters | {parameters:,} (float16, {path.stat().st_size / 1e6:.1f} MB) |",
-        f"| supervision | {supervision} |",
+        f"| supervision | {method.supervision} |",
         f"| trained on | {', '.join(checkpoint.training_data) or 'unknown'} |",
         f"| steps | {checkpoint.steps if checkpoint.steps is not None else 'unknown'} |",
         f"| licence of the weights | {options.licence} |",

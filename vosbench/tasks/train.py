@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from vosbench.checkpoint import find, initialise, learned_from, pretrained, read
+from vosbench.checkpoint import find, initialise, learned_from, name_of, pretrained, read
 from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.sampling import StepSampler
 from vosbench.engine import Engine
@@ -118,7 +118,7 @@ def _engine(options: Options, parts: dict[str, Any]) -> Engine:
     method = instantiate(options.method)
     sources = [source["dataset"].get("name", name) for name, source in options.data["sources"].items()]
     metadata = {
-        "method": options.method["_target_"],
+        "method": name_of(method),
         "colours": method.colours if isinstance(method, Method) else Method.colours,
         "initial": "random",
         "recipe": hash_of(parts),
