@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float, Float64, Int, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
-from vosbench.images import VOID
+from vosbench.util.errors import UserError
+from vosbench.video.images import VOID
 
 Matrix = Float64[np.ndarray, "3 3"]  # of places (x, y, 1) in pixels, whose centres lie at halves
 Place = Float64[np.ndarray, "2"]  # of a crop in its frame: (x, y), from 0 (left, top) to 1 (right, bottom)
@@ -122,12 +123,12 @@ class Augment:
         self.shared, self.shared_flip = shared, shared_flip
 
     def area(self, source: str) -> tuple[float, float]:
-        """Of the crops of clips from this source. Raises ValueError when areas are given by name, without this one."""
+        """Of the crops of clips from this source. Raises UserError when areas are given by name, without this one."""
         try:
             return self.areas[""] if "" in self.areas else self.areas[source]
         except KeyError:
             names = ", ".join(self.areas) or "none"
-            raise ValueError(f"data.clips.augment.area is given for {names}: add the source {source}") from None
+            raise UserError(f"data.clips.augment.area is given for {names}: add the source {source}") from None
 
     def draw(
         self,
@@ -255,4 +256,4 @@ def _stacked(matrices: Sequence[Matrix]) -> Float[Tensor, "t 2 3"]:
 
 def _check(good: bool, key: str, value: object, remedy: str) -> None:
     if not good:
-        raise ValueError(f"data.clips.augment.{key}={value}: give {remedy}")
+        raise UserError(f"data.clips.augment.{key}={value}: give {remedy}")

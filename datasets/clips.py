@@ -14,12 +14,13 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transform
 
+from vosbench.contract import Clip
 from vosbench.datasets.augment import Augment, Warp, shows
 from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.datasets.sampling import ClipTable, FrameSampler
-from vosbench.images import VOID, resize_labels
-from vosbench.types import Clip
-from vosbench.videos import Dataset, Image, LabelMap, Video
+from vosbench.util.errors import UserError
+from vosbench.video.images import VOID, resize_labels
+from vosbench.video.video import Dataset, Image, LabelMap, Video
 
 T = TypeVar("T")
 
@@ -99,18 +100,16 @@ class Clips(TorchDataset[Clip]):
         seed: int = 0,
     ) -> None:
         if mode not in ("resize", "crop") or size < 1:
-            raise ValueError(f"data.clips: mode={mode}, size={size}: mode is resize or crop, size 1 or more")
+            raise UserError(f"data.clips: mode={mode}, size={size}: mode is resize or crop, size 1 or more")
         if scale is not None and (len(scale) != 2 or not 0 < scale[0] <= scale[1]):
-            raise ValueError(
-                f"data.clips.scale={list(scale)}: give the smallest and the largest shorter side in pixels"
-            )
+            raise UserError(f"data.clips.scale={list(scale)}: give the smallest and the largest shorter side in pixels")
         if objects is not None and (objects < 1 or labels is not True):
-            raise ValueError(f"data.clips.objects={objects} with labels={labels}: give 1 or more, and labels=true")
+            raise UserError(f"data.clips.objects={objects} with labels={labels}: give 1 or more, and labels=true")
         if paste < 0 or (paste and labels is not True):
-            raise ValueError(f"data.clips.paste={paste} with labels={labels}: give 0 or more, and labels=true")
+            raise UserError(f"data.clips.paste={paste} with labels={labels}: give 0 or more, and labels=true")
         if augment is not None:
             if mode != "resize" or scale is not None or flip:
-                raise ValueError("data.clips.augment flips and crops itself: leave out mode, scale and flip")
+                raise UserError("data.clips.augment flips and crops itself: leave out mode, scale and flip")
             for name in sources:
                 augment.area(name)  # raises
         self.size, self.mode, self.flip, self.labels, self.seed = size, mode, flip, labels, seed
@@ -192,7 +191,7 @@ def collate(clips: Sequence[Clip]) -> Clip:
 def _stack(frames: Sequence[Image], name: str) -> UInt8[Tensor, "t 3 h w"]:
     sizes = {frame.shape[:2] for frame in frames}
     if len(sizes) > 1:
-        raise ValueError(f"video {name} has frames of different sizes ({sorted(sizes)}): make them equal or exclude it")
+        raise UserError(f"video {name} has frames of different sizes ({sorted(sizes)}): make them equal or exclude it")
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
 
 
@@ -214,7 +213,7 @@ def _pasted(clip: Clip, other: Clip) -> Clip:
     assert other.labels is not None
     on_top = (other.labels > 0) & (other.labels != VOID)
     if clip.pseudo_labels is not None:
-        raise ValueError("data.clips.paste: pseudo-labels do not know of objects that are pasted; set it to 0")
+        raise UserError("data.clips.paste: pseudo-labels do not know of objects that are pasted; set it to 0")
     ids = other.labels + clip.labels.where(clip.labels != VOID, 0).amax()
     return replace(
         clip,

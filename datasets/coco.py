@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from vosbench.datasets.static_images import MOST, Still, check, choose, folder
-from vosbench.images import image_size
-from vosbench.videos import Frames, LabelMap, Video
+from vosbench.util.errors import UserError
+from vosbench.video.images import image_size
+from vosbench.video.video import Frames, LabelMap, Video
 
 Segments = tuple[Float64[np.ndarray, " n"], ...] | dict[str, Any]  # polygons x, y, x, y, …; or run lengths
 
@@ -33,7 +34,7 @@ class Coco:
     sequences  restrict to images of these stems; `exclude` leaves some out
 
     Every annotation is an object, but for crowds. Images that have none are left out. The annotations stay in memory.
-    Raises ValueError for folders and files that are not there, and for annotations of another kind.
+    Raises UserError for folders and files that are not there, and for annotations of another kind.
     """
 
     frames: Frames = "all"
@@ -76,7 +77,7 @@ class Outlines:
         height, width = image_size(image)
         if (height, width) != (self.height, self.width):
             sizes = f"{height}×{width} (rows×columns), its annotations are for {self.height}×{self.width}"
-            raise ValueError(f"image {image} is {sizes}: restore the image that the annotations were made for")
+            raise UserError(f"image {image} is {sizes}: restore the image that the annotations were made for")
         labels = np.zeros((self.height, self.width), np.uint8)
         for id_, segments in enumerate(self.objects, 1):
             labels[self._mask(segments)] = id_  # small things stay visible before large ones
@@ -97,11 +98,11 @@ class Outlines:
 
 
 def _read_coco(path: Path, objects: int, least: float) -> dict[str, Outlines]:
-    """By file name of the image. Raises ValueError naming the file."""
+    """By file name of the image. Raises UserError naming the file."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {error}; set dataset.root and split to COCO's, or restore it") from error
+        raise UserError(f"cannot read {path}: {error}; set dataset.root and split to COCO's, or restore it") from error
     found: dict[Any, list[tuple[float, Segments]]] = {}
     try:
         for entry in content["annotations"]:
@@ -116,7 +117,7 @@ def _read_coco(path: Path, objects: int, least: float) -> dict[str, Outlines]:
             if large:
                 outlines[str(image["file_name"])] = Outlines(height, width, tuple(segments for _, segments in large))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} has no instances of COCO's kind (what failed: {error!r}): give an instances_*.json"
         ) from error
     return outlines

@@ -1,12 +1,19 @@
 """DAVIS-2016 and DAVIS-2017, and every folder laid out like them (Perazzi et al. 2016; Pont-Tuset et al. 2017)."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vosbench.videos import FolderVideo, Frames
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+from vosbench.datasets.folders import (
+    check_annotations,
+    check_present,
+    check_root,
+    choose,
+    read_list,
+    scan_video,
+    subfolders,
+)
+from vosbench.util.errors import UserError
+from vosbench.video.video import Frames
 
 
 class Davis:
@@ -25,7 +32,7 @@ class Davis:
     late_objects  objects that appear after the first frame are given where they first appear
 
     Only folders are listed here; a file is opened when its frame is asked for.
-    Raises ValueError for a missing root or list file, and once for all sequences that are not there.
+    Raises UserError for a missing root or list file, and once for all sequences that are not there.
     """
 
     def __init__(
@@ -73,111 +80,14 @@ class Davis:
         )
 
 
-def scan_video(
-    images: Path,
-    labels: Path | None,
-    *,
-    max_frames: int | None = None,
-    frames: Frames = "all",
-    binary: bool = False,
-    late_objects: bool = False,
-    any_size: bool = False,
-) -> FolderVideo:
-    """The video of a folder of images, in order of their names. `labels`: folder of PNGs of the same stems, if any."""
-    paths = list_images(images)
-    masks = {} if labels is None else list_masks(labels)
-    if frames == "annotated":
-        paths = [path for path in paths if path.stem in masks]
-    if not paths:
-        kind = "annotated frames" if frames == "annotated" else f"images ({', '.join(IMAGE_SUFFIXES)})"
-        raise ValueError(f"video folder {images} holds no {kind}: add some or leave the video out")
-    paths = cut(paths, max_frames)
-    kept = {path.stem: masks[path.stem] for path in paths if path.stem in masks}
-    return FolderVideo(images.name, tuple(paths), kept, binary=binary, late_objects=late_objects, any_size=any_size)
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The images of a folder in order of their names. Raises ValueError when two of them have one stem."""
-    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
-    paths = sorted(found, key=_natural)
-    if len({path.stem for path in paths}) < len(paths):
-        raise ValueError(f"video folder {folder} has two images of one name (such as .jpg and .png): keep one of each")
-    return paths
-
-
-def list_masks(folder: Path) -> dict[str, Path]:
-    """The PNGs of a folder by stem; none when there is no such folder."""
-    return {path.stem: path for path in folder.glob("[!.]*.png")} if folder.is_dir() else {}
-
-
-def cut(paths: list[Path], max_frames: int | None) -> list[Path]:
-    """The first `max_frames` paths. Raises ValueError when that leaves none."""
-    if max_frames is not None and max_frames < 1:
-        raise ValueError(f"max_frames={max_frames}: keep 1 frame or more")
-    return paths[:max_frames]
-
-
-def read_list(path: Path) -> list[str]:
-    """Sequence names of a list file: one name a line, or DAVIS-2016's lines of image and mask path of every frame."""
-    first = (line.split()[0] for line in path.read_text().splitlines() if line.strip())
-    names = list(dict.fromkeys(Path(entry).parent.name if "/" in entry else entry for entry in first))
-    if not names:
-        raise ValueError(f"list file {path} is empty: write one sequence name a line")
-    return names
-
-
-def choose(names: Sequence[str], only: Sequence[str] | None, exclude: Sequence[str], *, where: str) -> list[str]:
-    """The names in order, restricted to `only` and without `exclude`. Raises ValueError for an unknown name."""
-    unknown = sorted({*(only or ()), *exclude} - set(names))
-    if unknown:
-        raise ValueError(f"{where} has no sequences {', '.join(unknown)}: choose from {', '.join(names)}")
-    chosen = [name for name in names if (only is None or name in only) and name not in exclude]
-    if not chosen:
-        raise ValueError(
-            f"{where}: no video is left of {', '.join(names) or 'an empty folder'}; check sequences and exclude"
-        )
-    return chosen
-
-
-def check_present(names: Sequence[str], images: Path) -> None:
-    """Raises ValueError naming all those videos that have no folder of images."""
-    missing = sorted(set(names) - set(subfolders(images)))
-    if missing:
-        raise ValueError(f"{len(missing)} listed videos are not in {images}: {', '.join(missing)}; add or unlist them")
-
-
-def check_annotations(labels: Path) -> None:
-    """Raises ValueError for a folder of a user's own annotations that is not there."""
-    if not labels.is_dir():
-        raise ValueError(f"annotations folder {labels} does not exist: give the folder of <sequence>/<frame>.png")
-
-
-def check_root(root: Path) -> None:
-    """Raises ValueError for a data set that is not there."""
-    if not root.is_dir():
-        raise ValueError(
-            f"data set root {root} does not exist: set dataset.root, or VOSBENCH_DATA to the folder above it"
-        )
-
-
-def subfolders(path: Path) -> list[str]:
-    """Names of a folder's sub-folders, sorted."""
-    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] != ".")
-
-
-def _natural(path: Path) -> list[str | int]:
-    """Sorts frame 2 before frame 10, padded with zeros or not."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)]
-
-
 def _subfolder(root: Path, kind: str, resolution: str | None) -> Path:
     check_root(root)
     if not (root / kind).is_dir():
-        raise ValueError(f"data set root {root} has no folder {kind}: set the root to the folder that holds {kind}")
+        raise UserError(f"data set root {root} has no folder {kind}: set the root to the folder that holds {kind}")
     folder = root / kind / (resolution or "")
     if not folder.is_dir():
         there = ", ".join(subfolders(root / kind)) or "none"
-        raise ValueError(f"{root / kind} has no resolution {resolution}: set the resolution to one of: {there}")
+        raise UserError(f"{root / kind} has no resolution {resolution}: set the resolution to one of: {there}")
     return folder
 
 
@@ -191,4 +101,4 @@ def _list_file(root: Path, split: str, year: int | str | None, resolution: str |
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise ValueError(f"list file {candidates[0]} does not exist: set split and year, or split=null for every folder")
+    raise UserError(f"list file {candidates[0]} does not exist: set split and year, or split=null for every folder")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from torch.utils.data import get_worker_info
 
-from vosbench.images import read_label_map
-from vosbench.videos import LabelMap
+from vosbench.util.errors import UserError
+from vosbench.video.images import read_label_map
+from vosbench.video.video import LabelMap
 
 POLL = 0.2  # seconds
 
@@ -39,12 +40,12 @@ class PseudoLabels:
     def read(self, epoch: int, video: str, frame: str) -> LabelMap:
         """A frame's segments, often smaller than the frame. A loader's worker that comes too early waits.
 
-        Raises ValueError naming the folder when its update is not whole and nobody is there to make it.
+        Raises UserError naming the folder when its update is not whole and nobody is there to make it.
         """
         update = self.update(epoch)
         parent = os.getppid()
         while not self.done(update).is_file():
             if get_worker_info() is None or os.getppid() != parent:
-                raise ValueError(f"pseudo-labels in {self.folder(update)} are not whole: repeat the training command")
+                raise UserError(f"pseudo-labels in {self.folder(update)} are not whole: repeat the training command")
             time.sleep(POLL)
         return read_label_map(self.folder(update) / video / f"{frame}.png")

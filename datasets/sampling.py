@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Int
 from torch.utils.data import Sampler
 
+from vosbench.util.errors import UserError
+
 
 class FrameSampler(Protocol):
     """Cuts videos into clips, anew every epoch: a gap and a start are drawn per video, and the clips follow."""
@@ -51,18 +53,18 @@ class Strided:
             or abs(sum(probabilities) - 1) > 1e-6
         ):
             given = f"gaps={list(gaps)} with probabilities={list(probabilities)}"
-            raise ValueError(f"data.clips.sampler: {given}: give one probability per gap of 1 or more, adding up to 1")
+            raise UserError(f"data.clips.sampler: {given}: give one probability per gap of 1 or more, adding up to 1")
         if not positions or min(positions) < 0 or len(set(positions)) < len(positions):
-            raise ValueError(f"data.clips.sampler.positions={list(positions)}: give different places from 0 on")
+            raise UserError(f"data.clips.sampler.positions={list(positions)}: give different places from 0 on")
         if shuffled is not None and not 1 <= shuffled <= len(positions):
-            raise ValueError(
+            raise UserError(
                 f"data.clips.sampler.shuffled={shuffled}: give from 1 to {len(positions)}, or null: there are no more "
                 "positions"
             )
         kept = [(gap, probability) for gap, probability in zip(gaps, probabilities, strict=True) if probability > 0]
         self.positions, self.stretch, self.random_start = tuple(positions), max(positions) + 1, random_start
         if most is not None and most < 1:
-            raise ValueError(f"data.clips.sampler.most={most}: give 1 or more, or null")
+            raise UserError(f"data.clips.sampler.most={most}: give 1 or more, or null")
         self.most, self.shuffled = most, shuffled
         self.gaps = np.array([gap for gap, _ in kept])
         self.probabilities = np.array([probability for _, probability in kept])
@@ -98,7 +100,7 @@ class Stills:
 
     def __init__(self, length: int = 6, gap: int = 1) -> None:
         if length < 1 or gap < 1:
-            raise ValueError(f"data.clips.sampler: length={length}, gap={gap}: give 1 or more")
+            raise UserError(f"data.clips.sampler: length={length}, gap={gap}: give 1 or more")
         self.length, self.gap = length, gap
 
     def draw(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, "v 2"]:
@@ -117,7 +119,7 @@ class Stills:
 class ClipTable:
     """Every clip of a run: sample i → (video, frame indices), a pure function of (seed, i).
 
-    Epochs follow one another; their lengths vary with the draws. Raises ValueError when no video is long enough.
+    Epochs follow one another; their lengths vary with the draws. Raises UserError when no video is long enough.
     """
 
     def __init__(self, lengths: Sequence[int], sampler: FrameSampler, seed: int) -> None:
@@ -127,7 +129,7 @@ class ClipTable:
         # One draw may leave nothing of short videos where another does not: 64 empty epochs in a row are no chance.
         if not any(self._counts(epoch)[1].sum() for epoch in range(64)):
             longest = max(lengths, default=0)
-            raise ValueError(
+            raise UserError(
                 f"data.sources: no video is long enough for a clip (longest: {longest} frames); use smaller gaps"
             )
 
@@ -173,12 +175,12 @@ class StepSampler(Sampler[list[int]]):
 
     Step s uses clips s·batch … (s+1)·batch − 1 whatever the number of processes: rank r takes those with i ≡ r modulo
     `world`. `batch` is that of all processes together, so a run resumed at its global step goes on exactly.
-    Raises ValueError when the batch does not divide among the processes.
+    Raises UserError when the batch does not divide among the processes.
     """
 
     def __init__(self, start: int, stop: int, batch: int, rank: int = 0, world: int = 1) -> None:
         if batch < 1 or batch % world:
-            raise ValueError(f"data.batch_size={batch} must be a positive multiple of the {world} processes")
+            raise UserError(f"data.batch_size={batch} must be a positive multiple of the {world} processes")
         self.start, self.stop, self.batch, self.rank, self.world = start, stop, batch, rank, world
 
     def __len__(self) -> int:

@@ -14,11 +14,11 @@ from typing import Protocol
 
 import numpy as np
 
-from vosbench.datasets.davis import IMAGE_SUFFIXES, check_root, read_list
-from vosbench.errors import Problems
-from vosbench.images import VOID, image_size, read_image, read_label_map
-from vosbench.videos import Frames, Image, LabelMap, Video, check_size, given_masks
-from vosbench.wording import some
+from vosbench.datasets.folders import IMAGE_SUFFIXES, check_root, read_list
+from vosbench.util.errors import Problems, UserError
+from vosbench.util.wording import some
+from vosbench.video.images import VOID, image_size, read_image, read_label_map
+from vosbench.video.video import Frames, Image, LabelMap, Video, check_size, given_masks
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class StaticImages:
     least         smallest object, as a share of the image
     sequences     restrict to these stems; `exclude` leaves some out
 
-    Raises ValueError for folders and lists that are not there, and once for all listed images that lack a file.
+    Raises UserError for folders and lists that are not there, and once for all listed images that lack a file.
     """
 
     frames: Frames = "all"
@@ -91,7 +91,7 @@ class StaticImages:
         root = Path(root)
         check(name, objects, least)
         if masks_are not in ("objects", "saliency"):
-            raise ValueError(f"{name}: masks_are={masks_are}: choose objects or saliency")
+            raise UserError(f"{name}: masks_are={masks_are}: choose objects or saliency")
         self.name, self.split, self.resolution, self.protocol = name, split, resolution, protocol
         pairs = _pairs(folder(root, images, "images"), folder(root, masks, "masks"), warn=lists is None)
         if lists is not None:
@@ -127,39 +127,39 @@ class Mask:
     def _saliency(self) -> LabelMap:
         grey: LabelMap = read_image(self.path).max(axis=2)  # of a palette's colour: the brightest of R, G, B
         if grey.max() == 1:
-            raise ValueError(f"mask {self.path} has values 0 and 1, no grey up to 255: set dataset.masks_are=objects")
+            raise UserError(f"mask {self.path} has values 0 and 1, no grey up to 255: set dataset.masks_are=objects")
         return (grey >= HALF).astype(np.uint8)
 
     def _objects(self) -> LabelMap:
         labels = read_label_map(self.path)
         if set(np.unique(labels).tolist()) == {0, VOID}:
-            raise ValueError(f"mask {self.path} has values 0 and 255 (void) only: set dataset.masks_are=saliency")
+            raise UserError(f"mask {self.path} has values 0 and 255 (void) only: set dataset.masks_are=saliency")
         return labels
 
 
 def check(name: str, objects: int, least: float) -> None:
-    """Raises ValueError for numbers out of range."""
+    """Raises UserError for numbers out of range."""
     if not 1 <= objects <= MOST or not 0 <= least < 1:
-        raise ValueError(f"{name}: objects={objects}, least={least}: give 1 to {MOST} objects, and a share below 1")
+        raise UserError(f"{name}: objects={objects}, least={least}: give 1 to {MOST} objects, and a share below 1")
 
 
 def folder(root: Path, name: str, key: str) -> Path:
-    """A folder in root. Raises ValueError, with what there is, when it is not there."""
+    """A folder in root. Raises UserError, with what there is, when it is not there."""
     check_root(root)
     if not (root / name).is_dir():
         there = some(sorted(path.name for path in root.iterdir() if path.is_dir())) or "none"
-        raise ValueError(f"{root} has no folder {name} of {key}: set dataset.{key} (folders there: {there})")
+        raise UserError(f"{root} has no folder {name} of {key}: set dataset.{key} (folders there: {there})")
     return root / name
 
 
 def _pairs(images: Path, masks: Path, *, warn: bool) -> dict[str, tuple[Path, Path]]:
-    """Image and mask by stem, in order. Raises ValueError when there is no pair."""
+    """Image and mask by stem, in order. Raises UserError when there is no pair."""
     suffixes = [suffix for suffix in IMAGE_SUFFIXES if images != masks or suffix != ".png"]
     pictures, labels = _by_stem(images, suffixes), _by_stem(masks, [".png"])
     pairs = {stem: (path, labels[stem]) for stem, path in sorted(pictures.items()) if stem in labels}
     if not pairs:
         kinds = " ".join(suffixes)
-        raise ValueError(
+        raise UserError(
             f"no image ({kinds}) of {images} has a mask of its name (.png) in {masks}: set dataset.images and masks"
         )
     if warn and len(pairs) < max(len(pictures), len(labels)):
@@ -175,7 +175,7 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
 def _listed(pairs: Mapping[str, tuple[Path, Path]], path: Path) -> dict[str, tuple[Path, Path]]:
     if not path.is_file():
         there = some(sorted(each.stem for each in path.parent.glob("*.txt"))) or "none"
-        raise ValueError(f"list file {path} does not exist: set dataset.split to one of: {there}")
+        raise UserError(f"list file {path} does not exist: set dataset.split to one of: {there}")
     stems = read_list(path)
     if missing := [stem for stem in stems if stem not in pairs]:
         raise Problems(
@@ -188,9 +188,9 @@ def choose(names: Iterable[str], only: Sequence[str] | None, exclude: Sequence[s
     """As for videos, but of many thousands, which no message lists."""
     names = list(names)
     if unknown := sorted({*(only or ()), *exclude} - set(names)):
-        raise ValueError(f"{where} has no images {some(unknown)}: it has, for example, {some(names)}")
+        raise UserError(f"{where} has no images {some(unknown)}: it has, for example, {some(names)}")
     wanted = set(names if only is None else only) - set(exclude)
     chosen = [name for name in names if name in wanted]
     if not chosen:
-        raise ValueError(f"{where}: no image with an object is left: check sequences, exclude and least")
+        raise UserError(f"{where}: no image with an object is left: check sequences, exclude and least")
     return chosen

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vosbench.datasets.davis import (
+from vosbench.datasets.folders import (
     check_annotations,
     check_present,
     check_root,
@@ -17,8 +17,9 @@ from vosbench.datasets.davis import (
     scan_video,
     subfolders,
 )
-from vosbench.errors import Problems
-from vosbench.videos import FolderVideo, Frames
+from vosbench.util.errors import Problems, UserError
+from vosbench.video.folder_video import FolderVideo
+from vosbench.video.video import Frames
 
 LISTS = ("lists/{}_videos.txt", "lists/{}_id.txt", "lists/{}.txt", "{}.txt")
 
@@ -37,7 +38,7 @@ class Vip:
     resolution    what records call the size of the images
 
     The classes of the first frame are given; those that first appear later are not, and count as missed. Only folders
-    are listed here. Raises ValueError for missing folders and lists, and once for all videos that have no masks.
+    are listed here. Raises UserError for missing folders and lists, and once for all videos that have no masks.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ def _images(root: Path) -> Path:
     for folder in folders:
         if folder.is_dir():
             return folder
-    raise ValueError(f"data set root {root} has no folder Images: set the root to the folder VIP_Fine")
+    raise UserError(f"data set root {root} has no folder Images: set the root to the folder VIP_Fine")
 
 
 def _list_file(root: Path, split: str) -> Path:
@@ -94,4 +95,4 @@ def _list_file(root: Path, split: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise ValueError(f"list file {candidates[0]} does not exist: set split, or split=null for every folder")
+    raise UserError(f"list file {candidates[0]} does not exist: set split, or split=null for every folder")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vosbench.datasets.davis import (
+from vosbench.datasets.folders import (
     check_annotations,
     check_root,
     choose,
@@ -19,9 +19,10 @@ from vosbench.datasets.davis import (
     scan_video,
     subfolders,
 )
-from vosbench.errors import Problems
-from vosbench.videos import FolderVideo, Frames
-from vosbench.wording import some
+from vosbench.util.errors import Problems, UserError
+from vosbench.util.wording import some
+from vosbench.video.folder_video import FolderVideo
+from vosbench.video.video import Frames
 
 
 class YoutubeVos:
@@ -43,7 +44,7 @@ class YoutubeVos:
     that, and other ids, do not exist. Without meta.json, annotations show what there is, and the listed frames are
     those of `<split>/JPEGImages`. What `<split>` lacks is looked for in `<split>_all_frames`.
 
-    No image is opened here. Raises ValueError for a missing folder, and once for all that is wrong with a meta.json.
+    No image is opened here. Raises UserError for a missing folder, and once for all that is wrong with a meta.json.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class _Folders:
         images = _first(places[::-1], "JPEGImages") if frames == "all" else slow
         if slow is None or images is None:
             there = ", ".join(subfolders(root)) or "none"
-            raise ValueError(f"{root} has no {split}/JPEGImages: set dataset.root, or dataset.split to one of: {there}")
+            raise UserError(f"{root} has no {split}/JPEGImages: set dataset.root, or dataset.split to one of: {there}")
         labels = _first(places, "Annotations")
         if annotations is not None:
             labels = Path(annotations)
@@ -178,14 +179,14 @@ def _without_mask(starts: Mapping[int, int], annotated: Sequence[int]) -> list[s
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
-    """What a meta.json says, by video. Raises ValueError naming a file that cannot be read or is no meta.json."""
+    """What a meta.json says, by video. Raises UserError naming a file that cannot be read or is no meta.json."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {error}; restore this file") from error
+        raise UserError(f"cannot read {path}: {error}; restore this file") from error
     videos = content.get("videos") if isinstance(content, dict) else None
     if not isinstance(videos, dict):
-        raise ValueError(f'{path} is no meta.json of YouTube-VOS, which starts with {{"videos": …}}: restore this file')
+        raise UserError(f'{path} is no meta.json of YouTube-VOS, which starts with {{"videos": …}}: restore this file')
     return videos
 
 
@@ -218,7 +219,7 @@ def _categories(seen: str | Path | Sequence[str] | None, root: Path) -> frozense
     objects = [entry for name, content in videos.items() for entry in _objects(name, content, []).values()]
     found = frozenset(entry.category for entry in objects if entry.category)
     if seen is not None and not found:
-        raise ValueError(f"{path} names no categories: give the training set's meta.json, or a list of categories")
+        raise UserError(f"{path} names no categories: give the training set's meta.json, or a list of categories")
     return found
 
 

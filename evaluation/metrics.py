@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from vosbench.videos import LabelMap
+from vosbench.util.errors import UserError
+from vosbench.video.video import LabelMap
 
 Mask = Bool[np.ndarray, "h w"]
 
@@ -79,9 +80,9 @@ Pair = tuple[Objects, Objects]  # annotation and prediction of one frame
 
 
 def check_sizes(annotation: Objects, prediction: Objects, sequence: str) -> None:
-    """Raises ValueError naming the sequence when a prediction has not the size of its annotation."""
+    """Raises UserError naming the sequence when a prediction has not the size of its annotation."""
     if annotation.size != prediction.size:
-        raise ValueError(f"{sequence}: a prediction is {prediction.size}, its annotation {annotation.size}")
+        raise UserError(f"{sequence}: a prediction is {prediction.size}, its annotation {annotation.size}")
 
 
 def ids_of(labels: LabelMap) -> frozenset[int]:

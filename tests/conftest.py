@@ -75,7 +75,8 @@ def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Outcome]]:
     """Runs `vosbench <arguments>` in this process and in a folder of its own."""
-    from vosbench import cli, configuration
+    from vosbench.cli import configuration
+    from vosbench.cli import main as cli
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(configuration, "_folders", [])
@@ -112,7 +113,7 @@ def command(
 def davis(tmp_path: Path) -> Path:
     """Three videos in DAVIS-2017 layout, 48 by 64 pixels: a (6 frames, object 1), b (5 frames, object 1, and 2 from
     frame 2 on) and c (4 frames, object 1); textured squares that move over noise."""
-    from vosbench.images import write_label_map
+    from vosbench.video.images import write_label_map
 
     root = tmp_path / "davis"
     (root / "ImageSets/2017").mkdir(parents=True)

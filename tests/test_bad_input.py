@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosbench.images import write_label_map
+from vosbench.video.images import write_label_map
 
 Command = Callable[..., Any]
 TINY = [
@@ -190,7 +190,7 @@ def test_a_full_disk_while_caching(command: Command, davis: Path, monkeypatch: p
 
 def test_a_disk_that_is_full_from_the_start(command: Command, davis: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("vosbench.cli.TemporaryFile", full)
+        patch.setattr("vosbench.cli.main.TemporaryFile", full)
         command(*on(davis)).error(1, "the disk is full: cannot write", "runs/copy_first/default; make room")
     assert not list(Path("runs/copy_first/default").iterdir())
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vosbench.images import read_label_map, write_label_map
+from vosbench.video.images import read_label_map, write_label_map
 
 Command = Callable[..., Any]
 MAMP = ["method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "name=untrained"]

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosbench import errors
-from vosbench.findings import ADVICE, Finding, Note, Problem, advice
-from vosbench.findings import lines as lines_of
-from vosbench.images import write_label_map
+from vosbench.audit.findings import ADVICE, Finding, Note, Problem, advice
+from vosbench.audit.findings import lines as lines_of
 from vosbench.tasks.check import Options, run
-from vosbench.videos import Video
+from vosbench.util import errors
+from vosbench.video.images import write_label_map
+from vosbench.video.video import Video
 
 Command = Callable[..., Any]
 SIZE = (16, 24)

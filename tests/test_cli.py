@@ -17,7 +17,8 @@ import yaml
 from hydra.utils import instantiate
 
 import vosbench
-from vosbench import cli, configuration, sweep
+from vosbench.cli import configuration, sweep
+from vosbench.cli import main as cli
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,7 @@ def test_help_shows_groups_and_keys(command: Command) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--version"], ["evaluate", "--help"], ["train", "--help"]])
 def test_help_imports_no_torch(arguments: list[str]) -> None:
-    code = "import sys; from vosbench.cli import main; main(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from vosbench.cli.main import main; main(); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "vosbench" in done.stdout

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from vosbench.contract import Clip
 from vosbench.datasets.augment import Augment
 from vosbench.datasets.clips import Clips, Source, collate
 from vosbench.datasets.davis import Davis
 from vosbench.datasets.sampling import ClipTable, StepSampler, Stills, Strided
-from vosbench.types import Clip
-from vosbench.videos import Image, LabelMap, Video
+from vosbench.video.video import Image, LabelMap, Video
 
 
 class Ramp(Video):

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from vosbench.images import read_image, resize_image
 from vosbench.ops import cluster
 from vosbench.ops.cluster import cluster_video, kmeans, position_encoding, space_time_points
+from vosbench.video.images import read_image, resize_image
 
 
 def blobs(count: int, sizes: tuple[int, ...], spread: float = 0.1, seed: int = 0) -> Tensor:

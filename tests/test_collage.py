@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vosbench.datasets.collage import Collage, CollageVideo
-from vosbench.datasets.collage_photographs import PHOTOGRAPHS, pixels
-from vosbench.images import write_label_map
+from vosbench.datasets.collage.photographs import PHOTOGRAPHS, pixels
+from vosbench.video.images import write_label_map
 
 LATE = ["train_02", "train_06", "train_23"]  # here a third object comes late
 

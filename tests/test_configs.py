@@ -10,9 +10,9 @@ import pytest
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from vosbench import configuration
-from vosbench.cli import VERBS
-from vosbench.errors import UsageError
+from vosbench.cli import configuration
+from vosbench.cli.main import VERBS
+from vosbench.util.errors import UsageError
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 RECIPES = {"method", "experiment"}  # they set top-level keys, which every verb has to know
@@ -125,11 +125,11 @@ def test_data_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_mistakes_are_seen() -> None:
-    assert mistakes("vosbench.types.Padding", frozenset({"side", "colour"}), False) == [
+    assert mistakes("vosbench.contract.Padding", frozenset({"side", "colour"}), False) == [
         "takes no colour",
         "needs value",
     ]
-    assert mistakes("vosbench.types.Padding", frozenset({"side"}), True) == []
+    assert mistakes("vosbench.contract.Padding", frozenset({"side"}), True) == []
 
 
 def test_struct_mode_is_on() -> None:

@@ -11,12 +11,13 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
-from vosbench import configuration
-from vosbench.memory import FrameMemory
+from vosbench.cli import configuration
+from vosbench.contract import Clip
+from vosbench.inference.frame import Inference
+from vosbench.inference.memory import FrameMemory
+from vosbench.inference.propagator import Propagator
 from vosbench.method import Method
-from vosbench.propagate import Inference, Propagator
-from vosbench.types import Clip
-from vosbench.videos import Image, LabelMap
+from vosbench.video.video import Image, LabelMap
 
 METHODS = configuration.groups(configuration.compose("benchmark"))["method"]
 SIZE = (46, 62)  # no multiple of any stride

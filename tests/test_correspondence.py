@@ -13,6 +13,7 @@ import yaml
 from hydra.utils import get_object, instantiate
 from torch import Tensor, nn
 
+from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.contrastive import Cells, Contrastive, far_pairs, long_term, short_term
 from vosbench.methods.mask_embedding.correspondence import Correspondence
 from vosbench.methods.mask_embedding.cycle import Cycle
@@ -20,7 +21,6 @@ from vosbench.methods.mask_embedding.photometric import Photometric
 from vosbench.methods.mask_embedding.views import draw_views
 from vosbench.ops.align import resize, sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
-from vosbench.types import Clip
 
 STRIDE = 8
 LOSSES: dict[str, Correspondence] = {

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vosbench.datasets.davis import Davis
-from vosbench.images import write_label_map
+from vosbench.video.images import write_label_map
 
 
 def mask(object_id: int = 1, column: int = 2) -> np.ndarray:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pytest
 
-from vosbench.evaluation import davis
 from vosbench.evaluation.metrics import Curves, Objects
-from vosbench.videos import LabelMap
+from vosbench.evaluation.protocols import davis
+from vosbench.video.video import LabelMap
 
 SIZE = (40, 60)
 

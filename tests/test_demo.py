@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vosbench import cli
+from vosbench.cli import main as cli
 
 
 def test_demo_trains_scores_and_reports(

@@ -11,11 +11,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transform
 
+from vosbench.contract import Clip
 from vosbench.methods.mask_embedding import crops as augmentation
 from vosbench.methods.mask_embedding.crops import MultiCrop
 from vosbench.methods.mask_embedding.dino import Dino, distillation
 from vosbench.methods.mask_embedding.ema import Ema, FrozenLastLayer
-from vosbench.types import Clip
 
 SMALL = MultiCrop(global_size=32, local_size=16, local_crops=2)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vosbench import cli
+from vosbench.cli import main as cli
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -9,18 +9,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vosbench import sheets, viz
-from vosbench.canvas import placed
-from vosbench.flow import Dis, NoFlow
-from vosbench.images import PALETTE, read_image, read_label_map, write_label_map
-from vosbench.insides import Vectors
-from vosbench.memory import FrameMemory
+from vosbench.contract import Context, Entry, Padding, Previous
+from vosbench.drawing import encoding, overlays, sheets
+from vosbench.drawing.contact_sheet import contact_sheet
+from vosbench.drawing.crop_view import placed
+from vosbench.inference.frame import Inference
+from vosbench.inference.memory import FrameMemory
+from vosbench.inference.propagator import Propagator
+from vosbench.inference.visuals import Vectors
 from vosbench.methods.copy_first.method import CopyFirst
 from vosbench.methods.mamp.method import MAMP
-from vosbench.naming import run_name
-from vosbench.propagate import Inference, Propagator
+from vosbench.nn.optical_flow import Dis, NoFlow
+from vosbench.runs.names import run_name
 from vosbench.tasks import draw
-from vosbench.types import Context, Entry, Padding, Previous
+from vosbench.video.images import PALETTE, read_image, read_label_map, write_label_map
 
 Command = Callable[..., Any]
 Picture = NDArray[np.uint8]
@@ -30,9 +32,9 @@ CODE = """
 from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as nnf
-from vosbench.insides import Heat, Masks, Vectors
+from vosbench.inference.visuals import Heat, Masks, Vectors
 from vosbench.method import Method
-from vosbench.types import Padding
+from vosbench.contract import Padding
 
 @dataclass(frozen=True)
 class Features:
@@ -96,7 +98,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Drawn]:
 
     def note(rows: Any, **options: Any) -> Picture:
         found.append(Drawn(rows, options["captions"]))
-        return viz.contact_sheet(rows, **options)
+        return contact_sheet(rows, **options)
 
     monkeypatch.setattr(sheets, "contact_sheet", note)
     return found
@@ -151,15 +153,15 @@ def test_all_that_a_method_shows(command: Command, davis: Path, mine: list[str],
     first, last = (read_label_map(davis / f"Annotations/480p/a/0000{i}.png") for i in (0, 5))
     frame, truth, result, coarse, moved, doubt = insides.rows[1]
     assert np.array_equal(frame, image)
-    assert np.array_equal(truth, viz.overlay(image, last))
-    assert np.array_equal(result, viz.overlay(image, first))
+    assert np.array_equal(truth, overlays.overlay(image, last))
+    assert np.array_equal(result, overlays.overlay(image, first))
     nearest = np.floor(np.arange(64) / 8 + 0.5).astype(int) * 8
     cells = first[nearest[:48].clip(0, 40)][:, nearest.clip(0, 56)]
-    assert np.array_equal(coarse, viz.overlay(image, cells))
+    assert np.array_equal(coarse, overlays.overlay(image, cells))
     flow = np.full((48, 64, 2), (16, -8), np.float32)
-    assert np.array_equal(moved, viz.flow_colours(flow, 320**0.5))
-    assert np.array_equal(doubt[0, 0], viz.heat_colours(np.zeros((1, 1)), 0, 1)[0, 0])
-    assert np.array_equal(doubt[-1, 0], viz.heat_colours(np.ones((1, 1)), 0, 1)[0, 0])
+    assert np.array_equal(moved, overlays.flow_colours(flow, 320**0.5))
+    assert np.array_equal(doubt[0, 0], overlays.heat_colours(np.zeros((1, 1)), 0, 1)[0, 0])
+    assert np.array_equal(doubt[-1, 0], overlays.heat_colours(np.ones((1, 1)), 0, 1)[0, 0])
     assert (doubt == doubt[:, :1]).all()
     assert all(len(row) == 3 for row in clusters.rows)
     assert "clusters: " in clusters.captions[0][2]
@@ -190,7 +192,7 @@ def test_clusters_are_those_of_the_keys(command: Command, tmp_path: Path, mine: 
         labels = np.zeros((48, 64), np.uint8)
         # This method's keys lie on pixels 4, 12, …, which is half a cell after where cells are drawn.
         labels[4:28, max(0, 8 * index - 4) : 8 * index + 20] = 1
-        assert np.array_equal(picture, viz.overlay(image, labels))
+        assert np.array_equal(picture, overlays.overlay(image, labels))
 
 
 @pytest.mark.parametrize("side", ["right-bottom", "centre"])
@@ -243,7 +245,7 @@ def test_late_objects_keep_their_colours_and_results_are_those_of_predict(
     (sheet,) = drawn
     for index, row in zip(range(1, 5), sheet.rows, strict=True):
         labels = read_label_map(Path(f"out/b/0000{index}.png"))
-        assert np.array_equal(row[2], viz.overlay(row[0], labels))
+        assert np.array_equal(row[2], overlays.overlay(row[0], labels))
     assert [sum(caption.startswith("flow to t−") for caption in row) for row in sheet.captions] == [1, 2, 2, 4]
     assert (sheet.rows[0][-1] == 255).all(), "what a row lacks is left white"
     assert all((picture == PALETTE[6:9]).all(-1).any() for picture in sheet.rows[1][1:3]), "2 has its contour"
@@ -253,7 +255,7 @@ def test_a_video_without_masks_and_longer_than_is_clustered(
     command: Command, davis: Path, tmp_path: Path, drawn: list[Drawn], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = [read_image(path) for path in sorted((davis / "JPEGImages/480p/a").iterdir())]
-    viz.write_video(tmp_path / "mine.mp4", iter(frames))
+    encoding.write_video(tmp_path / "mine.mp4", iter(frames))
     monkeypatch.setattr(draw, "MOST", 4)
     encoded: list[torch.Tensor] = []
     encode = MAMP.encode
@@ -303,7 +305,7 @@ def test_pseudo_labels_of_the_first_and_the_last_whole_update(
     assert c.captions[0][2:] == ["made at epoch 0 (photographs)", "made at epoch 100 (photographs)"]
     for row in a.rows:
         for picture, number in zip(row[2:], (1, 3), strict=True):
-            assert np.array_equal(picture, viz.overlay(row[0], np.full((48, 64), number, np.uint8)))
+            assert np.array_equal(picture, overlays.overlay(row[0], np.full((48, 64), number, np.uint8)))
     for each in ("10", "100"):
         (run / "labels" / each / "DONE").unlink()
     assert command(*on(davis, *only, f"labels={run}", "dataset.sequences=[a]")).status == 0
@@ -363,20 +365,20 @@ def test_frames_are_spread_evenly_up_to_the_last(count: int, most: int, expected
 
 def test_captions_stand_above_their_pictures() -> None:
     black = np.zeros((60, 180, 3), np.uint8)
-    plain = viz.contact_sheet([[black, black]] * 2, width=400)
-    sheet = viz.contact_sheet([[black, black]] * 2, width=400, captions=[["one", ""], ["", "four"]])
+    plain = contact_sheet([[black, black]] * 2, width=400)
+    sheet = contact_sheet([[black, black]] * 2, width=400, captions=[["one", ""], ["", "four"]])
     above = (sheet.shape[0] - plain.shape[0]) // 2
     assert above > 10
     for rows in (slice(2, 2 + above), slice(sheet.shape[0] // 2 + 2, sheet.shape[0] // 2 + above)):
         written = [bool((sheet[rows, side] < 100).any()) for side in (slice(0, 199), slice(202, 400))]
         assert written == ([True, False] if rows.start == 2 else [False, True])
     with pytest.raises(ValueError, match="as many captions"):
-        viz.contact_sheet([[black, black]], captions=[["one"]])
+        contact_sheet([[black, black]], captions=[["one"]])
 
 
 def test_heat_goes_from_dark_to_bright_between_its_ends() -> None:
     values = np.array([[-1, 0, 1, 2, 3, np.nan]])
-    below, low, middle, high, above, unknown = viz.heat_colours(values, 0, 2)[0].astype(int)
+    below, low, middle, high, above, unknown = overlays.heat_colours(values, 0, 2)[0].astype(int)
     assert below.tolist() == low.tolist()
     assert above.tolist() == high.tolist()
     assert low.sum() < middle.sum() < high.sum()

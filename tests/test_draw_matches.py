@@ -11,20 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vosbench import sheets, viz
-from vosbench.canvas import Canvas
-from vosbench.flow import Dis, NoFlow
-from vosbench.insides import Heat, Matches, cell_at
-from vosbench.memory import FrameMemory
+from vosbench.contract import Context, Entry, Padding, Previous
+from vosbench.drawing import overlays, sheets
+from vosbench.drawing.contact_sheet import contact_sheet
+from vosbench.drawing.crop_view import Canvas
+from vosbench.inference.frame import Inference
+from vosbench.inference.memory import FrameMemory
+from vosbench.inference.propagator import Propagator
+from vosbench.inference.visuals import Heat, Matches, cell_at
 from vosbench.methods.copy_first.method import CopyFirst
 from vosbench.methods.mamp.method import MAMP
 from vosbench.methods.munet.method import MUNet
 from vosbench.methods.munet.motion import MotionUncertaintyLayer
-from vosbench.naming import run_name
+from vosbench.nn.optical_flow import Dis, NoFlow
 from vosbench.ops.affinity import in_place, local_affinity, local_matches, local_readout
 from vosbench.ops.align import gather_positions
-from vosbench.propagate import Inference, Propagator
-from vosbench.types import Context, Entry, Padding, Previous
+from vosbench.runs.names import run_name
 
 Command = Callable[..., Any]
 Picture = NDArray[np.uint8]
@@ -220,21 +222,21 @@ def test_a_line_goes_around_and_dots_and_crosshair_are_where_they_should_be() ->
     black, where = np.zeros((60, 80, 3), np.uint8), np.zeros((60, 80), bool)
     where[20:40, 0:30] = True
     where[25:30, 10:15] = False
-    line = (viz.outlined(black, where) == viz.LINE).all(-1)
+    line = (overlays.outlined(black, where) == overlays.LINE).all(-1)
     assert line[19, 10]
     assert line[40, 10]
     assert line[30, 30]
     assert line[19, 30]
     assert not line[20:40, :30].any(), "not over what is inside, nor around holes"
     assert line.sum() == 30 + 30 + 20 + 2
-    dots = viz.dotted(black, [(20.0, 30.0), (50.0, 10.0)], [3.0, 8.0])
-    yellow = (dots == viz.DOT).all(-1)
+    dots = overlays.dotted(black, [(20.0, 30.0), (50.0, 10.0)], [3.0, 8.0])
+    yellow = (dots == overlays.DOT).all(-1)
     assert yellow[30, 20]
     assert yellow[10, 50]
     assert yellow[10, 56]
     assert not yellow[30, 26]
     assert (dots[10, 62] == 0).all()
-    marked = viz.crosshair(black, (40.2, 29.8)).min(2) > 200
+    marked = overlays.crosshair(black, (40.2, 29.8)).min(2) > 200
     assert marked[30, [30, 35, 45, 50]].all()
     assert marked[[20, 25, 35, 40], 40].all()
     assert not marked[28:33, 38:43].any(), "the place itself stays free"
@@ -245,13 +247,13 @@ def test_heat_over_a_picture_leaves_bare_what_has_no_number() -> None:
     values = np.full((60, 80), np.nan)
     values[20:40, 20:50] = 1
     values[20:40, 20:30] = 0
-    mixed = viz.heat_overlay(image, values, 0, 1, opacity=0.75)
+    mixed = overlays.heat_overlay(image, values, 0, 1, opacity=0.75)
     assert (mixed[:18] == image[:18]).all()
-    low, high = (viz.heat_colours(np.array([[value]]), 0, 1)[0, 0].astype(float) for value in (0.0, 1.0))
+    low, high = (overlays.heat_colours(np.array([[value]]), 0, 1)[0, 0].astype(float) for value in (0.0, 1.0))
     assert np.abs(mixed[30, 25] - (25 + 0.75 * low)).max() <= 1
     assert np.abs(mixed[30, 45] - (25 + 0.75 * high)).max() <= 1
-    assert (mixed[19, 30] == viz.LINE).all()
-    assert not (viz.heat_overlay(image, np.zeros((60, 80)), 0, 1) == viz.LINE).all(-1).any()
+    assert (mixed[19, 30] == overlays.LINE).all()
+    assert not (overlays.heat_overlay(image, np.zeros((60, 80)), 0, 1) == overlays.LINE).all(-1).any()
 
 
 @pytest.fixture
@@ -261,7 +263,7 @@ def captions(monkeypatch: pytest.MonkeyPatch) -> list[list[list[str]]]:
 
     def note(rows: Sequence[Sequence[Picture]], **options: Any) -> Picture:
         found.append([list(row) for row in options["captions"]])
-        return viz.contact_sheet(rows, **options)
+        return contact_sheet(rows, **options)
 
     monkeypatch.setattr(sheets, "contact_sheet", note)
     return found
@@ -300,9 +302,9 @@ def test_dots_lie_on_their_cells_in_past_frames() -> None:
     place = part.centre(4, 9, (11, 17))
     assert place is not None
     x, y = round(place[0]), round(place[1])
-    assert tuple(picture[y, x]) == viz.DOT
-    assert not (query == viz.DOT).all(-1).any()
-    assert (picture == viz.LINE).all(-1).any()
+    assert tuple(picture[y, x]) == overlays.DOT
+    assert not (query == overlays.DOT).all(-1).any()
+    assert (picture == overlays.LINE).all(-1).any()
     corner = picture[5, 5].astype(int)
     assert np.abs(corner - part.picture(2)[5, 5]).max() == 0, "the picture of that frame"
     assert not np.array_equal(part.picture(2)[5, 5], part.picture(0)[5, 5])

@@ -14,16 +14,16 @@ import torch
 from PIL import Image
 
 from vosbench.datasets.davis import Davis
-from vosbench.errors import Problems
-from vosbench.evaluation import records
-from vosbench.evaluation.label_maps import PngFolder, hash_annotations, hash_predictions
-from vosbench.evaluation.protocols import protocol_named
-from vosbench.evaluation.scoring import Scores
-from vosbench.evaluation.scoring import evaluate as score
-from vosbench.images import read_label_map, write_label_map
+from vosbench.evaluation.predictions.label_maps import PngFolder, hash_annotations, hash_predictions
+from vosbench.evaluation.protocols.protocol import protocol_named
+from vosbench.evaluation.results import records
+from vosbench.evaluation.scoring.evaluate import Scores
+from vosbench.evaluation.scoring.evaluate import evaluate as score
 from vosbench.nn.resnet import ResNet
 from vosbench.tasks import evaluate
-from vosbench.videos import Dataset, Video
+from vosbench.util.errors import Problems
+from vosbench.video.images import read_label_map, write_label_map
+from vosbench.video.video import Dataset, Video
 
 FRAMES = 5
 
@@ -326,7 +326,7 @@ def test_labels_and_pictures_may_change_without_scoring_anew(
     path = run / "results/davis2017-val-davis.json"
     evaluate.run(options(root, run, predictions=str(masks)))
     before, frames = records.read(path), records.read_frames(path)
-    monkeypatch.setattr("vosbench.evaluation.recording.evaluate", None)  # nothing may be scored
+    monkeypatch.setattr("vosbench.evaluation.results.recording.evaluate", None)  # nothing may be scored
     changed = {"_target_": "vosbench.datasets.davis.Davis", "root": str(root), "split": "val", "year": 2017}
     changed |= {"frames": "annotated", "name": "davis2017"}
     evaluate.run(options(root, run, predictions=str(masks), method_name="other", checkpoint="x", dataset=changed))

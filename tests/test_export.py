@@ -7,17 +7,17 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from vosbench.checkpoint import restore
-from vosbench.flow import NoFlow
 from vosbench.methods.mamp.method import MAMP
+from vosbench.nn.optical_flow import NoFlow
 from vosbench.tasks import export
+from vosbench.weights.loading import restore
 
 
 def options(tmp_path: Path, checkpoint: str, **changes: object) -> export.Options:
     settings = {
         "method": {
             "_target_": "vosbench.methods.mamp.method.MAMP",
-            "flow": {"_target_": "vosbench.flow.NoFlow"},
+            "flow": {"_target_": "vosbench.nn.optical_flow.NoFlow"},
             "widths": [8, 8, 8, 8],
             "channels": 8,
         },

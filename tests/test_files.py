@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vosbench.files import naming, replacing
+from vosbench.util.files import naming, replacing
 
 
 def test_a_write_that_fails_names_the_file(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_small
 
-from vosbench.flow import Dis, NoFlow, Raft
-from vosbench.images import read_image
+from vosbench.nn.optical_flow import Dis, NoFlow, Raft
 from vosbench.ops.align import resize
+from vosbench.video.images import read_image
 
 
 def texture(h: int, w: int) -> Tensor:

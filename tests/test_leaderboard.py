@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vosbench.evaluation import records, report, tables
-from vosbench.evaluation.leaderboard import Row, board, boards, load, load_published
-from vosbench.evaluation.records import Record
-from vosbench.evaluation.statistics import paired_difference
+from vosbench.evaluation.board import report, tables
+from vosbench.evaluation.board.leaderboard import Row, board, boards, load, load_published
+from vosbench.evaluation.board.statistics import paired_difference
+from vosbench.evaluation.results import records
+from vosbench.evaluation.results.records import Record
 from vosbench.tasks import leaderboard
 
 SEQUENCES = ("bear", "cows", "dog_park", "goat", "mallard", "surf")

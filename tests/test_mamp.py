@@ -11,13 +11,13 @@ import torch.nn.functional as nnf
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from vosbench.checkpoint import restore
-from vosbench.flow import Dis, NoFlow, Raft
+from vosbench.contract import Clip, Context, Entry, Previous
 from vosbench.methods.mamp.encoder import Encoder
 from vosbench.methods.mamp.method import MAMP, Features, Memory
+from vosbench.nn.optical_flow import Dis, NoFlow, Raft
 from vosbench.ops.align import resize
 from vosbench.ops.colour import rgb_to_lab
-from vosbench.types import Clip, Context, Entry, Previous
+from vosbench.weights.loading import restore
 
 NARROW = (8, 8, 16, 16)
 

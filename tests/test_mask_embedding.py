@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from vosbench.memory import FrameMemory
+from vosbench.contract import Clip, Context, Entry, Previous
+from vosbench.inference.frame import Inference
+from vosbench.inference.memory import FrameMemory
+from vosbench.inference.propagator import Propagator
 from vosbench.methods.mask_embedding.contrastive import Contrastive
 from vosbench.methods.mask_embedding.correspondence import Correspondence
 from vosbench.methods.mask_embedding.cycle import Cycle
@@ -17,8 +20,6 @@ from vosbench.methods.mask_embedding.reading import Features, Memory
 from vosbench.methods.mask_embedding.segments import choose_segments
 from vosbench.nn.resnet import normalise
 from vosbench.ops.colour import normalised_lab
-from vosbench.propagate import Inference, Propagator
-from vosbench.types import Clip, Context, Entry, Previous
 
 SIZE = (40, 48)
 

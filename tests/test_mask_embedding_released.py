@@ -8,18 +8,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vosbench.checkpoint import initialise
-from vosbench.memory import FrameMemory
+from vosbench.contract import Clip, Context
+from vosbench.inference.frame import Inference
+from vosbench.inference.memory import FrameMemory
+from vosbench.inference.propagator import Propagator
 from vosbench.methods.mask_embedding.crops import MultiCrop
 from vosbench.methods.mask_embedding.dino import Dino
 from vosbench.methods.mask_embedding.method import MaskEmbedding
 from vosbench.methods.mask_embedding.networks import FusedFrameMaskEncoder
 from vosbench.methods.mask_embedding.optimizer import adam
 from vosbench.methods.mask_embedding.reading import Features, Memory
-from vosbench.naming import run_name, stage_name
 from vosbench.nn.cbam import CBAM
-from vosbench.propagate import Inference, Propagator
-from vosbench.types import Clip, Context
+from vosbench.runs.names import run_name, stage_name
+from vosbench.weights.loading import initialise
 
 SIZE = (32, 40)
 

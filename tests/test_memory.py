@@ -7,9 +7,9 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from vosbench import memory as module
-from vosbench.memory import FrameMemory
-from vosbench.types import Entry
+from vosbench.contract import Entry
+from vosbench.inference import memory as module
+from vosbench.inference.memory import FrameMemory
 
 GROUP = (Path(module.__file__).parent / "conf" / "memory").glob("*.yaml")
 POLICIES = sorted(path.stem for path in GROUP if "FrameMemory" in path.read_text())  # the others keep tokens

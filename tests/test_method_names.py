@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from vosbench.checkpoint import NAMES, initialise, known_as, name_of, read
+from vosbench.nn.weight_files import read
+from vosbench.weights.loading import initialise
+from vosbench.weights.origin import NAMES, known_as, name_of
 
 
 def test_old_import_paths_have_names() -> None:

@@ -12,17 +12,18 @@ import torch.nn.functional as nnf
 from PIL import Image
 from torch import Tensor
 
-from vosbench import configuration, sweep
-from vosbench.images import VOID
-from vosbench.memory import FrameMemory, Memory
+from vosbench.cli import configuration, sweep
+from vosbench.contract import Clip, Context, Entry, Previous
+from vosbench.inference.frame import Inference
+from vosbench.inference.memory import FrameMemory, Memory
+from vosbench.inference.propagator import Propagator
+from vosbench.inference.token_bank import TokenBank
 from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
 from vosbench.methods.munet.method import MUNet
 from vosbench.methods.munet.motion import MotionAwareAttention, MotionUncertaintyLayer
 from vosbench.ops.affinity import local_affinity
 from vosbench.ops.aggregate import aggregated_logits
-from vosbench.propagate import Inference, Propagator
-from vosbench.token_bank import TokenBank
-from vosbench.types import Clip, Context, Entry, Previous
+from vosbench.video.images import VOID
 
 
 def tiny(**options: Any) -> MUNet:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from vosbench.naming import LENGTH, run_name, subject
+from vosbench.runs.names import LENGTH, run_name, subject
 
 
 def test_no_override_that_changes_the_result_is_default() -> None:

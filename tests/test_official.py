@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vosbench.evaluation import records
-from vosbench.images import read_label_map, write_label_map
+from vosbench.evaluation.results import records
+from vosbench.video.images import read_label_map, write_label_map
 
 Command = Callable[..., Any]
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from vosbench.evaluation.label_maps import open_source
-from vosbench.evaluation.rle import write_rle
-from vosbench.images import PALETTE, read_label_map, write_label_map
+from vosbench.evaluation.predictions.label_maps import open_source
+from vosbench.evaluation.predictions.rle import write_rle
 from vosbench.tasks import pack
-from vosbench.videos import Image, LabelMap, Video
+from vosbench.video.images import PALETTE, read_label_map, write_label_map
+from vosbench.video.video import Image, LabelMap, Video
 
 Command = Callable[..., Any]
 SIZE = (24, 40)

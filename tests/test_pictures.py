@@ -11,14 +11,14 @@ import pytest
 from jaxtyping import UInt8
 from PIL import Image
 
-from vosbench import viz
 from vosbench.datasets.davis import Davis
-from vosbench.evaluation.label_maps import open_source
-from vosbench.evaluation.pictures import INDEX, read_pictures, worst_frames, write_pictures
-from vosbench.evaluation.scoring import Scores, evaluate
-from vosbench.images import read_image, write_label_map
+from vosbench.drawing import overlays
+from vosbench.evaluation.predictions.label_maps import open_source
+from vosbench.evaluation.results.pictures import INDEX, read_pictures, worst_frames, write_pictures
+from vosbench.evaluation.scoring.evaluate import Scores, evaluate
+from vosbench.video.images import read_image, write_label_map
 
-RED = viz.COLOURS[1]
+RED = overlays.COLOURS[1]
 
 
 def scores(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Scores:
@@ -145,14 +145,14 @@ def test_worst_frame_shows_what_is_missed_and_false(davis: Path, predictions: Pa
     assert [picture.file for picture in worst] == ["worst/1-b_2-00003.jpg", "worst/2-a_1-00001.jpg"]
     assert worst[1].caption == "a, object 1, frame 00001: J 0.0, F 0.0"
     annotation, prediction, errors = panels(tmp_path / "out" / worst[1].file)
-    assert share(errors, viz.MISSED) > 0.08
-    assert share(errors, viz.FALSE) > 0.08
-    assert share(errors, viz.HIT) < 0.01
+    assert share(errors, overlays.MISSED) > 0.08
+    assert share(errors, overlays.FALSE) > 0.08
+    assert share(errors, overlays.HIT) < 0.01
     middle = slice(40, 150), slice(60, 220)  # the object in the annotation only
     assert share(annotation[middle], RED) > share(prediction[middle], RED)
     _, _, errors = panels(tmp_path / "out" / worst[0].file)
-    assert share(errors, viz.MISSED) > 0.08
-    assert share(errors, viz.FALSE) < 0.01
+    assert share(errors, overlays.MISSED) > 0.08
+    assert share(errors, overlays.FALSE) < 0.01
 
 
 def test_worst_frame_is_cropped_around_a_small_object(davis: Path, predictions: Path, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_worst_frame_is_cropped_around_a_small_object(davis: Path, predictions: 
     write_label_map(davis / "Annotations/480p/a/00002.png", labels)
     write_label_map(predictions / "a/00002.png", np.zeros((48, 64), np.uint8))
     write(davis, predictions, tmp_path / "out", scores({"a_1": [(1, 1), (0, 0)]}))
-    assert share(panels(tmp_path / "out/worst/1-a_1-00002.jpg")[2], viz.MISSED) > 0.05  # of the frame it is 0.8 %
+    assert share(panels(tmp_path / "out/worst/1-a_1-00002.jpg")[2], overlays.MISSED) > 0.05  # of the frame it is 0.8 %
 
 
 def test_errors_are_those_of_the_matched_proposal(davis: Path, predictions: Path, tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_errors_are_those_of_the_matched_proposal(davis: Path, predictions: Path
     (worst,) = (picture for picture in read_pictures(tmp_path / "out") if picture.kind == "worst")
     assert worst.caption == "a, object 1, frame 00004: J 0.0, F 0.0"
     errors = panels(tmp_path / "out" / worst.file)[2]
-    assert share(errors, viz.MISSED) > 0.08
-    assert share(errors, viz.FALSE) < 0.01
+    assert share(errors, overlays.MISSED) > 0.08
+    assert share(errors, overlays.FALSE) < 0.01
 
 
 def test_masks_of_0_and_255_are_the_one_object_of_a_binary_set(davis: Path, predictions: Path, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from vosbench.datasets.video_folder import VideoFile
-from vosbench.images import read_image, read_label_map
+from vosbench.drawing.encoding import write_video
 from vosbench.methods.copy_first.method import CopyFirst
-from vosbench.viz import write_video
+from vosbench.video.images import read_image, read_label_map
+from vosbench.video.video_file import VideoFile
 
 Command = Callable[..., Any]
 RUN = Path("runs/copy_first/default")
@@ -151,7 +151,7 @@ def test_no_two_processes_ever_hold_one_claim(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from vosbench.predictions import Claim
+from vosbench.runs.claims import Claim
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

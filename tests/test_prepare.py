@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from vosbench.datasets.davis import Davis
-from vosbench.images import read_image, read_label_map, write_label_map
 from vosbench.tasks.prepare import Options, run
-from vosbench.videos import FolderVideo
+from vosbench.video.folder_video import FolderVideo
+from vosbench.video.images import read_image, read_label_map, write_label_map
 
 
 @pytest.fixture

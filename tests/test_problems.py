@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from vosbench.images import write_label_map
+from vosbench.video.images import write_label_map
 
 Command = Callable[..., Any]
 SIZE = (24, 32)

@@ -15,13 +15,14 @@ from jaxtyping import Float
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from vosbench import memory as memory_module
-from vosbench.memory import FrameMemory
+from vosbench.contract import Clip, Context, Padding
+from vosbench.inference import memory as memory_module
+from vosbench.inference.frame import Inference
+from vosbench.inference.memory import FrameMemory
+from vosbench.inference.propagator import Propagator, propagate
 from vosbench.method import Method
 from vosbench.ops.align import resize, upsample_centres
-from vosbench.propagate import Inference, Propagator, propagate
-from vosbench.types import Clip, Context, Padding
-from vosbench.videos import Image, LabelMap, Video
+from vosbench.video.video import Image, LabelMap, Video
 
 POLICIES = Path(memory_module.__file__).parent / "conf" / "memory"
 

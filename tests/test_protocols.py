@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from vosbench.datasets.davis import Davis
-from vosbench.evaluation import davis, davis_unsupervised, vip, vos_benchmark, youtube_vos
-from vosbench.evaluation.label_maps import PngFolder
 from vosbench.evaluation.metrics import Curves, Objects
-from vosbench.evaluation.scoring import evaluate
-from vosbench.images import write_label_map
-from vosbench.videos import FolderVideo, LabelMap
+from vosbench.evaluation.predictions.label_maps import PngFolder
+from vosbench.evaluation.protocols import davis, davis_unsupervised, vip, vos_benchmark, youtube_vos
+from vosbench.evaluation.scoring.evaluate import evaluate
+from vosbench.video.folder_video import FolderVideo
+from vosbench.video.images import write_label_map
+from vosbench.video.video import LabelMap
 
 REFERENCE = runpy.run_path(str(Path(__file__).with_name("reference_scorer.py")))
 PROTOCOLS: dict[str, Any] = {
@@ -265,7 +266,7 @@ def test_no_g_without_both_kinds(seen: tuple[float | None, float | None]) -> Non
 
 @pytest.mark.parametrize("seen", [{1: True, 2: False}, {1: True}, {}], ids=["all", "one", "none"])
 def test_seen_reaches_records_and_tables(tmp_path: Path, seen: dict[int, bool]) -> None:
-    from vosbench.evaluation.records import write_tables
+    from vosbench.evaluation.results.records import write_tables
 
     stack = np.stack([place(1, 2)] * 3)
     dataset = write(tmp_path, [stack], [np.where(stack == 2, 0, stack)])

@@ -20,10 +20,10 @@ from torch.utils.data import DataLoader
 from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.datasets.sampling import Strided
-from vosbench.images import read_label_map, write_label_map
 from vosbench.methods.mask_embedding.pseudo_labels import ClusterVideos, Found, best_overlap, describe, summary
-from vosbench.videos import Frames, Video
-from vosbench.videos import Image as Picture
+from vosbench.video.images import read_label_map, write_label_map
+from vosbench.video.video import Frames, Video
+from vosbench.video.video import Image as Picture
 
 TINY = [
     *("method=mask_embedding_small", "method.widths=[8,8]", "method.channels=[8,8]", "method.decoder_widths=[8,8,8]"),

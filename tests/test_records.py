@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vosbench.evaluation import records
-from vosbench.evaluation.records import Record
-from vosbench.evaluation.scoring import Scores
+from vosbench.evaluation.results import records
+from vosbench.evaluation.results.records import Record
+from vosbench.evaluation.scoring.evaluate import Scores
+from vosbench.util.files import replace_file
 
 RECORD = Record(
     method="mamp",
@@ -82,7 +83,7 @@ def test_a_number_that_is_none_is_refused_and_leaves_nothing(tmp_path: Path) -> 
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    records.replace_file(tmp_path / "a.txt", b"old")
+    replace_file(tmp_path / "a.txt", b"old")
 
     def full(path: Path, content: bytes) -> None:
         path.open("wb").close()
@@ -90,7 +91,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
-        records.replace_file(tmp_path / "a.txt", b"new")
+        replace_file(tmp_path / "a.txt", b"new")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "old")]
 
 
@@ -130,7 +131,7 @@ def test_provenance() -> None:
 
 def test_scoring_and_records_need_no_heavy_package() -> None:
     code = (
-        "import sys, vosbench.tasks.evaluate, vosbench.tasks.leaderboard, vosbench.evaluation.records as r;"
+        "import sys, vosbench.tasks.evaluate, vosbench.tasks.leaderboard, vosbench.evaluation.results.records as r;"
         "r.provenance([], None, {}); print([m for m in ('torch', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

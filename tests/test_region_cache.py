@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from vosbench.datasets.davis import Davis
-from vosbench.errors import Problems
-from vosbench.evaluation import region_cache
-from vosbench.evaluation.label_maps import PngFolder
 from vosbench.evaluation.metrics import EMPTY, Objects, Region
-from vosbench.evaluation.region_cache import RegionCache
-from vosbench.evaluation.scoring import evaluate
-from vosbench.images import write_label_map
+from vosbench.evaluation.predictions.label_maps import PngFolder
+from vosbench.evaluation.scoring import region_cache
+from vosbench.evaluation.scoring.evaluate import evaluate
+from vosbench.evaluation.scoring.region_cache import RegionCache
+from vosbench.util.errors import Problems
+from vosbench.video.images import write_label_map
 
 
 def data_set(root: Path) -> Davis:

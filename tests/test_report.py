@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosbench.evaluation import records, report
-from vosbench.evaluation.leaderboard import Row, board, boards, load
-from vosbench.evaluation.pictures import write_pictures
-from vosbench.evaluation.records import Record
-from vosbench.evaluation.scoring import Scores
+from vosbench.evaluation.board import report
+from vosbench.evaluation.board.leaderboard import Row, board, boards, load
+from vosbench.evaluation.results import records
+from vosbench.evaluation.results.pictures import write_pictures
+from vosbench.evaluation.results.records import Record
+from vosbench.evaluation.scoring.evaluate import Scores
 
 SEQUENCES = ("bear", "cows", "dog_park")
 Curves = Mapping[str, Sequence[float]]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from vosbench.errors import Problems
-from vosbench.evaluation.label_maps import open_source
-from vosbench.evaluation.rle import RleFile, RleSequence, decode, encode, write_rle
-from vosbench.videos import LabelMap
+from vosbench.evaluation.predictions.label_maps import open_source
+from vosbench.evaluation.predictions.rle import RleFile, RleSequence, decode, encode, write_rle
+from vosbench.util.errors import Problems
+from vosbench.video.video import LabelMap
 
 SHAPES = [(1, 1), (1, 7), (9, 1), (2, 2), (31, 17), (200, 130)]
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from vosbench.datasets.coco import Coco
 from vosbench.datasets.static_images import StaticImages
-from vosbench.errors import Problems
-from vosbench.images import PALETTE, write_label_map
+from vosbench.util.errors import Problems
+from vosbench.video.images import PALETTE, write_label_map
 
 Command = Callable[..., Any]
 SIZE = (24, 32)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from vosbench.evaluation.statistics import bootstrap, paired_difference
+from vosbench.evaluation.board.statistics import bootstrap, paired_difference
 
 
 def test_bootstrap_resamples_sequences_with_all_their_objects() -> None:

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from vosbench.contract import Entry
+from vosbench.inference.token_bank import TokenBank, nearest
 from vosbench.ops.tokens import CHUNK, Tokens, read_tokens
-from vosbench.token_bank import TokenBank, nearest
-from vosbench.types import Entry
 
 
 @dataclass(frozen=True)

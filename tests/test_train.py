@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from vosbench.engine import Cosine
 from vosbench.nn.resnet import ResNet
+from vosbench.training.schedules import Cosine
 
 TINY = [
     *("method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "data=collage"),
@@ -67,7 +67,7 @@ defaults:
   - override /flow: none
 method: {_target_: own.Colour, notes: '???', dies: null}
 optimizer: {_target_: torch.optim.SGD, _partial_: true, lr: 0.1}
-schedule: {_target_: vosbench.engine.Milestones}
+schedule: {_target_: vosbench.training.schedules.Milestones}
 callbacks: {}
 weights: none
 """

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosbench.datasets.video_folder import VideoFile, VideoFolder, open_video
-from vosbench.images import write_label_map
+from vosbench.datasets.video_folder import VideoFolder, open_video
+from vosbench.video.images import write_label_map
+from vosbench.video.video_file import VideoFile
 
 
 def write_video(path: Path, count: int = 30, codec: str = "mpeg4", group: int = 8, bright_row: int = 48) -> Path:

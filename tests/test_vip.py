@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from vosbench.datasets.vip import Vip
-from vosbench.errors import Problems
-from vosbench.images import read_label_map, write_label_map
+from vosbench.util.errors import Problems
+from vosbench.video.images import read_label_map, write_label_map
 
 Command = Callable[..., Any]
 STEMS = tuple(f"{index:012d}" for index in range(1, 8))

@@ -11,10 +11,10 @@ import pytest
 from hydra.utils import instantiate
 from PIL import Image
 
-from vosbench import configuration
+from vosbench.cli import configuration
 from vosbench.datasets.youtube_vos import YoutubeVos
-from vosbench.errors import Problems
-from vosbench.images import read_label_map, write_label_map
+from vosbench.util.errors import Problems
+from vosbench.video.images import read_label_map, write_label_map
 
 Command = Callable[..., Any]
 SLOW = ("00000", "00005", "00010", "00015")

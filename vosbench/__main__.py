@@ -1,6 +1,6 @@
 """`python -m vosbench`."""
 
-from vosbench.cli import main
+from vosbench.cli.main import main
 
 if __name__ == "__main__":
     main()

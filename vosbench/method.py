@@ -6,8 +6,8 @@ from typing import ClassVar, Generic, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vosbench.insides import Inside
-from vosbench.types import Clip, Context, F, Padding, V
+from vosbench.contract import Clip, Context, F, Padding, V
+from vosbench.inference.visuals import Inside
 
 Supervision = Literal["none", "self-supervised", "supervised"]
 Colours = Literal["RGB", "Lab"]

@@ -6,8 +6,9 @@ import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor
 
+from vosbench.contract import Clip, Context, Padding
 from vosbench.method import Method
-from vosbench.types import Clip, Context, Padding
+from vosbench.util.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class CopyFirst(Method[Nothing, Masks]):
     memory_masks = "hard"
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
-        raise ValueError("copy_first has nothing to train: choose another method")
+        raise UserError("copy_first has nothing to train: choose another method")
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Nothing:
         return Nothing()

@@ -7,10 +7,11 @@ import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor
 
-from vosbench.flow import FlowEstimator
+from vosbench.contract import Clip, Context, Padding
 from vosbench.method import Method
+from vosbench.nn.optical_flow import FlowEstimator
 from vosbench.ops.align import gather_positions
-from vosbench.types import Clip, Context, Padding
+from vosbench.util.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class FlowWarp(Method[Motion, Masks]):
         self.flow = flow
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
-        raise ValueError("flow_warp has nothing to train: choose another method")
+        raise UserError("flow_warp has nothing to train: choose another method")
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Motion:
         return Motion(self.flow.encode((images[0] * 255).round().byte()))

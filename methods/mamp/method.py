@@ -10,15 +10,15 @@ import torch.nn.functional as nnf
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vosbench.flow import FlowEstimator
-from vosbench.insides import Inside, Matches, Vectors, cell_at
+from vosbench.contract import Clip, Context, Padding
+from vosbench.inference.visuals import Inside, Matches, Vectors, cell_at
 from vosbench.method import Method
 from vosbench.methods.mamp.encoder import STRIDE, Encoder, from_released
+from vosbench.nn.optical_flow import FlowEstimator
 from vosbench.ops.affinity import local_matches, local_readout
 from vosbench.ops.align import gather_positions, resize, sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.offset import NEAR, coarse_offsets, offset_readout
-from vosbench.types import Clip, Context, Padding
 
 Key = Float[Tensor, "1 c h w"]
 

@@ -9,9 +9,10 @@ import torch.nn.functional as nnf
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames, picture_cells
 from vosbench.methods.mask_embedding.views import draw_views
-from vosbench.types import Clip
+from vosbench.util.errors import UserError
 
 IGNORED = -100  # label of a cell that does not count
 NEVER = -1e9  # logit of what cannot be matched; finite, so that a frame of nothing but padding gives no NaN
@@ -55,13 +56,13 @@ class Contrastive:
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
-            raise ValueError(f"method.correspondence.temperature={self.temperature}: give more than 0")
+            raise UserError(f"method.correspondence.temperature={self.temperature}: give more than 0")
         if min(self.short, self.long) < 0 or max(self.short, self.long) == 0:
-            raise ValueError(f"correspondence: short={self.short}, long={self.long}: give one of them more than 0")
+            raise UserError(f"correspondence: short={self.short}, long={self.long}: give one of them more than 0")
         if self.step < 1:
-            raise ValueError(f"method.correspondence.step={self.step}: give 1 or more cells")
+            raise UserError(f"method.correspondence.step={self.step}: give 1 or more cells")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(
+            raise UserError(
                 f"method.correspondence.scale={list(self.scale)}: give the least and the most that is shown"
             )
 

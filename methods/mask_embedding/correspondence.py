@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.networks import STRIDE
 from vosbench.ops.align import sample_centres
-from vosbench.types import Clip
+from vosbench.util.errors import UserError
 
 Encoder = Callable[[Float[Tensor, "n 3 h w"]], Float[Tensor, "n c h8 w8"]]
 
@@ -31,14 +32,14 @@ class Correspondence(Protocol):
         encoder  images to keys of unit norm at stride 8
         keys     of the clips' frames (number b·T + t is frame t of clip b), where they have been encoded already
 
-        Random choices use torch's CPU generator. Raises ValueError for clips of a single frame.
+        Random choices use torch's CPU generator. Raises UserError for clips of a single frame.
         """
 
 
 def padded_frames(clip: Clip) -> Float[Tensor, "b t 3 h w"]:
     """The clip's RGB with -1 where it was padded; every loss here compares frames, so there have to be two."""
     if clip.frames.shape[1] < 2:
-        raise ValueError(
+        raise UserError(
             "clips of one frame show nothing that moves: choose a data.clips.sampler with 2 or more positions"
         )
     return clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1)

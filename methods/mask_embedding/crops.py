@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
-from vosbench.errors import Problems
+from vosbench.util.errors import Problems
 
 ASPECT = (3 / 4, 4 / 3)  # of a crop, width to height
 TRIES = 10  # to find a crop that fits into its image, as torchvision's RandomResizedCrop has it
@@ -33,7 +33,7 @@ class MultiCrop:
     Half of the crops are mirrored, .8 of them change in colour and .2 are made grey. The first large one is always
     blurred; the second is blurred by a chance of .1 and solarised by one of .2, the small ones are blurred by .5. The
     order in which brightness, contrast, saturation and hue change is drawn for each of the crops, but shared by all
-    images of the batch, where DINO draws it for each. Raises ValueError naming the keys that make no
+    images of the batch, where DINO draws it for each. Raises UserError naming the keys that make no
     sense.
     """
 

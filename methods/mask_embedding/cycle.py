@@ -8,8 +8,9 @@ import torch.nn.functional as nnf
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames, picture_cells
-from vosbench.types import Clip
+from vosbench.util.errors import UserError
 
 TINY = 1e-20  # keeps the logarithm of a walk that never returns finite
 
@@ -35,9 +36,9 @@ class Cycle:
     def __post_init__(self) -> None:
         if self.temperature <= 0 or not 0 <= self.dropout < 1:
             given = f"temperature={self.temperature}, dropout={self.dropout}"
-            raise ValueError(f"method.correspondence: {given}: give a temperature above 0, a dropout from 0 to below 1")
+            raise UserError(f"method.correspondence: {given}: give a temperature above 0, a dropout from 0 to below 1")
         if min(self.patch, self.step) < 1:
-            raise ValueError(f"method.correspondence: patch={self.patch}, step={self.step}: give 1 or more cells")
+            raise UserError(f"method.correspondence: patch={self.patch}, step={self.step}: give 1 or more cells")
 
     def __call__(
         self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None
@@ -52,7 +53,7 @@ class Cycle:
     def _nodes(self, keys: Float[Tensor, "n c h w"]) -> Float[Tensor, "n m c"]:
         h, w = keys.shape[-2:]
         if min(h, w) < self.patch or max(h, w) < self.patch + self.step:
-            raise ValueError(
+            raise UserError(
                 f"method.correspondence: fewer than 2 nodes of patch={self.patch}, step={self.step} fit on {h}×{w} "
                 "cells of 8 pixels: use smaller ones, or a larger data.clips.size"
             )

@@ -13,12 +13,12 @@ import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
 
-from vosbench.errors import Problems
+from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.correspondence import full_precision
 from vosbench.methods.mask_embedding.crops import MultiCrop
 from vosbench.methods.mask_embedding.networks import Depth
 from vosbench.nn.resnet import ResNet, normalise
-from vosbench.types import Clip
+from vosbench.util.errors import Problems
 
 
 class Network(nn.Module):
@@ -71,7 +71,7 @@ class Dino(nn.Module):
     student_temperature, teacher_temperature: of the two softmaxes
     centre_momentum      share of the old centre that each step keeps
 
-    Raises ValueError naming the keys that make no sense.
+    Raises UserError naming the keys that make no sense.
     """
 
     name = "dino"

@@ -6,8 +6,9 @@ from typing import Any
 import lightning as L
 import torch
 
-from vosbench.engine import Engine
 from vosbench.methods.mask_embedding.dino import Dino
+from vosbench.training.module import Engine
+from vosbench.util.errors import UserError
 
 
 class Ema(L.Callback):
@@ -18,7 +19,7 @@ class Ema(L.Callback):
 
     def __init__(self, momentum: float = 0.996) -> None:
         if not 0 <= momentum <= 1:
-            raise ValueError(f"callbacks: momentum={momentum} of the teacher: give 0 to 1")
+            raise UserError(f"callbacks: momentum={momentum} of the teacher: give 0 to 1")
         self.momentum = momentum
 
     def at(self, step: int, steps: int) -> float:
@@ -41,7 +42,7 @@ class FrozenLastLayer(L.Callback):
 
     def __init__(self, steps: int) -> None:
         if steps < 0:
-            raise ValueError(f"callbacks: steps={steps} of the frozen last layer: give 0 or more")
+            raise UserError(f"callbacks: steps={steps} of the frozen last layer: give 0 or more")
         self.steps = steps
 
     def on_before_optimizer_step(
@@ -55,5 +56,5 @@ class FrozenLastLayer(L.Callback):
 def _dino(engine: L.LightningModule) -> Dino:
     method = engine.method if isinstance(engine, Engine) else engine
     if not isinstance(method, Dino):
-        raise ValueError(f"callbacks: {type(method).__name__} has no teacher: these callbacks belong to Dino alone")
+        raise UserError(f"callbacks: {type(method).__name__} has no teacher: these callbacks belong to Dino alone")
     return method

@@ -11,8 +11,9 @@ import torch.nn.functional as nnf
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vosbench.insides import Inside
-from vosbench.insides import Masks as Seen
+from vosbench.contract import Clip, Context, Padding
+from vosbench.inference.visuals import Inside
+from vosbench.inference.visuals import Masks as Seen
 from vosbench.method import Method
 from vosbench.methods.mask_embedding.correspondence import Correspondence, padded_frames
 from vosbench.methods.mask_embedding.networks import (
@@ -30,7 +31,7 @@ from vosbench.ops.aggregate import EPS, soft_aggregate
 from vosbench.ops.align import sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.matching import Window
-from vosbench.types import Clip, Context, Padding
+from vosbench.util.errors import UserError
 
 OBJECTS = 4  # that V and D see at a time, other than in training: no maps are larger
 ABSENT = math.log(EPS / (1 - EPS)) / 2  # what `log_odds` makes of 0
@@ -100,7 +101,7 @@ class MaskEmbedding(Method[Features, Memory]):
         super().__init__()
         if segments < 1 or min((rounds or 0, *supervise_rounds)) < 0 or not supervise_rounds:
             given = f"rounds={rounds}, supervise_rounds={list(supervise_rounds)}, segments={segments}"
-            raise ValueError(f"method: {given}: give rounds from 0 on, one or more to supervise, and 1 segment or more")
+            raise UserError(f"method: {given}: give rounds from 0 on, one or more to supervise, and 1 segment or more")
         key, value = channels
         encoder = FusedFrameMaskEncoder if value_encoder == "fused" else FrameMaskEncoder
         self.correspondence = correspondence
@@ -135,7 +136,7 @@ class MaskEmbedding(Method[Features, Memory]):
         if features is not None and segments is not None:
             terms |= self._segmentation(features, choose_segments(segments, self.segments), clip.valid)
         if not terms:
-            raise ValueError("nothing to train: choose a correspondence=, or callbacks that make pseudo-labels")
+            raise UserError("nothing to train: choose a correspondence=, or callbacks that make pseudo-labels")
         return terms
 
     def _keys(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:

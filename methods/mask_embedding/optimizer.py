@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
+from vosbench.util.errors import UserError
+
 
 def adam(
     named: Iterable[tuple[str, nn.Parameter]],
@@ -27,7 +29,7 @@ def adam(
         if parameter.requires_grad:
             groups[name.startswith("key_encoder."), name.endswith("bias")].append(parameter)
     if not groups:
-        raise ValueError("optimizer: there is nothing to train")
+        raise UserError("optimizer: there is nothing to train")
     of_group = [
         {
             "params": parameters,

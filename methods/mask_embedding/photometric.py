@@ -8,12 +8,13 @@ import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor
 
+from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames
 from vosbench.methods.mask_embedding.networks import STRIDE
 from vosbench.ops.affinity import local_readout
 from vosbench.ops.align import sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
-from vosbench.types import Clip
+from vosbench.util.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Photometric:
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.radius < 1:
             given = f"radius={self.radius}, temperature={self.temperature}"
-            raise ValueError(f"method.correspondence: {given}: give a radius of 1 or more and a temperature above 0")
+            raise UserError(f"method.correspondence: {given}: give a radius of 1 or more and a temperature above 0")
 
     def __call__(
         self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None

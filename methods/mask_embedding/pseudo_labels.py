@@ -17,12 +17,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vosbench.datasets.pseudo_labels import PseudoLabels
-from vosbench.engine import Engine
-from vosbench.evaluation.records import replace_file
-from vosbench.images import resize_labels, write_label_map
 from vosbench.ops.cluster import Clusters, cluster_video
-from vosbench.predictions import Claim
-from vosbench.videos import LabelMap, Video
+from vosbench.runs.claims import Claim
+from vosbench.training.module import Engine
+from vosbench.util.errors import UserError
+from vosbench.util.files import replace_file
+from vosbench.video.images import resize_labels, write_label_map
+from vosbench.video.video import LabelMap, Video
 
 if TYPE_CHECKING:
     from vosbench.methods.mask_embedding.method import MaskEmbedding
@@ -70,7 +71,7 @@ class ClusterVideos(L.Callback):
         seed: int = 0,
     ) -> None:
         if every is not None and every < 1:
-            raise ValueError(f"callbacks.pseudo_labels.every={every}: give 1 epoch or more, or null for once")
+            raise UserError(f"callbacks.pseudo_labels.every={every}: give 1 epoch or more, or null for once")
         self.every, self.short_side = every, short_side
         self.settings: dict[str, Any] = {
             "clusters": clusters,
@@ -87,7 +88,7 @@ class ClusterVideos(L.Callback):
         """Before any process reads clips."""
         self.clips = trainer.datamodule.clips  # type: ignore[attr-defined]
         if self.clips.labels == "pseudo":
-            raise ValueError("data.clips.labels=pseudo are there already: add pseudo_labels=none, or read no labels")
+            raise UserError("data.clips.labels=pseudo are there already: add pseudo_labels=none, or read no labels")
         _method(_engine(pl_module))  # raises before the first video is clustered
         self.labels = PseudoLabels(Path(trainer.default_root_dir, "labels"), self.every)
         self.clips.pseudo_labels = self.labels
@@ -140,12 +141,12 @@ class ClusterVideos(L.Callback):
         trainer.strategy.barrier()
 
     def _finish(self, trainer: L.Trainer, update: int, names: Sequence[str]) -> None:
-        """Marks an update as whole and says what it found. Raises ValueError for a video that another process, maybe of
+        """Marks an update as whole and says what it found. Raises UserError for a video that another process, maybe of
         another machine, has claimed and not labelled."""
         for name in names:
             if not self._record(update, name).is_file():
                 claim = self._claim(update, name)
-                raise ValueError(f"{claim.path} is held by {claim.holder()}: if that has ended, remove it and repeat")
+                raise UserError(f"{claim.path} is held by {claim.holder()}: if that has ended, remove it and repeat")
         found = {name: json.loads(self._record(update, name).read_text()) for name in names}
         replace_file(self.labels.done(update), json.dumps(found, indent=1).encode())
         means = summary(list(found.values()))
@@ -208,7 +209,7 @@ def _method(engine: Engine) -> "MaskEmbedding":
     if isinstance(engine.method, MaskEmbedding) and engine.method.decoder is not None:
         return engine.method
     name = "method.decode=false" if isinstance(engine.method, MaskEmbedding) else type(engine.method).__name__
-    raise ValueError(f"callbacks.pseudo_labels: {name} learns nothing from them: set pseudo_labels=none")
+    raise UserError(f"callbacks.pseudo_labels: {name} learns nothing from them: set pseudo_labels=none")
 
 
 def found_in(clusters: Clusters, video: Video) -> Found:

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from vosbench.images import VOID
-from vosbench.insides import Heat, Inside, Matches, Vectors, cell_at
+from vosbench.contract import Clip, Context, Padding
+from vosbench.inference.visuals import Heat, Inside, Matches, Vectors, cell_at
 from vosbench.method import Method
 from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
 from vosbench.methods.munet.motion import NEVER, MotionAwareAttention, MotionUncertaintyLayer
@@ -19,7 +19,8 @@ from vosbench.nn.resnet import normalise
 from vosbench.ops.affinity import in_place
 from vosbench.ops.aggregate import aggregated_logits
 from vosbench.ops.tokens import Tokens, read_tokens
-from vosbench.types import Clip, Context, Padding
+from vosbench.util.errors import UserError
+from vosbench.video.images import VOID
 
 Masks = Float[Tensor, "b n h w"]
 
@@ -84,11 +85,11 @@ class MUNet(Method[Features, Memory]):
     ) -> None:
         super().__init__()
         if not 0 < hardest <= 1 or overlap < 0:
-            raise ValueError(
+            raise UserError(
                 f"method: hardest={hardest}, overlap={overlap}: give a share up to 1, and a weight from 0 on"
             )
         if len(channels) != 2 or min(*channels, decoder_width) < 1:
-            raise ValueError(
+            raise UserError(
                 f"method: channels={list(channels)}, decoder_width={decoder_width}: give 1 or more, and for channels "
                 "those of a key and those of a value"
             )
@@ -116,7 +117,7 @@ class MUNet(Method[Features, Memory]):
     def loss(self, clip: Clip) -> dict[str, Tensor]:
         """Equation 4: all frames after the first, each read from the first frame and its true mask."""
         if clip.labels is None:
-            raise ValueError("MUNet learns from masks: set data.clips.labels=true, of data that have them")
+            raise UserError("MUNet learns from masks: set data.clips.labels=true, of data that have them")
         known = clip.valid & (clip.labels != VOID)
         masks = [_masks(labels) for labels in clip.labels]
         counts = [each.shape[1] - 1 for each in masks]

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vosbench.ops.affinity import local_affinity
+from vosbench.util.errors import UserError
 
 Maps = Float[Tensor, "b d h w"]
 NEVER = -2.0  # below every cosine
@@ -54,7 +55,7 @@ class MotionUncertaintyLayer(nn.Module):
     ) -> None:
         super().__init__()
         if temperature <= 0 or radius < 1:
-            raise ValueError(
+            raise UserError(
                 f"method.motion: temperature={temperature}, radius={radius}: give more than 0, and 1 or more"
             )
         self.reduce = nn.Conv2d(channels, channels // 4 if reduced is None else reduced, 1)

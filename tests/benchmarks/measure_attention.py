@@ -18,11 +18,11 @@ import torch.nn.functional as nnf
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from vosbench import configuration
-from vosbench.checkpoint import initialise
+from vosbench.cli import configuration
+from vosbench.contract import Clip
 from vosbench.datasets.clips import Clips, collate
 from vosbench.methods.munet.method import MUNet
-from vosbench.types import Clip
+from vosbench.weights.loading import initialise
 
 CONSTANTS = (0.0, 0.25, 0.5, 1.0)
 OWN = ("motion.", "attention.")

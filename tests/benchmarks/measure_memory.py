@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import torch
 
-from vosbench.memory import FrameMemory, Memory
+from vosbench.contract import Entry
+from vosbench.inference.memory import FrameMemory, Memory
+from vosbench.inference.token_bank import TokenBank
 from vosbench.ops.tokens import Tokens, read_tokens
-from vosbench.token_bank import TokenBank
-from vosbench.types import Entry
 
 OBJECTS, CELLS, KEY, VALUE = 2, 100, 64, 256
 EARLY, SPAN = 100, 50

@@ -19,15 +19,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from vosbench.memory import FrameMemory, Memory
+from vosbench.contract import Entry
+from vosbench.inference.frame import Inference
+from vosbench.inference.memory import FrameMemory, Memory
+from vosbench.inference.propagator import Propagator
+from vosbench.inference.token_bank import TokenBank
 from vosbench.method import Method
 from vosbench.methods.mask_embedding.method import MaskEmbedding
 from vosbench.methods.munet.method import MUNet
 from vosbench.methods.munet.motion import MotionUncertaintyLayer
-from vosbench.propagate import Inference, Propagator
-from vosbench.token_bank import TokenBank
-from vosbench.types import Entry
-from vosbench.videos import LabelMap
+from vosbench.video.video import LabelMap
 
 SIZE = (480, 854)
 METHODS: dict[str, Callable[[], Method[Any, Any]]] = {

@@ -61,8 +61,8 @@ def ours(
 ) -> Callable[[], Result]:
     from vosbench.datasets.davis import Davis
     from vosbench.evaluation import metrics
-    from vosbench.evaluation.label_maps import PngFolder
-    from vosbench.evaluation.scoring import evaluate
+    from vosbench.evaluation.predictions.label_maps import PngFolder
+    from vosbench.evaluation.scoring.evaluate import evaluate
 
     if dilate:  # in this process, hence workers=0
         metrics.dilate = {"whole disk": whole_disk, "distance transform": distance_transform}[dilate]

@@ -12,8 +12,8 @@ import time
 
 import torch
 
+from vosbench.contract import Context, Entry, Previous
 from vosbench.methods.mask_embedding.method import MaskEmbedding
-from vosbench.types import Context, Entry, Previous
 
 SIZE, REFERENCES, REPEATS = (480, 856), 21, 3
 

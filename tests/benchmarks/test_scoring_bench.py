@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosbench.images import write_label_map
+from vosbench.video.images import write_label_map
 
 WAYS = ("reference", "workers=0", "workers=1", "workers=2")
 ROUNDS, PAIRS = 3, 5

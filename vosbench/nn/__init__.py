@@ -1,0 +1,1 @@
+"""Layers and networks that methods share. Nothing here knows of methods, data sets or configuration."""

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from vosbench.checkpoint import read
-from vosbench.wording import some
+from vosbench.nn.weight_files import read
+from vosbench.util.errors import UserError
+from vosbench.util.wording import some
 
 DEPTHS = {
     18: (BasicBlock, (2, 2, 2, 2), ResNet18_Weights.IMAGENET1K_V1),
@@ -37,7 +38,7 @@ class ResNet(nn.Sequential):
                  and further stages are left out; or another ResNet, to begin as its copy
     stem_bias    of the first convolution, as networks with another stem often have it
 
-    Raises ValueError when weights are missing or do not fit, naming what does not.
+    Raises UserError when weights are missing or do not fit, naming what does not.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class ResNet(nn.Sequential):
     ) -> None:
         super().__init__()
         if len(strides) not in (3, 4):
-            raise ValueError(f"strides={list(strides)} of a ResNet: give one for each of three or four stages")
+            raise UserError(f"strides={list(strides)} of a ResNet: give one for each of three or four stages")
         block, counts, _ = DEPTHS[depth]
         widths = [width * 2**i for i in range(len(strides))]
         self.stage_channels = tuple(block.expansion * each for each in widths)
@@ -102,11 +103,11 @@ def _initialise(module: nn.Module) -> None:
 
 def _imagenet(depth: Literal[18, 50], width: int) -> dict[str, Tensor]:
     if width != 64:
-        raise ValueError(f"weights=imagenet are of width 64, not {width}: set width=64, or weights=null to start anew")
+        raise UserError(f"weights=imagenet are of width 64, not {width}: set width=64, or weights=null to start anew")
     try:
         downloaded: dict[str, Tensor] = DEPTHS[depth][2].get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError) as error:  # no network; a damaged download
-        raise ValueError(
+        raise UserError(
             f"ImageNet weights of ResNet-{depth} could not be downloaded ({error}): give a torchvision resnet{depth} "
             "state dict with weights=<file>, or weights=null to start anew"
         ) from error
@@ -115,7 +116,7 @@ def _imagenet(depth: Literal[18, 50], width: int) -> dict[str, Tensor]:
 
 def _from_file(weights: str) -> dict[str, Tensor]:
     if not Path(weights).is_file():
-        raise ValueError(f"weights={weights} of a ResNet is no file: give a torchvision state dict, imagenet, or null")
+        raise UserError(f"weights={weights} of a ResNet is no file: give a torchvision state dict, imagenet, or null")
     state, _ = read(Path(weights))
     marks = [key for key in state if key.endswith(MARK)]
     prefix = marks[0].removesuffix(MARK) if len(marks) == 1 else ""
@@ -137,5 +138,5 @@ def _load(net: ResNet, state: dict[str, Tensor], source: str) -> None:
     unfit = {"lacks": own.keys() - state.keys(), "has the unknown": state.keys() - own.keys(), "differs in": misshaped}
     found = [f"it {problem} {some(sorted(keys))}" for problem, keys in unfit.items() if keys]
     if found:
-        raise ValueError(f"weights={source} do not fit this ResNet: {'; '.join(found)}; choose its depth and width")
+        raise UserError(f"weights={source} do not fit this ResNet: {'; '.join(found)}; choose its depth and width")
     net.load_state_dict(state, strict=False)

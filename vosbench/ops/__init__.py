@@ -1,0 +1,1 @@
+"""Pure functions on tensors: matching, warping, clustering, colour, aggregation."""

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 
-from vosbench.evaluation import records
-from vosbench.evaluation.label_maps import PngFolder
-from vosbench.evaluation.recording import Recording
-from vosbench.predictions import Prediction, PredictionFolder
-from vosbench.tasks.predict import Predictor
-from vosbench.videos import Dataset
+from vosbench.evaluation.predictions.label_maps import PngFolder
+from vosbench.evaluation.results import records
+from vosbench.evaluation.results.recording import Recording
+from vosbench.inference.prediction_folder import Prediction, PredictionFolder
+from vosbench.inference.predictor import Predictor
+from vosbench.video.video import Dataset
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,14 @@ from hydra.utils import instantiate
 from rich.console import Console
 from rich.progress import track
 
-from vosbench import errors
-from vosbench.datasets.video_folder import VideoFile
-from vosbench.findings import Finding, Note, Problem, VideoFacts, by, lines
-from vosbench.inspection import inspect, visible
-from vosbench.option_types import Positive
-from vosbench.videos import Dataset, FolderVideo, Video
-from vosbench.workers import shared_out
+from vosbench.audit.findings import Finding, Note, Problem, VideoFacts, by, lines
+from vosbench.audit.inspection import inspect, visible
+from vosbench.util import errors
+from vosbench.util.options import Positive
+from vosbench.util.workers import shared_out
+from vosbench.video.folder_video import FolderVideo
+from vosbench.video.video import Dataset, Video
+from vosbench.video.video_file import VideoFile
 
 
 @dataclass(frozen=True, kw_only=True)

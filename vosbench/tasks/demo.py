@@ -9,11 +9,11 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from vosbench import configuration
-from vosbench.evaluation.leaderboard import boards, load
-from vosbench.evaluation.tables import show
-from vosbench.option_types import Positive
+from vosbench.cli import configuration
+from vosbench.evaluation.board.leaderboard import boards, load
+from vosbench.evaluation.board.tables import show
 from vosbench.tasks.leaderboard import write
+from vosbench.util.options import Positive
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,14 @@ from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
-from vosbench.evaluation import official, records
-from vosbench.evaluation.label_maps import open_source
-from vosbench.evaluation.recording import Recording
-from vosbench.evaluation.statistics import sequence_of
-from vosbench.predictions import PredictionFolder
-from vosbench.videos import Dataset
+from vosbench.evaluation.board.statistics import sequence_of
+from vosbench.evaluation.predictions.label_maps import open_source
+from vosbench.evaluation.results import records
+from vosbench.evaluation.results.recording import Recording
+from vosbench.evaluation.scoring import official
+from vosbench.inference.prediction_folder import PredictionFolder
+from vosbench.util.errors import UserError
+from vosbench.video.video import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +40,9 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Raises ValueError for unusable predictions, and for a record of this run that was made from other files."""
+    """Raises UserError for unusable predictions, and for a record of this run that was made from other files."""
     if options.scorer not in ("vosbench", "official"):
-        raise ValueError(f"scorer={options.scorer}: choose from vosbench, official")
+        raise UserError(f"scorer={options.scorer}: choose from vosbench, official")
     dataset: Dataset = instantiate(options.dataset)
     protocol = options.protocol or dataset.protocol
     if options.scorer == "official":
@@ -57,7 +59,7 @@ def run(options: Options) -> None:
         pictures=options.pictures,
     )
     if folder.resolve() in recording.path.resolve().parents:
-        raise ValueError(f"the results would be written into {folder}, which is read: choose another run folder")
+        raise UserError(f"the results would be written into {folder}, which is read: choose another run folder")
     noted = PredictionFolder(folder).facts(video.name for video in dataset.videos)
     facts = {
         "method": options.method_name,

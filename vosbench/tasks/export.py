@@ -10,9 +10,12 @@ import torch
 from hydra.utils import instantiate
 from safetensors.torch import save
 
-from vosbench.checkpoint import Checkpoint, name_of, restore
-from vosbench.evaluation import records
+from vosbench.evaluation.results import records
 from vosbench.method import Method
+from vosbench.util.errors import UserError
+from vosbench.util.files import replace_file
+from vosbench.weights.loading import restore
+from vosbench.weights.origin import Checkpoint, name_of
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +34,14 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Raises ValueError for an untrained method, a wrong file name, and an existing file unless `overwrite`."""
+    """Raises UserError for an untrained method, a wrong file name, and an existing file unless `overwrite`."""
     path = Path(options.output)
     if path.suffix != ".safetensors":
-        raise ValueError(f"output={path} must end in .safetensors")
+        raise UserError(f"output={path} must end in .safetensors")
     if path.exists() and not options.overwrite:
-        raise ValueError(f"{path} exists: choose another output, or overwrite=true")
+        raise UserError(f"{path} exists: choose another output, or overwrite=true")
     if options.checkpoint == "none":
-        raise ValueError("checkpoint=none has nothing to export: name a file or a run folder")
+        raise UserError("checkpoint=none has nothing to export: name a file or a run folder")
     method = instantiate(options.method, _convert_="all")
     checkpoint = restore(method, options.checkpoint, seed=0)
     metadata = {
@@ -51,9 +54,9 @@ def run(options: Options) -> None:
     }
     tensors = {key: _half(tensor) for key, tensor in method.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    records.replace_file(path, save(tensors, {"vosbench": json.dumps(metadata)}))
+    replace_file(path, save(tensors, {"vosbench": json.dumps(metadata)}))
     parameters = sum(parameter.numel() for parameter in method.parameters())
-    records.replace_file(path.with_suffix(".md"), card(options, method, checkpoint, parameters, path).encode())
+    replace_file(path.with_suffix(".md"), card(options, method, checkpoint, parameters, path).encode())
     log.info("wrote %s (%.1f MB) and its card %s", path, path.stat().st_size / 1e6, path.with_suffix(".md"))
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vosbench.evaluation import report, tables
-from vosbench.evaluation.leaderboard import Board, boards, load, load_published
-from vosbench.evaluation.records import replace_file
-from vosbench.option_types import Positive
+from vosbench.evaluation.board import report, tables
+from vosbench.evaluation.board.leaderboard import Board, boards, load, load_published
+from vosbench.util.files import replace_file
+from vosbench.util.options import Positive
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Raises ValueError when there is no record, one cannot be read, or the baseline is unknown or ambiguous."""
+    """Raises UserError when there is no record, one cannot be read, or the baseline is unknown or ambiguous."""
     found = boards(
         load(Path(options.runs)),
         mixed=options.mixed,

@@ -17,14 +17,15 @@ import numpy as np
 from hydra.utils import instantiate
 from rich.progress import track
 
-from vosbench.errors import Problems
-from vosbench.evaluation.label_maps import LabelMaps, Source, open_source
 from vosbench.evaluation.metrics import ids_of
-from vosbench.evaluation.rle import write_rle
-from vosbench.files import naming, replacing
-from vosbench.images import VOID, image_size, write_label_map
-from vosbench.videos import Dataset, FolderVideo, LabelMap, Video
-from vosbench.wording import some
+from vosbench.evaluation.predictions.label_maps import LabelMaps, Source, open_source
+from vosbench.evaluation.predictions.rle import write_rle
+from vosbench.util.errors import Problems, UserError
+from vosbench.util.files import naming, replacing
+from vosbench.util.wording import some
+from vosbench.video.folder_video import FolderVideo
+from vosbench.video.images import VOID, image_size, write_label_map
+from vosbench.video.video import Dataset, LabelMap, Video
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def run(options: Options) -> None:
     data set, an unknown format, and an output that holds other label maps."""
     output, predictions = Path(options.output), Path(options.predictions)
     if output.suffix not in (".zip", ".json"):
-        raise ValueError(f"output={output} must end in .zip (a submission) or .json (COCO RLE)")
+        raise UserError(f"output={output} must end in .zip (a submission) or .json (COCO RLE)")
     dataset: Dataset = instantiate(options.dataset)
     what, format_ = _format(options, dataset.protocol)
     submission = Submission(dataset.videos, open_source(predictions), format_, ignore_extra=bool(_parts(options)))
@@ -84,7 +85,7 @@ def run(options: Options) -> None:
             head = f"{predictions} makes no {what} for {dataset.name} {dataset.split}"
             raise Problems(f"{head}; nothing was written, mend these first", found)
         if output.exists() and not options.overwrite and not filecmp.cmp(output, aside, shallow=False):
-            raise ValueError(f"{output} exists and holds other label maps: choose another output, or overwrite=true")
+            raise UserError(f"{output} exists and holds other label maps: choose another output, or overwrite=true")
     if left_out := submission.left_out:
         log.info("%d frame(s) that are not asked for were left out: %s", len(left_out), some(left_out))
     frames, size = submission.packed, output.stat().st_size / 1e6
@@ -92,23 +93,23 @@ def run(options: Options) -> None:
 
 
 def _format(options: Options, protocol: str) -> tuple[str, Format]:
-    """What the output is called and asks for. Raises ValueError for an unknown format, and for a part of a data set
+    """What the output is called and asks for. Raises UserError for an unknown format, and for a part of a data set
     where the whole one is asked for, naming the keys that leave videos or frames out."""
     if options.output.endswith(".json"):
         if options.format:
-            raise ValueError(f"format={options.format} is of submissions, which are .zip files: leave it out")
+            raise UserError(f"format={options.format} is of submissions, which are .zip files: leave it out")
         return "COCO RLE", RLE
     name = options.format or protocol
     if name not in FORMATS:
         choice = f"set format to one of: {', '.join(FORMATS)}; or output=<file>.json"
-        raise ValueError(f"{name} is no format of submissions: {choice}")
+        raise UserError(f"{name} is no format of submissions: {choice}")
     keys = _parts(options)
     if options.dataset.get("frames") == "annotated" and not FORMATS[name].listed_only:
         keys.append("frames")
     if keys:
         chosen = ", ".join(f"dataset.{key}={options.dataset[key]}" for key in keys)
         whole = "use the whole one, or output=<file>.json"
-        raise ValueError(f"a submission holds the whole data set, but {chosen} makes it a part: {whole}")
+        raise UserError(f"a submission holds the whole data set, but {chosen} makes it a part: {whole}")
     return f"{name} submission", FORMATS[name]
 
 
@@ -120,7 +121,7 @@ def _parts(options: Options) -> list[str]:
 def write_zip(path: Path, top: str, videos: Iterable[tuple[str, Iterable[tuple[str, LabelMap]]]]) -> None:
     """Writes `<top><sequence>/<frame>.png`, indexed with the VOC palette; equal label maps give equal bytes.
 
-    PNGs are compressed already and stored as they are. Raises ValueError when the zip does not read back.
+    PNGs are compressed already and stored as they are. Raises UserError when the zip does not read back.
     """
     written = []
     with ZipFile(path, "w") as archive, TemporaryDirectory() as folder:
@@ -135,7 +136,7 @@ def write_zip(path: Path, top: str, videos: Iterable[tuple[str, Iterable[tuple[s
                 written.append(entry.filename)
     with ZipFile(path) as archive:
         if archive.testzip() is not None or archive.namelist() != written:
-            raise ValueError(f"{path} does not read back as it was written: check the disk and repeat the command")
+            raise UserError(f"{path} does not read back as it was written: check the disk and repeat the command")
 
 
 @dataclass

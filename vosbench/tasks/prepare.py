@@ -15,9 +15,11 @@ from hydra.utils import instantiate
 from PIL import Image as Pillow
 from rich.progress import track
 
-from vosbench.images import resize_image, resize_labels, write_label_map
-from vosbench.videos import Dataset, FolderVideo, Image, Video
-from vosbench.workers import shared_out
+from vosbench.util.errors import UserError
+from vosbench.util.workers import shared_out
+from vosbench.video.folder_video import FolderVideo
+from vosbench.video.images import resize_image, resize_labels, write_label_map
+from vosbench.video.video import Dataset, Image, Video
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +59,11 @@ class _Form:
 
 
 def run(options: Options) -> None:
-    """Raises ValueError when the output holds videos that were made from something else, before anything is written."""
+    """Raises UserError when the output holds videos that were made from something else, before anything is written."""
     if (options.size is None and options.square) or (options.size is not None and options.size < 1):
-        raise ValueError(f"size={options.size} with square={options.square}: give the pixels of the shorter side")
+        raise UserError(f"size={options.size} with square={options.square}: give the pixels of the shorter side")
     if not 1 <= options.quality <= 100:
-        raise ValueError(f"quality={options.quality}: JPEG quality is 1 to 100")
+        raise UserError(f"quality={options.quality}: JPEG quality is 1 to 100")
     dataset: Dataset = instantiate(options.dataset)
     form = _Form(options.size, options.square, options.quality)
     output = Path(options.output)
@@ -81,19 +83,19 @@ def run(options: Options) -> None:
 
 
 def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: bool) -> list[Video]:
-    """The videos still to write. Raises ValueError for a folder in the way, saying what differs, unless `overwrite`."""
+    """The videos still to write. Raises UserError for a folder in the way, saying what differs, unless `overwrite`."""
     todo: list[Video] = []
     for video in videos:
         folder = images / video.name
         if folder.is_dir():
             if not (folder / MANIFEST).is_file():
-                raise ValueError(f"{folder} was not written by vosbench prepare: choose another output, or remove it")
+                raise UserError(f"{folder} was not written by vosbench prepare: choose another output, or remove it")
             found, wanted = json.loads((folder / MANIFEST).read_text()), _manifest(video, form)
             if found == wanted:
                 continue
             if not overwrite:
                 differs = ", ".join(key for key in wanted if found.get(key) != wanted[key])
-                raise ValueError(f"{folder} was prepared with another {differs}: set overwrite=true, or another output")
+                raise UserError(f"{folder} was prepared with another {differs}: set overwrite=true, or another output")
         todo.append(video)
     return todo
 

@@ -11,32 +11,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import lightning as L
 import torch
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
-from torch.utils.data import DataLoader
 
-from vosbench.checkpoint import find, initialise, learned_from, name_of, pretrained, read
-from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.sampling import StepSampler
-from vosbench.engine import Engine
-from vosbench.errors import UsageError, one_line
-from vosbench.memory import Memory
+from vosbench.inference.memory import Memory
 from vosbench.method import Method
-from vosbench.option_types import Positive
-from vosbench.predictions import hash_of
-from vosbench.training_files import LastCheckpoint, WholeFiles
-from vosbench.types import Clip
-from vosbench.videos import Video
-from vosbench.wording import some
+from vosbench.nn.weight_files import read
+from vosbench.runs.identity import hash_of
+from vosbench.training.checkpointing import LastCheckpoint, WholeFiles
+from vosbench.training.datamodule import ClipData
+from vosbench.training.module import Engine
+from vosbench.util.errors import UsageError, UserError, one_line
+from vosbench.util.options import Positive
+from vosbench.util.wording import some
+from vosbench.weights.loading import initialise
+from vosbench.weights.origin import find, learned_from, name_of, pretrained
 
 log = logging.getLogger(__name__)
 say = rank_zero_only(log.info)
-
 RECIPE = ("method", "optimizer", "schedule", "callbacks", "data", "init", "seed")  # keys that make a training
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming does here on purpose
@@ -70,21 +67,21 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Trains to `trainer.max_steps`. Raises ValueError when the run folder holds a training of another
+    """Trains to `trainer.max_steps`. Raises UserError when the run folder holds a training of another
     configuration."""
     for message in NOISE:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     last, steps = Path(options.run, "checkpoints", "last.ckpt"), options.trainer["max_steps"]
     if steps < 1:
-        raise ValueError(f"trainer.max_steps={steps}: give the number of steps to train")
+        raise UserError(f"trainer.max_steps={steps}: give the number of steps to train")
     parts = {key: getattr(options, key) for key in RECIPE}
     done = _done(last, parts, overwrite=options.overwrite)
     if done is not None and done >= steps:
         log.info("already trained %d steps: nothing to do; checkpoint=%s", done, find(options.run))
         return
     torch.manual_seed(options.seed)
-    engine, data = _engine(options, parts), _Data(options.data, options.seed)
+    engine, data = _engine(options, parts), ClipData(options.data, options.seed)
     if done is None and options.init != "none":
         _initialise(engine, options.init)
     trainer = _trainer(options, last)
@@ -105,7 +102,7 @@ def _done(last: Path, parts: dict[str, Any], *, overwrite: bool) -> int | None:
     if not overwrite:
         old = metadata.get("parts", {})
         differ = [key for key in parts if old.get(key) != hash_of(parts[key])]
-        raise ValueError(
+        raise UserError(
             f"{last} was trained with another {', '.join(differ)}: "
             "set name=<new name> to keep it, or overwrite=true to train anew"
         )
@@ -144,10 +141,10 @@ def _once(names: list[str]) -> list[str]:
 
 
 def _callbacks(chosen: dict[str, Any]) -> list[L.Callback]:
-    """Raises ValueError for settings of a callback that was not chosen."""
+    """Raises UserError for settings of a callback that was not chosen."""
     for name, callback in chosen.items():
         if callback and "_target_" not in callback:
-            raise ValueError(f"callbacks.{name}: there is none to set {some(sorted(callback))} of: leave these out")
+            raise UserError(f"callbacks.{name}: there is none to set {some(sorted(callback))} of: leave these out")
     return [instantiate(callback) for callback in chosen.values() if callback]
 
 
@@ -183,14 +180,14 @@ def _trainer(options: Options, last: Path) -> L.Trainer:
     return trainer
 
 
-def _fit(trainer: L.Trainer, engine: Engine, data: "_Data", resume: Path | None) -> None:
+def _fit(trainer: L.Trainer, engine: Engine, data: "ClipData", resume: Path | None) -> None:
     """Ends as every verb does: an interrupt is a KeyboardInterrupt, and a worker's error is its message."""
     try:
         trainer.fit(engine, datamodule=data, ckpt_path=resume, weights_only=False)
     except SystemExit as end:  # what Lightning makes of an interrupt and of SIGTERM
         raise KeyboardInterrupt from end
-    except ValueError as error:  # from a DataLoader's worker it comes with its traceback as text
-        raise ValueError(str(error).rpartition("ValueError: ")[2]) from error
+    except UserError as error:  # from a DataLoader's worker it comes with its traceback as text
+        raise UserError(str(error).rpartition("UserError: ")[2]) from error
     finally:
         # The other processes may wait for this one for ever. They get time to say what is wrong.
         for process in getattr(trainer.strategy.launcher, "procs", []):
@@ -198,47 +195,6 @@ def _fit(trainer: L.Trainer, engine: Engine, data: "_Data", resume: Path | None)
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-class _Data(L.LightningDataModule):
-    """Clips by global step, so that a resumed run and any number of processes see the same batches."""
-
-    trainer: L.Trainer
-
-    def __init__(self, data: dict[str, Any], seed: int) -> None:
-        super().__init__()
-        sources, clips = (instantiate(data[key], _convert_="all") for key in ("sources", "clips"))
-        self.clips = Clips(sources, **clips, seed=seed)
-        self.validation: list[Video] = list(instantiate(data["validation"]).videos) if data["validation"] else []
-        for video in self.validation:
-            if len(video.frame_names) < 3 or video.annotation(0) is None:
-                raise ValueError(
-                    f"data.validation: video {video.name} cannot be scored, for want of annotations or of a third "
-                    "frame: leave it out, or set data.validation=null"
-                )
-        self.batch, self.workers = data["batch_size"], data["workers"]
-
-    def train_dataloader(self) -> DataLoader[Clip]:
-        trainer = self.trainer
-        sampler = StepSampler(
-            trainer.global_step, trainer.max_steps, self.batch, trainer.global_rank, trainer.world_size
-        )
-        return DataLoader(
-            self.clips,
-            batch_sampler=sampler,
-            collate_fn=collate,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread,
-        )
-
-    def val_dataloader(self) -> DataLoader[Video]:
-        share = self.validation[self.trainer.global_rank :: self.trainer.world_size] or self.validation
-        return DataLoader(share, batch_size=None, collate_fn=_same)  # type: ignore[arg-type]
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch.to(device) if isinstance(batch, Clip) else batch
 
 
 class _Bar(RichProgressBar):
@@ -250,12 +206,3 @@ class _Bar(RichProgressBar):
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "train"
-
-
-def _same(video: Video) -> Video:
-    return video
-
-
-def _one_thread(_: int) -> None:
-    """Workers are many already. Not 1: OpenCV crashes when it shrinks the threads it had before the fork."""
-    cv2.setNumThreads(0)

@@ -1,0 +1,164 @@
+"""The embedded data set: cut-outs of photographs that move over photographs, with exact label maps and exact flow.
+
+Generated when asked for, from numbers and the photographs of an installed package: nothing is downloaded or stored, and
+the same arguments give the same videos.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from vosbench.datasets.collage.photographs import PHOTOGRAPHS
+from vosbench.datasets.collage.scene import Scene
+from vosbench.datasets.collage.script import Script, draw_scene
+from vosbench.datasets.folders import choose
+from vosbench.util.errors import UserError
+from vosbench.video.images import read_label_map
+from vosbench.video.video import Frames, Image, LabelMap, Video, given_masks
+
+DEFAULT_VIDEOS = {"train": 24, "val": 6}
+
+
+class Collage:
+    """Videos of two to four things and patches from photographs, over a background under a moving camera.
+
+    Objects move, turn, grow, bend and pass before each other; some enter late, from the side or from behind another,
+    some leave. Frames have motion blur, shadows, changing light and noise. The splits share no photograph.
+
+    split        "train" or "val"
+    videos       how many; a smaller number gives the first of them. Default: 24 for train, 6 for val
+    frames       length of each video; late and early are fractions of it
+    size         (rows, columns) in pixels
+    objects      (fewest, most) in a video
+    seed         another seed gives other videos of the same photographs
+    effects      False: no blur, shadow, light or noise, so that frames agree with the flow to the interpolation's error
+    sequences    restrict to videos of these names ("train_00", …); `exclude` leaves some out
+    max_frames   keep the first so many frames of each video
+    annotations  folder of <video>/<frame>.png in place of the true label maps, for example pseudo-labels
+    late_objects objects that appear after the first frame are given where they first appear
+
+    Object ids are 1, 2, … in order of first sight, so that those of the first frame come first.
+    Raises UserError for a split that does not exist and numbers out of range.
+    """
+
+    def __init__(
+        self,
+        split: str = "train",
+        videos: int | None = None,
+        frames: int = 24,
+        size: Sequence[int] = (128, 224),
+        objects: Sequence[int] = (2, 4),
+        seed: int = 0,
+        effects: bool = True,
+        sequences: Sequence[str] | None = None,
+        exclude: Sequence[str] = (),
+        max_frames: int | None = None,
+        annotations: str | Path | None = None,
+        late_objects: bool = False,
+        protocol: str = "davis",
+        name: str = "collage",
+    ) -> None:
+        if split not in PHOTOGRAPHS:
+            raise UserError(f"{name} has no split {split}: choose from {', '.join(PHOTOGRAPHS)}")
+        videos = DEFAULT_VIDEOS[split] if videos is None else videos
+        _check(videos, frames, size, objects, max_frames)
+        self.name = name
+        self.split = split
+        self.resolution = f"{size[0]}p"
+        self.frames: Frames = "all"
+        self.protocol = protocol
+        names = [f"{split}_{i:02d}" for i in range(videos)]
+        self.videos = tuple(
+            CollageVideo(
+                split=split,
+                number=names.index(video),
+                frames=frames,
+                size=(size[0], size[1]),
+                objects=(objects[0], objects[1]),
+                seed=seed,
+                effects=effects,
+                max_frames=max_frames,
+                annotations=Path(annotations) / video if annotations else None,
+                late_objects=late_objects,
+            )
+            for video in choose(names, sequences, exclude, where=f"{name} {split}")
+        )
+
+
+def _check(videos: int, frames: int, size: Sequence[int], objects: Sequence[int], max_frames: int | None) -> None:
+    if videos < 1 or frames < 1 or (max_frames is not None and max_frames < 1):
+        raise UserError(f"collage: videos={videos}, frames={frames}, max_frames={max_frames} must be 1 or more")
+    if len(size) != 2 or min(size) < 32:
+        raise UserError(f"collage: size={list(size)} must be (rows, columns) of at least 32 pixels")
+    if len(objects) != 2 or not 1 <= objects[0] <= objects[1] <= 8:
+        raise UserError(f"collage: objects={list(objects)} must be (fewest, most), between 1 and 8")
+
+
+class CollageVideo(Video):
+    """Video `number` of a split. Any frame is drawn on its own; only the scene (a few small textures) is kept."""
+
+    def __init__(
+        self,
+        *,
+        split: str,
+        number: int,
+        frames: int,
+        size: tuple[int, int],
+        objects: tuple[int, int],
+        seed: int = 0,
+        effects: bool = True,
+        max_frames: int | None = None,
+        annotations: Path | None = None,
+        late_objects: bool = False,
+    ) -> None:
+        self.name = f"{split}_{number:02d}"
+        self.frame_names = tuple(f"{i:05d}" for i in range(min(frames, max_frames or frames)))
+        self.size = size
+        pool = PHOTOGRAPHS[split]
+        self._script = Script(pool, pool[number % len(pool)], size, frames, objects, effects)
+        self._seed = (seed, list(PHOTOGRAPHS).index(split), number)
+        self._annotations = annotations
+        self._late_objects = late_objects
+
+    def frame(self, index: int) -> Image:
+        """RGB frame `index` (uint8), drawn anew at every call."""
+        noise = np.random.default_rng(np.random.SeedSequence([*self._seed, 1 + index]))
+        return self._scene.image(self._time(index), noise)
+
+    def annotation(self, index: int) -> LabelMap | None:
+        """The object ids at the centre of frame `index`'s exposure; given a folder, what it has for that frame."""
+        if self._annotations is None:
+            return np.take(self._ids, self._scene.depths(self._time(index)))
+        path = self._annotations / f"{self.frame_names[index]}.png"
+        return read_label_map(path) if path.is_file() else None
+
+    def given(self, index: int) -> LabelMap | None:
+        return self._given.get(index)
+
+    def flow(self, index: int, reference: int) -> Float32[np.ndarray, "h w 2"]:
+        """Exact flow (x, y) in pixels from frame `index` to `reference`; NaN where the point is hidden or out there."""
+        return self._scene.flow(self._time(index), self._time(reference))
+
+    def _time(self, index: int) -> float:
+        return float(range(len(self.frame_names))[index])
+
+    @cached_property
+    def _scene(self) -> Scene:
+        return draw_scene(np.random.default_rng(np.random.SeedSequence(self._seed)), self._script)
+
+    @cached_property
+    def _ids(self) -> UInt8[np.ndarray, " layers"]:
+        """The id of each layer of the scene, 0 for the background; layers that are never seen come last."""
+        order = [0]
+        for index in range(len(self.frame_names)):
+            seen = np.unique(self._scene.depths(float(index))).tolist()
+            order += [layer for layer in seen if layer not in order]
+        order += [layer for layer in range(len(self._scene.layers)) if layer not in order]
+        return np.argsort(order).astype(np.uint8)
+
+    @cached_property
+    def _given(self) -> dict[int, LabelMap]:
+        return given_masks(self, range(len(self.frame_names)), late_objects=self._late_objects)

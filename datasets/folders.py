@@ -1,0 +1,108 @@
+"""What data sets of folders share: listing videos, their images and masks, and saying what is missing."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from vosbench.util.errors import UserError
+from vosbench.video.folder_video import FolderVideo
+from vosbench.video.video import Frames
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def scan_video(
+    images: Path,
+    labels: Path | None,
+    *,
+    max_frames: int | None = None,
+    frames: Frames = "all",
+    binary: bool = False,
+    late_objects: bool = False,
+    any_size: bool = False,
+) -> FolderVideo:
+    """The video of a folder of images, in order of their names. `labels`: folder of PNGs of the same stems, if any."""
+    paths = list_images(images)
+    masks = {} if labels is None else list_masks(labels)
+    if frames == "annotated":
+        paths = [path for path in paths if path.stem in masks]
+    if not paths:
+        kind = "annotated frames" if frames == "annotated" else f"images ({', '.join(IMAGE_SUFFIXES)})"
+        raise UserError(f"video folder {images} holds no {kind}: add some or leave the video out")
+    paths = cut(paths, max_frames)
+    kept = {path.stem: masks[path.stem] for path in paths if path.stem in masks}
+    return FolderVideo(images.name, tuple(paths), kept, binary=binary, late_objects=late_objects, any_size=any_size)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The images of a folder in order of their names. Raises UserError when two of them have one stem."""
+    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
+    paths = sorted(found, key=_natural)
+    if len({path.stem for path in paths}) < len(paths):
+        raise UserError(f"video folder {folder} has two images of one name (such as .jpg and .png): keep one of each")
+    return paths
+
+
+def list_masks(folder: Path) -> dict[str, Path]:
+    """The PNGs of a folder by stem; none when there is no such folder."""
+    return {path.stem: path for path in folder.glob("[!.]*.png")} if folder.is_dir() else {}
+
+
+def cut(paths: list[Path], max_frames: int | None) -> list[Path]:
+    """The first `max_frames` paths. Raises UserError when that leaves none."""
+    if max_frames is not None and max_frames < 1:
+        raise UserError(f"max_frames={max_frames}: keep 1 frame or more")
+    return paths[:max_frames]
+
+
+def read_list(path: Path) -> list[str]:
+    """Sequence names of a list file: one name a line, or DAVIS-2016's lines of image and mask path of every frame."""
+    first = (line.split()[0] for line in path.read_text().splitlines() if line.strip())
+    names = list(dict.fromkeys(Path(entry).parent.name if "/" in entry else entry for entry in first))
+    if not names:
+        raise UserError(f"list file {path} is empty: write one sequence name a line")
+    return names
+
+
+def choose(names: Sequence[str], only: Sequence[str] | None, exclude: Sequence[str], *, where: str) -> list[str]:
+    """The names in order, restricted to `only` and without `exclude`. Raises UserError for an unknown name."""
+    unknown = sorted({*(only or ()), *exclude} - set(names))
+    if unknown:
+        raise UserError(f"{where} has no sequences {', '.join(unknown)}: choose from {', '.join(names)}")
+    chosen = [name for name in names if (only is None or name in only) and name not in exclude]
+    if not chosen:
+        raise UserError(
+            f"{where}: no video is left of {', '.join(names) or 'an empty folder'}; check sequences and exclude"
+        )
+    return chosen
+
+
+def check_present(names: Sequence[str], images: Path) -> None:
+    """Raises UserError naming all those videos that have no folder of images."""
+    missing = sorted(set(names) - set(subfolders(images)))
+    if missing:
+        raise UserError(f"{len(missing)} listed videos are not in {images}: {', '.join(missing)}; add or unlist them")
+
+
+def check_annotations(labels: Path) -> None:
+    """Raises UserError for a folder of a user's own annotations that is not there."""
+    if not labels.is_dir():
+        raise UserError(f"annotations folder {labels} does not exist: give the folder of <sequence>/<frame>.png")
+
+
+def check_root(root: Path) -> None:
+    """Raises UserError for a data set that is not there."""
+    if not root.is_dir():
+        raise UserError(
+            f"data set root {root} does not exist: set dataset.root, or VOSBENCH_DATA to the folder above it"
+        )
+
+
+def subfolders(path: Path) -> list[str]:
+    """Names of a folder's sub-folders, sorted."""
+    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] != ".")
+
+
+def _natural(path: Path) -> list[str | int]:
+    """Sorts frame 2 before frame 10, padded with zeros or not."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)]

@@ -1,0 +1,1 @@
+"""From result records to leaderboards: rows, intervals, tables and the report."""

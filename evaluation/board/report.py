@@ -1,0 +1,272 @@
+"""The leaderboard as one HTML file with its pictures inside: tables, intervals, curves, overlays and worst frames."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float64
+
+from vosbench.drawing.overlays import FALSE, HIT, MISSED
+from vosbench.evaluation.board.leaderboard import Board, Row
+from vosbench.evaluation.board.statistics import sequence_of
+from vosbench.evaluation.board.tables import UNKNOWN, cells, checkpoint_name, is_text, label
+from vosbench.evaluation.results import records
+from vosbench.evaluation.results.pictures import Picture, read_pictures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BARS = 40
+METHODS = 6  # drawn over time, listed by sequence and shown in pictures: more cannot be told apart
+OBJECTS = 12
+WORST = 24  # pictures a board: what a page can hold, shared by the methods
+LETTERS = 150  # in a line of a legend
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222 }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px }
+div.scroll { overflow-x: auto }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
+th:first-child, td:first-child, .text { text-align: left }
+thead th { border-bottom: 2px solid #444 }
+img { max-width: 100%; display: block }
+figure { margin: .5rem 0 }
+figcaption, p.note { color: #555; font-size: 13px; margin: .2rem 0 }
+details { margin: .5rem 0 }
+"""
+Curve = tuple[Float64[np.ndarray, " t"], Float64[np.ndarray, " t"], Float64[np.ndarray, " t"]]
+
+
+def html(boards: Sequence[Board], title: str = "Leaderboard") -> str:
+    """A page that needs no other file."""
+    parts = [part for board in boards for part in _section(board)]
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    return "\n".join([f"{head}<h1>{escape(title)}</h1>", *parts, "</html>\n"])
+
+
+def bar_plot(board: Board) -> bytes:
+    """The first score of each row in percent with its 95 % interval, as PNG; quoted numbers are hollow."""
+    from matplotlib.figure import Figure
+
+    rows = board.rows[:BARS][::-1]
+    labels = names(rows)
+    width = 7 + 0.07 * max(map(len, labels))  # inches: the axes keep their length beside long names
+    figure = Figure(figsize=(width, 0.8 + 0.36 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(rows):
+        mean, interval = 100 * row.headline, row.interval
+        axes.barh(place, mean, height=0.65, facecolor="#4c78a8" if row.path else "none", edgecolor="#4c78a8")
+        end = mean
+        if interval and interval.low is not None and interval.high is not None:
+            axes.plot([100 * interval.low, 100 * interval.high], [place, place], color="#222", linewidth=1.5)
+            end = max(mean, 100 * interval.high)
+        axes.annotate(f"{mean:.1f}", (end, place), (5, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.set_yticks(range(len(rows)), labels, fontsize=8)
+    axes.set(xlim=(0, 100), xlabel=f"{_headline(board)}, percent (line: 95 % interval over sequences)")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def curve_plot(rows: Sequence[Row]) -> bytes | None:
+    """J and F over time of the objects on which the rows differ most, or of the worst ones of a single row, as PNG.
+
+    None where no arrays of J and F lie beside the records.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    found = {name: _curves(row.path) for name, row in zip(names(rows), rows, strict=True) if row.path}
+    objects = _most_different(found)
+    if not objects:
+        return None
+    figure = Figure(figsize=(11, 0.8 + 1.8 * len(objects)), layout="constrained")
+    panels = figure.subplots(len(objects), 2, sharex="row", sharey=True, squeeze=False)
+    for row, key in zip(panels, objects, strict=True):
+        for place, (axes, measure) in enumerate(zip(row, "JF", strict=True), 1):
+            for number, curves in enumerate(found.values()):
+                if key in curves:
+                    axes.plot(curves[key][0], 100 * curves[key][place], color=f"C{number}", linewidth=1.2, alpha=0.85)
+            axes.set_title(f"{_named(key)}: {measure}", fontsize=9)
+            axes.set(ylim=(-3, 103), yticks=(0, 25, 50, 75, 100))
+            axes.tick_params(labelsize=7)
+            axes.grid(alpha=0.25)
+    handles = [Line2D([], [], color=f"C{number}", label=name) for number, name in enumerate(found)]
+    across = min(3, max(1, LETTERS // max(map(len, found))))
+    figure.legend(handles=handles, loc="outside upper center", ncols=across, fontsize=8, frameon=False)
+    figure.supxlabel("annotated frame", fontsize=9)
+    figure.supylabel("percent", fontsize=9)
+    return _png(figure)
+
+
+def names(rows: Sequence[Row]) -> list[str]:
+    """One short name a row, each different: the method, with its checkpoint where that is not enough, then its run.
+
+    What learned from masks says so: figures and pictures have no other place for it.
+    """
+    short = [label(row) + (", supervised" if row.is_supervised else "") for row in rows]
+    longer = [
+        f"{name} ({checkpoint_name(row)})" if row.record.checkpoint else name
+        for name, row in zip(short, rows, strict=True)
+    ]
+    full = [f"{name}, {row.run}" if row.run else name for name, row in zip(longer, rows, strict=True)]
+    chosen = [b if short.count(a) > 1 else a for a, b in zip(short, longer, strict=True)]
+    chosen = [b if chosen.count(a) > 1 else a for a, b in zip(chosen, full, strict=True)]
+    return [f"{name} #{place + 1}" if chosen.count(name) > 1 else name for place, name in enumerate(chosen)]
+
+
+def _section(board: Board) -> list[str]:
+    headers, rows = cells(board)
+    parts = [f"<h2>{escape(board.title)}</h2><p>Scores in percent.</p>", _table(headers, rows)]
+    parts += [f'<p class="note">{escape(note)}</p>' for note in board.notes]
+    parts.append(_image(bar_plot(board), f"{_headline(board)} of each method"))
+    measured = [row for row in board.rows if row.path][:METHODS]
+    pictures = {name: _pictures(row) for name, row in zip(names(measured), measured, strict=True)}
+    return [*parts, *_by_sequence(measured), *_over_time(measured), *_sheets(pictures), *_worst(pictures)]
+
+
+def _by_sequence(rows: Sequence[Row]) -> list[str]:
+    """Mean J&F over a sequence's objects, a column for each row of the board; J and F of each object folded away."""
+    objects = [_objects(row) for row in rows]
+    keys = sorted({key for values in objects for key in values})
+    if not keys:
+        return []
+    means = [_sequence_means(values) for values in objects]
+    sequences = sorted({sequence_of(key) for key in keys})
+    by_sequence = [[name, *(_percent(values.get(name)) for values in means)] for name in sequences]
+    by_object = [
+        [_named(key), *(_percent(value) for values in objects for value in values.get(key, (None, None)))]
+        for key in keys
+    ]
+    measures = [f"{name}: {measure}" for name in names(rows) for measure in "JF"]
+    return [
+        "<h3>J&amp;F by sequence</h3>",
+        _table(["Sequence", *names(rows)], by_sequence),
+        f"<details><summary>J and F of {len(keys)} objects</summary>",
+        _table(["Object", *measures], by_object),
+        "</details>",
+    ]
+
+
+def _over_time(rows: Sequence[Row]) -> list[str]:
+    plot = curve_plot(rows)
+    if plot is None:
+        return []
+    which = "on which the methods differ most" if len(rows) > 1 else "with the lowest mean"
+    text = f"<p>At most {OBJECTS} objects: those {which} come first.</p>"
+    return ["<h3>J and F over time</h3>", text, _image(plot, "J and F over time")]
+
+
+def _sheets(pictures: Mapping[str, Sequence[tuple[Picture, bytes]]]) -> list[str]:
+    """The annotations of each sequence, and below them the predictions of each method at the same moments."""
+    strips = [(picture.sequence, name, picture, data) for name, found in pictures.items() for picture, data in found]
+    strips = sorted((each for each in strips if each[2].kind != "worst"), key=lambda each: each[0])
+    parts = ["<h3>Overlays over time</h3><p>At 2, 25, 50, 75 and 100 % of the predicted frames.</p>"] if strips else []
+    for sequence, group in groupby(strips, key=lambda each: each[0]):
+        parts.append(f"<h4>{escape(sequence)}</h4>")
+        shown: set[str] = set()
+        for _, name, picture, data in sorted(group, key=lambda each: each[2].kind != "truth"):
+            # Methods that predict other frames have other moments, and annotations of their own.
+            if picture.kind == "sheet" or picture.caption not in shown:
+                parts.append(_figure(data, name if picture.kind == "sheet" else "annotation"))
+                shown.add(picture.caption)
+    return parts
+
+
+def _worst(pictures: Mapping[str, Sequence[tuple[Picture, bytes]]]) -> list[str]:
+    worst = {name: [each for each in found if each[0].kind == "worst"] for name, found in pictures.items()}
+    worst = {name: found[: max(1, WORST // len(worst))] for name, found in worst.items() if found}
+    colours = ((HIT, "found"), (MISSED, "missed"), (FALSE, "false"))
+    legend = ", ".join(f'<b style="color: rgb{colour}">{word}</b>' for colour, word in colours)
+    text = f"The frame with the lowest mean of J and F in a sequence, for the worst sequences of each method: {legend}."
+    parts = [f"<h3>Worst frames</h3><p>{text}</p>"] if worst else []
+    for name, found in worst.items():
+        parts += [f"<h4>{escape(name)}</h4>", *(_figure(data, picture.caption) for picture, data in found)]
+    return parts
+
+
+def _pictures(row: Row) -> list[tuple[Picture, bytes]]:
+    """Pictures beside a record, as JPEG files."""
+    folder = row.path.with_suffix("") if row.path else Path()
+    return [(picture, (folder / picture.file).read_bytes()) for picture in read_pictures(folder)]
+
+
+def _headline(board: Board) -> str:
+    """The score by which the board is ordered; a mixed one may have none in common."""
+    names = {row.headline_name.removesuffix("-Mean") for row in board.rows}
+    return names.pop() if len(names) == 1 else "each row's first score: " + " or ".join(sorted(names))
+
+
+def _objects(row: Row) -> dict[str, tuple[float, float]]:
+    """Mean J and F by "<sequence>_<id>"; none under a protocol that counts other things."""
+    objects = row.record.objects.items()
+    return {key: (values["J-Mean"], values["F-Mean"]) for key, values in objects if {"J-Mean", "F-Mean"} <= set(values)}
+
+
+def _sequence_means(objects: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    grouped: dict[str, list[tuple[float, float]]] = {}
+    for key, values in objects.items():
+        grouped.setdefault(sequence_of(key), []).append(values)
+    return {sequence: float(np.mean(values)) for sequence, values in grouped.items()}
+
+
+def _curves(path: Path) -> dict[str, Curve]:
+    """Frame numbers, J and F of each object, from the arrays beside the record at `path`.
+
+    Frames are positions among the annotated frames of the sequence; records of older versions do not say which, and
+    count from 1.
+    """
+    arrays = records.read_frames(path)
+    keys = [key.removesuffix("/J") for key, values in arrays.items() if key.endswith("/J") and len(values)]
+    return {
+        key: (
+            np.asarray(arrays.get(f"{key}/frame", np.arange(1, len(arrays[f"{key}/J"]) + 1)), np.float64),
+            arrays[f"{key}/J"],
+            arrays[f"{key}/F"],
+        )
+        for key in keys
+        if f"{key}/F" in arrays
+    }
+
+
+def _most_different(methods: Mapping[str, Mapping[str, Curve]]) -> list[str]:
+    """The objects whose mean of J and F spreads most over the methods; of equal spread, the worst come first."""
+    means: dict[str, list[float]] = {}
+    for curves in methods.values():
+        for key, (_, j, f) in curves.items():
+            means.setdefault(key, []).append(float((j + f).mean() / 2))
+    return sorted(means, key=lambda key: (-np.ptp(means[key]), np.mean(means[key]), key))[:OBJECTS]
+
+
+def _named(key: str) -> str:
+    """ "<sequence>_<id>" for a reader."""
+    return f"{sequence_of(key)}, object {key.rpartition('_')[2]}"
+
+
+def _percent(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{100 * value:.1f}"
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    sides = [' class="text"' if is_text(header) else "" for header in headers]
+    head = "".join(f"<th{side}>{escape(header)}</th>" for side, header in zip(sides, headers, strict=True))
+    lines = ("".join(f"<td{side}>{escape(cell)}</td>" for side, cell in zip(sides, row, strict=True)) for row in rows)
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+
+
+def _figure(jpeg: bytes, caption: str) -> str:
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{_image(jpeg, caption, 'jpeg')}</figure>"
+
+
+def _image(data: bytes, description: str, kind: str = "png") -> str:
+    return f'<img alt="{escape(description)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+
+
+def _png(figure: "Figure") -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()

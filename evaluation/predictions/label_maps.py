@@ -1,0 +1,168 @@
+"""Where predicted label maps are read from: a folder of indexed PNGs, ours or anybody's, or a JSON file of COCO RLE."""
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vosbench.util.errors import UserError
+from vosbench.util.wording import some
+from vosbench.video.folder_video import FolderVideo
+from vosbench.video.images import read_label_map
+from vosbench.video.video import Dataset, LabelMap, Video
+
+Files = Iterable[tuple[str, Path]]
+
+
+class LabelMaps(Protocol):
+    """The predicted label maps of one sequence; travels to scoring processes.
+
+    names     of the frames that are there
+    problems  what is wrong with it before any label map is read, one sentence each
+    """
+
+    @property
+    def names(self) -> Collection[str]: ...
+
+    @property
+    def problems(self) -> list[str]: ...
+
+    def read(self, frame: str) -> LabelMap:
+        """The label map of one of `names`. Raises UserError naming the file when it is none."""
+
+    def digest(self) -> str:
+        """sha256 over names and contents."""
+
+
+class Source(Protocol):
+    """What `predictions=` names; `path` is the folder or file."""
+
+    path: Path
+
+    def sequence(self, name: str) -> LabelMaps | None:
+        """The label maps of a sequence, or None when there are none."""
+
+    def problems(self, known: Collection[str]) -> list[str]:
+        """What else is there that should not be; `known`: the sequences of the data set."""
+
+
+@dataclass(frozen=True)
+class PngSequence:
+    """`<folder>/<frame>.png`."""
+
+    folder: Path
+    paths: dict[str, Path] = field(repr=False)
+    problems: list[str]
+
+    @property
+    def names(self) -> Collection[str]:
+        return self.paths.keys()
+
+    def read(self, frame: str) -> LabelMap:
+        return read_label_map(self.paths[frame])
+
+    def digest(self) -> str:
+        return hash_files(sorted((path.name, path) for path in self.paths.values()))
+
+
+class PngFolder:
+    """`<path>/<sequence>/<frame>.png`. Raises UserError for a missing folder.
+
+    Hidden files and files beside the sequences are nobody's business, except images: those were meant for a sequence.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_dir():
+            raise UserError(f"predictions folder {path} does not exist: give the folder that holds <sequence>/*.png")
+        self.path = path
+
+    def sequence(self, name: str) -> PngSequence | None:
+        folder = self.path / name
+        if not folder.is_dir():
+            return None
+        entries = sorted(folder.glob("[!.]*"))
+        paths = {path.stem: path for path in entries if path.suffix == ".png" and not path.is_dir()}
+        strays = [path.name for path in entries if path not in paths.values()]
+        problems = [f"{len(strays)} stray file(s), not <frame>.png: {some(strays)}"] if strays else []
+        return PngSequence(folder, paths, problems)
+
+    def problems(self, known: Collection[str]) -> list[str]:
+        entries = sorted(path for path in self.path.glob("[!.]*") if path.name not in known)
+        folders = [path.name for path in entries if path.is_dir() and next(path.rglob("[!.]*.png"), None)]
+        images = [path.name for path in entries if path.suffix in (".png", ".jpg", ".jpeg") and path.is_file()]
+        strays = "image(s) outside of the sequences' folders"
+        found = (("sequence(s) that the data set does not have", folders), (strays, images))
+        problems = [f"{len(names)} {what}: {some(names)}" for what, names in found if names]
+        return [*self._elsewhere(known), *problems]
+
+    def _elsewhere(self, known: Collection[str]) -> list[str]:
+        """Where the sequences seem to lie when none is here: a level or two below, or the one above."""
+        if any((self.path / name).is_dir() for name in known):
+            return []
+        below = [*sorted(self.path.glob("[!.]*")), *sorted(self.path.glob("[!.]*/[!.]*"))]
+        for folder in [*below, self.path.absolute().parent]:
+            if any((folder / name).is_dir() for name in known):
+                return [f"the sequences seem to lie in {folder}: give that folder"]
+        return []
+
+
+def open_source(path: Path) -> Source:
+    """A folder of PNGs, or a .json file of COCO RLE. Raises UserError when it is not there or cannot be read."""
+    if path.is_file() and path.suffix != ".json":
+        raise UserError(
+            f"predictions {path} is a file: give a folder <sequence>/*.png (unpacked), or a .json of COCO RLE"
+        )
+    if path.suffix == ".json":
+        from vosbench.evaluation.predictions.rle import RleFile
+
+        return RleFile(path)
+    return PngFolder(path)
+
+
+def read_as_scored(maps: LabelMaps, video: Video, frame: str) -> LabelMap:
+    """The predicted label map of a frame; with one object, any nonzero pixel is that object."""
+    labels = maps.read(frame)
+    return (labels > 0).view(np.uint8) if video.binary else labels
+
+
+def hash_predictions(source: Source, sequences: Iterable[str]) -> str:
+    """sha256 over the label maps of these sequences."""
+    digest = hashlib.sha256()
+    for name in sorted(sequences):
+        maps = source.sequence(name)
+        digest.update(f"{name} {maps.digest() if maps else 'missing'}\n".encode())
+    return digest.hexdigest()
+
+
+def hash_annotations(dataset: Dataset) -> str:
+    """sha256 over the annotations of the data set's frames: their files, or their pixels when they are not in files."""
+    digest = hashlib.sha256()
+    for video in sorted(dataset.videos, key=lambda video: video.name):
+        digest.update(f"{video.name} {sorted(video.seen.items())} {hash_annotation(video)}\n".encode())
+    return digest.hexdigest()
+
+
+def hash_annotation(video: Video) -> str:
+    """sha256 over the annotations of one video as `annotation()` gives them."""
+    digest = hashlib.sha256()
+    if isinstance(video, FolderVideo):
+        kept = [(index, stem) for index, stem in enumerate(video.frame_names) if stem in video.annotations]
+        digest.update(f"{kept} {video.binary} {sorted((video.starts or {}).items())}\n".encode())
+        digest.update(hash_files((stem, video.annotations[stem]) for _, stem in kept).encode())
+    else:
+        for index, stem in enumerate(video.frame_names):
+            if (annotation := video.annotation(index)) is not None:
+                digest.update(f"{index} {stem} {annotation.shape}\n".encode() + annotation.tobytes())
+    return digest.hexdigest()
+
+
+def hash_files(files: Files) -> str:
+    """sha256 over the names, sizes and contents of files; one that cannot be read is named, and counts as missing."""
+    digest = hashlib.sha256()
+    for name, path in files:
+        content = path.read_bytes() if path.is_file() else b"missing"
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()

@@ -1,0 +1,242 @@
+"""Label maps as COCO RLE: one JSON file for all sequences, laid out like the annotation files of YouTube-VIS.
+
+    {"videos": [{"id", "name", "file_names": [of each frame], "height", "width"}],
+     "annotations": [{"id", "video_id", "object_id", "segmentations": [RLE or null, of each frame]}]}
+
+`object_id` is not part of YouTube-VIS: without it, a video's objects count 1, 2, … in order of their `id`. Without a
+name, a video is called like the folder of its frames.
+"""
+
+import hashlib
+import json
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from vosbench.evaluation.metrics import ids_of
+from vosbench.util.errors import Problems, UserError
+from vosbench.util.wording import some
+from vosbench.video.video import LabelMap
+
+Rle = dict[str, Any]
+Entry = dict[str, Any]
+VIDEO_KEYS: Mapping[str, type] = {"id": int, "file_names": list, "height": int, "width": int}
+ANNOTATION_KEYS: Mapping[str, type] = {"video_id": int, "segmentations": list}
+
+
+@dataclass(frozen=True)
+class RleSequence:
+    """The label maps of one video of the file at `path`. frames: by frame name, the RLE of each object id."""
+
+    path: Path
+    name: str
+    size: tuple[int, int]
+    frames: dict[str, dict[int, Rle]] = field(repr=False)
+    problems: list[str]
+
+    @property
+    def names(self) -> Collection[str]:
+        return self.frames.keys()
+
+    def read(self, frame: str) -> LabelMap:
+        """Raises UserError naming file, video and frame when an RLE does not decode, or two objects share pixels."""
+        labels = np.zeros(self.size, np.uint8)
+        problems = []
+        for id_, rle in self.frames[frame].items():
+            try:
+                mask = decode(rle, self.size)
+            except ValueError as error:
+                problems.append(f"object {id_}: {error}")
+                continue
+            if taken := set(labels[mask].tolist()) - {0}:
+                both = " and ".join(map(str, sorted({*taken, id_})))
+                problems.append(f"objects {both} share pixels, but a label map gives each pixel to one object")
+            labels[mask] = id_
+        if problems:
+            raise UserError(f"{self.path}: {self.name}/{frame}: {'; '.join(problems)}")
+        return labels
+
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps([self.size, self.frames], sort_keys=True).encode()).hexdigest()
+
+
+class RleFile:
+    """Such a file. Raises Problems for all that makes it unusable as a whole; what is wrong with one video, its
+    sequence says."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        content = _load(path)
+        problems: list[str] = []
+        videos = _entries(content, "videos", VIDEO_KEYS, problems)
+        annotations = _entries(content, "annotations", ANNOTATION_KEYS, problems)
+        known = {video["id"] for video in videos}
+        if lost := sorted({entry["video_id"] for entry in annotations} - known) if not problems else []:
+            problems.append(f"annotations of videos that do not exist: video_id {some([*map(str, lost)])}")
+        if bad := [_name(video) for video in videos if not 0 <= min(_size(video)) <= max(_size(video)) < 2**16]:
+            problems.append(f"height and width are not sizes of an image: videos {some(bad)}")
+        problems += _repeated("videos have the id", (video["id"] for video in videos))
+        problems += _repeated("annotations have the id", (entry["id"] for entry in annotations if "id" in entry))
+        problems += _repeated("videos have the name", (_name(video) for video in videos))
+        if not any("object_id" in entry for entry in annotations):
+            problems += _number(annotations)
+        if problems:
+            raise Problems(f"{path} is no usable file of COCO RLE; mend it, or write it anew", problems)
+        objects: dict[int, list[Entry]] = {id_: [] for id_ in known}
+        for entry in annotations:
+            objects[entry["video_id"]].append(entry)
+        self._sequences = {_name(video): _sequence(path, video, objects[video["id"]]) for video in videos}
+
+    def sequence(self, name: str) -> RleSequence | None:
+        return self._sequences.get(name)
+
+    def problems(self, known: Collection[str]) -> list[str]:
+        extra = [name for name in self._sequences if name not in known]
+        return [f"{len(extra)} sequence(s) that the data set does not have: {some(extra)}"] if extra else []
+
+
+def write_rle(path: Path, videos: Iterable[tuple[str, Iterable[tuple[str, LabelMap]]]]) -> None:
+    """Writes such a file, aside and renamed. videos: the name of each, and the names and label maps of its frames.
+
+    Equal label maps give equal bytes. One video's RLEs at a time are built; its objects are all the ids that occur.
+    Raises UserError naming a video whose label maps differ in size.
+    """
+    from vosbench.util.files import replace_file
+
+    content: dict[str, list[Entry]] = {"videos": [], "annotations": []}
+    for number, (name, frames) in enumerate(videos, start=1):
+        sizes: set[tuple[int, ...]] = set()
+        rles: dict[str, dict[int, Rle]] = {}
+        for frame, labels in frames:
+            sizes.add(labels.shape)
+            rles[frame] = encode(labels)
+        if len(sizes) > 1:
+            raise UserError(f"video {name} has label maps of several sizes, {sorted(sizes)}: COCO RLE allows one")
+        height, width = next(iter(sizes), (0, 0))
+        content["videos"].append(
+            {"id": number, "name": name, "file_names": [*rles], "height": height, "width": width},
+        )
+        for id_ in sorted(set().union(*rles.values())):
+            segmentations = [objects.get(id_) for objects in rles.values()]
+            entry = {"id": len(content["annotations"]) + 1, "video_id": number, "object_id": id_}
+            content["annotations"].append({**entry, "segmentations": segmentations})
+    replace_file(path, (json.dumps(content, separators=(",", ":"), ensure_ascii=False) + "\n").encode())
+
+
+def encode(labels: LabelMap) -> dict[int, Rle]:
+    """The compressed RLE of each object of a label map, by id."""
+    from pycocotools import mask
+
+    found = {id_: mask.encode(np.asfortranarray(labels == id_, dtype=np.uint8)) for id_ in sorted(ids_of(labels))}
+    return {id_: {"size": rle["size"], "counts": rle["counts"].decode("ascii")} for id_, rle in found.items()}
+
+
+def decode(rle: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """The mask of an RLE, compressed or not. Raises UserError when it is none, or of another (height, width)."""
+    from pycocotools import mask
+
+    if not isinstance(rle, dict) or not isinstance(rle.get("counts"), str | list):
+        raise UserError('its RLE is not {"size": [height, width], "counts": …}')
+    if rle.get("size") != [*size]:
+        raise UserError(f"its RLE has size {rle.get('size')}, the video {[*size]} (height, width)")
+    if isinstance(rle["counts"], list):
+        if not all(type(run) is int and run >= 0 for run in rle["counts"]) or sum(rle["counts"]) != size[0] * size[1]:
+            raise UserError("its RLE does not decode: its runs do not add up to the pixels of a frame")
+        rle = mask.frPyObjects(rle, *size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pycocotools 2.0.11 under numpy 2
+        try:
+            decoded = mask.decode(rle)
+        except ValueError as error:
+            raise UserError(f"its RLE does not decode: {error}") from error
+    # Of runs that end too early, pycocotools leaves the remaining pixels as they were in memory.
+    if isinstance(rle["counts"], str) and mask.encode(decoded)["counts"] != rle["counts"].encode():
+        raise UserError("its RLE does not decode: its runs do not add up to the pixels of a frame")
+    found: Bool[np.ndarray, "h w"] = decoded.view(np.bool_)
+    return found
+
+
+def _load(path: Path) -> Entry:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read {path}: {error}; give a JSON file of COCO RLE") from error
+    if not isinstance(content, dict):
+        layout = '{"videos": […], "annotations": […]}, as in the annotation files of YouTube-VIS'
+        raise UserError(f"{path} holds a {type(content).__name__}: give a JSON file of COCO RLE that holds {layout}")
+    return content
+
+
+def _entries(content: Entry, key: str, keys: Mapping[str, type], problems: list[str]) -> list[Entry]:
+    """The entries of a list that have these keys; what others lack is added to the problems."""
+    if not isinstance(content.get(key), list):
+        problems.append(f'it has no list "{key}"')
+        return []
+    good: list[Entry] = []
+    bad: dict[str, list[str]] = {}
+    for index, entry in enumerate(content[key]):
+        lacking = [name for name, kind in keys.items() if type(entry) is not dict or type(entry.get(name)) is not kind]
+        if lacking:
+            bad.setdefault(", ".join(f"{name} ({keys[name].__name__})" for name in lacking), []).append(str(index))
+        else:
+            good.append(entry)
+    problems += [f"{len(where)} of {key} lack {lacking}: number {some(where)}" for lacking, where in bad.items()]
+    return good
+
+
+def _repeated(what: str, values: Iterable[Any]) -> list[str]:
+    counts = Counter(json.dumps(value) for value in values)
+    return [f"{count} {what} {value}" for value, count in counts.items() if count > 1]
+
+
+def _number(annotations: Iterable[Entry]) -> list[str]:
+    """Gives object ids, in order of `id`, to annotations that have none; or says why that cannot be."""
+    if lacking := sum(type(entry.get("id")) is not int for entry in annotations):
+        return [f"{lacking} of annotations have neither object_id nor id"]
+    seen: Counter[int] = Counter()
+    for entry in sorted(annotations, key=lambda entry: int(entry["id"])):
+        seen[entry["video_id"]] += 1
+        entry["object_id"] = seen[entry["video_id"]]
+    return []
+
+
+def _name(video: Entry) -> str:
+    """Its name, else the folder of its frames, else its id."""
+    if video.get("name"):
+        return str(video["name"])
+    folder = PurePosixPath(str(next(iter(video["file_names"]), ""))).parent.name
+    return folder or str(video["id"])
+
+
+def _frame(file_name: object) -> str:
+    """The frame's name: a suffix is an image's or none, so that names may hold dots."""
+    path = PurePosixPath(str(file_name))
+    return path.stem if path.suffix.lower() in (".jpg", ".jpeg", ".png") else path.name
+
+
+def _sequence(path: Path, video: Entry, objects: Sequence[Entry]) -> RleSequence:
+    names = [_frame(file_name) for file_name in video["file_names"]]
+    problems = _repeated("frames have the name", names)
+    problems += _repeated("annotations have the object_id", (entry.get("object_id") for entry in objects))
+    frames: dict[str, dict[int, Rle]] = {name: {} for name in names}
+    for entry in objects:
+        id_, rles = entry.get("object_id"), entry["segmentations"]
+        if type(id_) is not int or not 1 <= id_ <= 255:
+            problems.append(f"object_id {id_} is not 1 to 255")
+            continue
+        if len(rles) != len(names):
+            problems.append(f"object {id_} has {len(rles)} segmentations, the video {len(names)} frames")
+        for name, rle in zip(names, rles, strict=False):
+            if rle is not None:
+                frames[name][id_] = rle
+    return RleSequence(path, _name(video), _size(video), frames, problems)
+
+
+def _size(video: Entry) -> tuple[int, int]:
+    return video["height"], video["width"]

@@ -1,0 +1,1 @@
+"""Scoring protocols, one a file: which frames and objects count, how, and what is asked of predictions."""

@@ -1,0 +1,104 @@
+"""Protocol `davis`: the official semi-supervised score of DAVIS-2016 and DAVIS-2017.
+
+Every frame with an annotation counts, except a sequence's first and last. Objects are 1 … the largest id of the first
+annotation.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f
+from vosbench.util.errors import UserError
+from vosbench.util.wording import listing
+from vosbench.video.images import VOID
+
+MEASURES = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+
+
+def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
+    """J and F over time of each object of one sequence.
+
+    pairs: annotation and prediction of all annotated frames in time order; read once, two held at a time.
+    Void (255) in an annotation is background. Objects missing in a prediction are empty there. A gap in the ids is an
+    empty object. Raises UserError naming the sequence when fewer than three frames come (none would be left to score),
+    when the first annotation is empty, when sizes differ, and when predictions hold ids above the number of objects.
+    """
+    values: list[list[tuple[float, float]]] = []
+    strangers: set[int] = set()
+    late: set[int] = set()
+    count = position = 0
+    held: Pair | None = None
+    for position, pair in enumerate(pairs, 1):
+        check_sizes(*pair, sequence)
+        if position == 1:
+            count = count_objects(pair[0], sequence)
+            continue
+        if held is not None:  # it is not the last one
+            values.append([jaccard_and_f(held[0][id_], held[1][id_]) for id_ in range(1, count + 1)])
+            strangers |= {id_ for id_ in held[1].ids if id_ > count}
+            late |= held[0].ids - {VOID}
+        held = pair
+    if not values:
+        raise UserError(f"{sequence}: {position} annotated frame(s), and first and last are not scored: leave it out")
+    if strangers:
+        ids = f"{sequence}: predicted ids {listing(strangers)} above its {count} object(s)"
+        raise UserError(f"{ids}{_why(strangers, late)}")
+    table = np.array(values, np.float64)
+    return curves(np.arange(1, len(table) + 1), table)
+
+
+def _why(strangers: set[int], late: set[int]) -> str:
+    """What ids above the number of objects may be, and what to do. late: ids that annotations show at any time."""
+    if VOID in strangers:
+        return " (255 is void, which only annotations have): renumber them"
+    if strangers <= late:
+        return ", which start late and are not scored: remove them, or use protocol=vos-benchmark"
+    return ": renumber them"
+
+
+def curves(frames: Int64[np.ndarray, " t"], table: Float64[np.ndarray, "t n 2"]) -> dict[int, Curves]:
+    """Curves of objects 1 … n from their (J, F) in each frame."""
+    return {i + 1: Curves(frames, {"J": table[:, i, 0], "F": table[:, i, 1]}) for i in range(table.shape[1])}
+
+
+def summarise(curves: Curves) -> dict[str, float]:
+    """Mean, recall and decay of J and F of one object, as fractions."""
+    return {
+        f"{name}-{statistic.__name__.capitalize()}": statistic(values)
+        for name, values in curves.measures.items()
+        for statistic in (mean, recall, decay)
+    }
+
+
+def aggregate(objects: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The flat mean over all objects of all sequences; J&F-Mean is the mean of J-Mean and F-Mean."""
+    scores = {measure: float(np.mean([values[measure] for values in objects.values()])) for measure in MEASURES}
+    return {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
+
+
+def mean(values: Float64[np.ndarray, " t"]) -> float:
+    return float(values.mean())
+
+
+def recall(values: Float64[np.ndarray, " t"]) -> float:
+    """Share of frames strictly above one half."""
+    return float((values > 0.5).mean())
+
+
+def decay(values: Float64[np.ndarray, " t"]) -> float:
+    """Mean of the first quarter minus mean of the last; neighbouring quarters share their edge frame.
+
+    Equal to the official scorer up to 255 scored frames. Beyond, that one counts frames in 8 bits and returns NaN.
+    """
+    edges = (np.round(np.linspace(1, len(values), 5) + 1e-10) - 1).astype(int)
+    return float(values[: edges[1] + 1].mean() - values[edges[3] :].mean())
+
+
+def count_objects(annotation: Objects, sequence: str) -> int:
+    """The largest id of a first annotation, void left out. Raises UserError when it shows no object."""
+    count = max(annotation.ids - {VOID}, default=0)
+    if not count:
+        raise UserError(f"{sequence}: its first annotation shows no object; leave this sequence out of the split")
+    return count

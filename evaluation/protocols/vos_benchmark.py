@@ -1,0 +1,63 @@
+"""Protocol `vos-benchmark`: as hkchengrex/vos-benchmark scores, for sets whose objects come and go.
+
+Every annotated frame counts, except a sequence's first and last. Objects are all ids in any scored annotation, 255
+too. An object's history starts at the first scored frame where it is annotated or predicted, and goes on to the end.
+Predicted objects that are never annotated cost nothing. (That tool prints percent; here are fractions as everywhere.)
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f
+from vosbench.util.errors import UserError
+from vosbench.video.images import VOID
+
+History = dict[int, list[tuple[int, float, float]]]
+
+
+def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
+    """J and F over time of each object of one sequence, by its id.
+
+    pairs: annotation and prediction of all annotated frames in time order; read once, two held at a time. Raises
+    UserError naming the sequence when sizes differ, when no object is left to score, and for masks of 0 and 255 where
+    no annotation has 255, which would be scored as empty.
+    """
+    history: History = {}
+    annotated: set[int] = set()
+    predicted: set[int] = set()
+    held: Pair | None = None
+    for position, pair in enumerate(pairs):
+        check_sizes(*pair, sequence)
+        if held is not None and position > 1:
+            annotated |= held[0].ids
+            predicted |= held[1].ids
+            _append(history, position - 1, *held)
+        held = pair
+    if predicted == {VOID} and VOID not in annotated:
+        raise UserError(f"{sequence}: the only predicted id is 255, which no annotation has: save objects as 1, 2, …")
+    if not annotated:
+        raise UserError(f"{sequence}: no annotated object between its first and its last frame: leave it out")
+    return curves_of({id_: history[id_] for id_ in sorted(annotated)})
+
+
+def _append(history: History, position: int, annotation: Objects, prediction: Objects) -> None:
+    for id_ in history.keys() | annotation.ids | prediction.ids:
+        history.setdefault(id_, []).append((position, *jaccard_and_f(annotation[id_], prediction[id_])))
+
+
+def curves_of(history: History) -> dict[int, Curves]:
+    """Curves from each object's (position, J, F)."""
+    columns = {id_: np.array(rows, np.float64).T for id_, rows in history.items()}
+    return {id_: Curves(frames.astype(int), {"J": j, "F": f}) for id_, (frames, j, f) in columns.items()}
+
+
+def summarise(curves: Curves) -> dict[str, float]:
+    """Mean J and F of one object, as fractions."""
+    return {f"{name}-Mean": float(values.mean()) for name, values in curves.measures.items()}
+
+
+def aggregate(objects: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The flat mean over all objects of all sequences; J&F-Mean is the mean of J-Mean and F-Mean."""
+    j, f = (float(np.mean([values[f"{name}-Mean"] for values in objects.values()])) for name in ("J", "F"))
+    return {"J&F-Mean": (j + f) / 2, "J-Mean": j, "F-Mean": f}

@@ -1,0 +1,250 @@
+"""Pictures that lie beside a record for the report: overlays over time, and the frames on which the masks fail most.
+
+They are made when a folder is scored, since the report is made from what lies beside the records and nothing else.
+"""
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt8
+
+from vosbench.drawing import encoding, overlays
+from vosbench.drawing.contact_sheet import contact_sheet
+from vosbench.evaluation.board.statistics import sequence_of
+from vosbench.evaluation.predictions.label_maps import LabelMaps, Source, read_as_scored
+from vosbench.evaluation.scoring.evaluate import Scores
+from vosbench.util.errors import UserError
+from vosbench.util.files import replace_file
+from vosbench.video.images import read_image, resize_image, resize_labels
+from vosbench.video.video import Dataset, Image, LabelMap, Video
+
+QUALITY = 80  # of JPEG: such strips have 40 to 90 kB
+MOMENTS = (0.02, 0.25, 0.5, 0.75, 1.0)  # of the predicted frames
+INDEX = "pictures.json"
+WIDTH = 1200  # pixels, of every picture
+SHEET_CELL, WORST_CELL = 472, 792  # width at which overlays are drawn: twice that of a cell
+CONTEXT = 1.6  # a worst frame shows so many times the extent of its object,
+LEAST = 0.3  # and at least this share of the frame
+Kind = Literal["sheet", "truth", "worst"]
+Mask = Bool[np.ndarray, "h w"]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a folder, as its index lists it.
+
+    kind  sheet (the predictions of a sequence over time), truth (its annotations at the same moments), or worst
+    file  relative to the folder
+    """
+
+    kind: Kind
+    file: str
+    sequence: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class ObjectFrame:
+    """An object in one frame, with its J and F there as fractions.
+
+    mean         of J and F over all its frames
+    best_frame   where its J is highest, and best_j
+    """
+
+    sequence: str
+    object_id: int
+    frame: str
+    j: float
+    f: float
+    mean: float
+    best_frame: str
+    best_j: float
+
+    @property
+    def rank(self) -> tuple[float, float, str, int]:
+        """The worst comes first; of equally bad ones that of the object which fails most on the whole."""
+        return (self.j + self.f) / 2, self.mean, self.sequence, self.object_id
+
+    @property
+    def caption(self) -> str:
+        scores = f"J {100 * self.j:.1f}, F {100 * self.f:.1f}"
+        return f"{self.sequence}, object {self.object_id}, frame {self.frame}: {scores}"
+
+
+def write_pictures(dataset: Dataset, source: Source, scores: Scores, folder: Path, count: int) -> None:
+    """Writes `sheets/` and `worst/` with an index into `folder`, in place of those that an earlier scoring left.
+
+    count: of sequences that get a sheet, chosen evenly over the sorted names and so the same for every method, and of
+    worst frames, one a sequence; 0 writes none. Protocols without J and F have no worst frames. A sequence that cannot
+    be drawn is named in a warning: scores never fail for want of a picture.
+    """
+    (folder / INDEX).unlink(missing_ok=True)  # first, for the index names what is whole
+    for name in ("sheets", "worst"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    if count < 1:
+        return
+    videos = {video.name: video for video in sorted(dataset.videos, key=lambda video: video.name)}
+    pictures: list[Picture] = []
+    for name in _evenly(list(videos), count):
+        try:
+            pictures += _write_sheets(videos[name], source.sequence(name), folder)
+        except ValueError as error:
+            log.warning("no sheet of %s: %s", name, error)
+    for place, worst in enumerate(worst_frames(scores)[:count], 1):
+        try:
+            pictures.append(_write_worst(videos[worst.sequence], source.sequence(worst.sequence), worst, place, folder))
+        except ValueError as error:
+            log.warning("no picture of the worst frame of %s: %s", worst.sequence, error)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / INDEX, (json.dumps([asdict(picture) for picture in pictures], indent=1) + "\n").encode())
+
+
+def read_pictures(folder: Path) -> list[Picture]:
+    """What write_pictures left in `folder`; whatever is missing or broken is left out."""
+    try:
+        listed = [Picture(**entry) for entry in json.loads((folder / INDEX).read_text())]
+        return [picture for picture in listed if _is_whole(folder / picture.file)]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def worst_frames(scores: Scores) -> list[ObjectFrame]:
+    """The object-frame with the lowest (J + F)/2 of each sequence, worst first; of equal ones in time the earliest."""
+    found: dict[str, ObjectFrame] = {}
+    for name, stems in scores.stems.items():
+        j, f = (scores.frames.get(f"{name}/{measure}", np.empty(0)) for measure in "JF")
+        if not len(j) or not len(f):
+            continue
+        place, best = int(np.argmin(j + f)), int(np.argmax(j))
+        worst = ObjectFrame(
+            sequence=sequence_of(name),
+            object_id=int(name.rpartition("_")[2]),
+            frame=stems[place],
+            j=float(j[place]),
+            f=float(f[place]),
+            mean=float((j + f).mean() / 2),
+            best_frame=stems[best],
+            best_j=float(j[best]),
+        )
+        found[worst.sequence] = min(found.get(worst.sequence, worst), worst, key=lambda each: each.rank)
+    return sorted(found.values(), key=lambda each: each.rank)
+
+
+def _evenly(names: Sequence[str], count: int) -> list[str]:
+    return [names[round(place)] for place in np.linspace(0, len(names) - 1, min(count, len(names)))]
+
+
+def _write_sheets(video: Video, maps: LabelMaps | None, folder: Path) -> list[Picture]:
+    """Two strips of overlays: of the predictions, and of the annotations at the same moments."""
+    predicted = [] if maps is None else [i for i, stem in enumerate(video.frame_names) if stem in maps.names]
+    if maps is None or not predicted:
+        return []
+    # Rounded up: what is at frame 0 was given.
+    chosen = [predicted[math.ceil(moment * (len(predicted) - 1))] for moment in MOMENTS]
+    titles = [f"frame {video.frame_names[index]}" for index in chosen]
+    frames = [video.frame(index) for index in chosen]
+    rows: dict[Kind, list[LabelMap | None]] = {
+        "sheet": [read_as_scored(maps, video, video.frame_names[index]) for index in chosen],
+        "truth": [video.annotation(index) for index in chosen],
+    }
+    pictures = []
+    for kind, row in rows.items():
+        file = f"sheets/{video.name}{'' if kind == 'sheet' else '-truth'}.jpg"
+        cells = [_overlaid(frame, labels, SHEET_CELL) for frame, labels in zip(frames, row, strict=True)]
+        _write_jpeg(folder / file, contact_sheet([cells], titles, width=WIDTH))
+        pictures.append(Picture(kind, file, video.name, ", ".join(titles)))
+    return pictures
+
+
+def _write_worst(video: Video, maps: LabelMaps | None, worst: ObjectFrame, place: int, folder: Path) -> Picture:
+    """Annotation, prediction and error map, around the object."""
+    index = video.frame_names.index(worst.frame)
+    annotation = video.annotation(index)
+    if maps is None or annotation is None:
+        raise UserError(f"frame {worst.frame} has no {'prediction' if maps is None else 'annotation'} any more")
+    prediction = resize_labels(read_as_scored(maps, video, video.frame_names[index]), *annotation.shape)
+    image = resize_image(video.frame(index), *annotation.shape)
+    truth = annotation == worst.object_id
+    scored = prediction == _scored_label(video, maps, worst)
+    box = _around(truth | scored)
+    panels = [_overlaid(image[box], labels[box], WORST_CELL) for labels in (annotation, prediction)]
+    shown = _resized(image[box], WORST_CELL)
+    masks = [resize_labels(mask[box].astype(np.uint8), *shown.shape[:2]) for mask in (truth, scored)]
+    titles = [
+        f"annotation: {worst.sequence}, object {worst.object_id}",
+        f"prediction, frame {worst.frame}: J {100 * worst.j:.1f}, F {100 * worst.f:.1f}",
+        "errors: red missed, orange false",
+    ]
+    sheet = contact_sheet([[*panels, overlays.error_map(masks[0], masks[1], shown)]], titles, width=WIDTH)
+    file = f"worst/{place}-{worst.sequence}_{worst.object_id}-{worst.frame}.jpg"
+    _write_jpeg(folder / file, sheet)
+    return Picture("worst", file, worst.sequence, worst.caption)
+
+
+def _scored_label(video: Video, maps: LabelMaps, worst: ObjectFrame) -> int:
+    """The predicted label that is scored as the object: its own id, or another one where the protocol matches them.
+
+    It is the one whose J in the object's best frame is that which was counted; in the worst frame all may have none.
+    """
+    index = video.frame_names.index(worst.best_frame)
+    annotation, prediction = video.annotation(index), read_as_scored(maps, video, video.frame_names[index])
+    if annotation is None or annotation.shape != prediction.shape:
+        return worst.object_id
+    truth = annotation == worst.object_id
+    labels: list[int] = [worst.object_id, *np.unique(prediction[prediction > 0]).tolist()]
+    return min(labels, key=lambda label: abs(_overlap(truth, prediction == label) - worst.best_j))
+
+
+def _overlap(one: Mask, other: Mask) -> float:
+    """Intersection over union; 1 when both are empty."""
+    union = np.count_nonzero(one | other)
+    return float(np.count_nonzero(one & other) / union) if union else 1.0
+
+
+def _around(mask: Mask) -> tuple[slice, slice]:
+    """The part of the frame around a mask, in the frame's proportions; all of it for an empty mask."""
+    places = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
+    if not len(places[0]):
+        return slice(None), slice(None)
+    extents = [CONTEXT * (place[-1] + 1 - place[0]) / size for place, size in zip(places, mask.shape, strict=True)]
+    share = min(1.0, max(LEAST, *extents))
+    rows, columns = (_window(place, round(share * size), size) for place, size in zip(places, mask.shape, strict=True))
+    return rows, columns
+
+
+def _window(places: Int64[np.ndarray, " n"], length: int, size: int) -> slice:
+    """`length` of `size` pixels, with the given places in the middle as far as the border allows."""
+    start = int(np.clip((places[0] + places[-1] + 1 - length) // 2, 0, size - length))
+    return slice(start, start + length)
+
+
+def _overlaid(image: Image, labels: UInt8[np.ndarray, "_ _"] | None, width: int) -> overlays.Picture:
+    """An overlay `width` pixels wide: drawn at the size at which it is seen, so that contours stay sharp."""
+    image = _resized(image, width)
+    return image if labels is None else overlays.overlay(image, resize_labels(labels, *image.shape[:2]))
+
+
+def _resized(image: Image, width: int) -> overlays.Picture:
+    return resize_image(image, max(1, round(image.shape[0] * width / image.shape[1])), width)
+
+
+def _write_jpeg(path: Path, image: overlays.Picture) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, encoding.jpeg_bytes(image, QUALITY))
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether an image can be read to its end."""
+    try:
+        read_image(path)
+    except ValueError:
+        return False
+    return True

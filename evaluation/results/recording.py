@@ -1,0 +1,120 @@
+"""From label maps to a record with its tables and pictures: what evaluate and benchmark share."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import vosbench
+from vosbench.evaluation.predictions.label_maps import Source, hash_annotations, hash_predictions
+from vosbench.evaluation.protocols.protocol import described
+from vosbench.evaluation.results import pictures, records
+from vosbench.evaluation.results.records import Record
+from vosbench.evaluation.scoring.evaluate import Scores, evaluate
+from vosbench.video.video import Dataset
+
+LABELS = ("method", "supervision", "training_data", "checkpoint", "resolution", "frames")
+ACROSS = 8  # more scores are printed one below the other
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One scoring of label maps under a protocol.
+
+    run       the folder whose `results/` take record, tables and pictures
+    settings  of the data set: where they leave videos or frames out, predictions of the whole set are no mistake
+    workers, cache, pictures: as in conf/evaluate.yaml
+    """
+
+    dataset: Dataset
+    source: Source
+    protocol: str
+    run: Path
+    settings: Mapping[str, Any]
+    workers: int
+    cache: str | None
+    pictures: int
+
+    @property
+    def path(self) -> Path:
+        return records.path_of(self.run, self.dataset.name, self.dataset.split, self.protocol)
+
+    def hashes(self) -> dict[str, str]:
+        """What a score depends on: both kinds of label maps, and the version that scores them."""
+        return {
+            "predictions": hash_predictions(self.source, (video.name for video in self.dataset.videos)),
+            "annotations": hash_annotations(self.dataset),
+            "version": vosbench.__version__,
+        }
+
+    def make(self, facts: Mapping[str, Any], provenance: Mapping[str, Any], *, overwrite: bool) -> Record:
+        """The record, which is also shown. One that was made from the same inputs stays, and is only labelled anew.
+
+        facts: more fields of the record. Raises UserError saying what differs for a record of other inputs, unless
+        `overwrite`, and as `evaluate` does.
+        """
+        labels = {**facts, "resolution": self.dataset.resolution, "frames": self.dataset.frames}
+        drawn = not self.pictures or (self.path.with_suffix("") / pictures.INDEX).is_file()
+        if not overwrite and records.is_current(self.path, provenance["hashes"]) and drawn:
+            return self._labelled({key: value for key, value in labels.items() if key in LABELS})
+        scores = evaluate(
+            self.dataset,
+            self.source,
+            self.protocol,
+            self.workers,
+            ignore_extra=any(self.settings.get(key) for key in ("sequences", "exclude", "max_frames")),
+            cache=Path(self.cache) if self.cache else None,
+        )
+        record = Record(
+            **labels,
+            dataset=self.dataset.name,
+            split=self.dataset.split,
+            protocol=self.protocol,
+            scores=scores.scores,
+            objects=scores.objects,
+            provenance=dict(provenance),
+        )
+        self._write(record, scores)
+        show(record)
+        log.info("wrote %s", self.path)
+        return record
+
+    def _labelled(self, labels: Mapping[str, Any]) -> Record:
+        stored = records.read(self.path)
+        record = replace(stored, **labels)
+        if record != stored:
+            records.write(record, records.read_frames(self.path), self.path)
+        show(record)
+        what = "nothing to do" if record == stored else "only labelled anew"
+        log.info("%s was made from these very files: %s", self.path, what)
+        return record
+
+    def _write(self, record: Record, scores: Scores) -> None:
+        """The record, and in the folder of its name tables and pictures: these come last, as they can be redone."""
+        folder = self.path.with_suffix("")
+        records.write_tables(scores, record.split, folder)
+        records.write(record, scores.frames, self.path)
+        pictures.write_pictures(self.dataset, self.source, scores, folder, self.pictures)
+
+
+def show(record: Record) -> None:
+    """Prints the scores in percent under the protocol, resolution and frames they hold for."""
+    title = f"{record.method} on {record.dataset} {record.split}, {record.resolution}, {record.frames} frames"
+    of = f", mean over {len(record.objects)} objects" if next(iter(record.scores)) == "J&F-Mean" else ""
+    table = Table(title=title, caption=f"protocol {described(record.protocol)}, percent{of}")
+    cells = {name: f"{100 * value:.1f}" for name, value in record.scores.items()}
+    if len(cells) <= ACROSS:
+        for name in cells:
+            table.add_column(name, justify="right")
+        table.add_row(*cells.values())
+    else:
+        for header in ("score", "percent"):
+            table.add_column(header, justify="right")
+        for row in cells.items():
+            table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""From label maps to scores, sequence by sequence, in several processes."""

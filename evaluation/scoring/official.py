@@ -1,0 +1,79 @@
+"""The official DAVIS scorer, package `davis2017`, beside ours: the same label maps through both, and what differs.
+
+Pont-Tuset et al., "The 2017 DAVIS Challenge", arXiv 1704.00675. It is not on the package index: README says how to get
+it.
+"""
+
+import contextlib
+import io
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import numpy as np
+
+from vosbench.evaluation.predictions.label_maps import Source, read_as_scored
+from vosbench.util.errors import UserError
+from vosbench.video.images import write_label_map
+from vosbench.video.video import Dataset
+
+TASKS = {"davis": "semi-supervised", "davis-unsupervised": "unsupervised"}
+STATISTICS = {"Mean": "M", "Recall": "R", "Decay": "D"}
+REPOSITORY = "https://github.com/davisvideochallenge/davis2017-evaluation"
+
+
+def check(protocol: str) -> type[Any]:
+    """The package's class. Raises UserError for protocols it does not have, and saying how to install it."""
+    if protocol not in TASKS:
+        raise UserError(f"scorer=official scores protocols {', '.join(TASKS)}, not {protocol}")
+    try:
+        from davis2017.evaluation import DAVISEvaluation  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise UserError(f"scorer=official needs a package ({error}): pip install git+{REPOSITORY}") from error
+    return cast(type[Any], DAVISEvaluation)
+
+
+def score(dataset: Dataset, source: Source, protocol: str) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """The official scores of the data set and of each object, under our names, as fractions.
+
+    It reads only a folder of its own layout at 480p, and takes 255 for void; so it is given copies of the label maps as
+    we read them. It holds whole sequences in memory. Raises UserError as `check` does.
+    """
+    evaluation = check(protocol)
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        _write_copies(dataset, source, root, "Annotations" + ("_unsupervised" if "unsupervised" in protocol else ""))
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed):
+                found = evaluation(str(root), TASKS[protocol], "val", codalab=True).evaluate(str(root / "results"))
+        except SystemExit as error:  # with status 0, when it does not take the masks
+            raise UserError(f"the official scorer stopped and said: {printed.getvalue()}") from error
+    scores = {
+        f"{name}-{statistic}": float(np.mean(found[name][key]))
+        for name in "JF"
+        for statistic, key in STATISTICS.items()
+    }
+    objects = {
+        key: {f"{name}-Mean": float(found[name]["M_per_object"][key]) for name in "JF"}
+        for key in found["J"]["M_per_object"]
+    }
+    return {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}, objects
+
+
+def _write_copies(dataset: Dataset, source: Source, root: Path, annotations: str) -> None:
+    listed = root / "ImageSets/2017/val.txt"
+    listed.parent.mkdir(parents=True)
+    listed.write_text("".join(f"{video.name}\n" for video in dataset.videos))
+    for video in dataset.videos:
+        folders = root / annotations / "480p" / video.name, root / "results" / video.name
+        for folder in folders:
+            folder.mkdir(parents=True)
+        maps = source.sequence(video.name)
+        for index, frame in enumerate(video.frame_names):
+            annotation = video.annotation(index)
+            if annotation is None or maps is None:
+                continue
+            prediction = read_as_scored(maps, video, frame)
+            for folder, labels in zip(folders, (annotation, prediction), strict=True):
+                write_label_map(folder / f"{frame}.png", labels)

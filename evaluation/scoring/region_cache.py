@@ -1,0 +1,139 @@
+"""Annotated objects cut out once and kept on disk, for scoring many results against the same annotations.
+
+A video is one file, `<hash of its annotations>.regions`: the mask, boundary and near of each region, one bit a pixel;
+then the index, one row a region; then their sizes. Regions are read when asked for, so memory does not grow with the
+video. A file is whole when its end says so. One that is not is written anew in its place, by one process at a time:
+what a killed process leaves lies in nobody's way, and nobody ever writes to a whole file.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Int64
+
+from vosbench.evaluation.metrics import Objects, Region
+from vosbench.evaluation.predictions.label_maps import hash_annotation
+from vosbench.util.files import naming
+from vosbench.video.video import LabelMap, Video
+
+# A row: frame, its height and width, id, top, left, rows, columns, area, length, where its bits begin. Frames without
+# an object have one row of id 0 and no bits.
+COLUMNS = 11
+Rows = Int64[np.ndarray, "r 11"]
+
+MARK = int.from_bytes(b"regions1", "little")  # the last number of a whole file, after the bytes of bits and of rows
+END = 3 * 8
+
+
+class RegionCache:
+    """The annotated objects of one video, made when they are not there yet: `with RegionCache(folder, video) as cache`.
+
+    Raises UserError naming an annotation that cannot be read; nothing is kept then. OSError names the cache's file.
+    """
+
+    def __init__(self, folder: Path, video: Video) -> None:
+        self._video = video
+        self._file, self._rows = _open(folder / f"{hash_annotation(video)}.regions", video)
+
+    def __enter__(self) -> "RegionCache":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def objects(self, index: int) -> Objects | None:
+        """The annotated objects of a frame, or None when it has no annotation."""
+        first, last = np.searchsorted(self._rows[:, 0], [index, index + 1])
+        rows = {row[3]: row for row in self._rows[first:last].tolist()}
+        if not rows:
+            return None
+        _, height, width, *_ = self._rows[first].tolist()
+        ids = frozenset(rows) - {0}
+        return Objects((height, width), ids, lambda: self._labels(index), lambda id_: self._cut(rows[id_]))
+
+    def _labels(self, index: int) -> LabelMap:
+        labels = self._video.annotation(index)
+        assert labels is not None  # or it would not be in the index
+        return labels
+
+    def _cut(self, row: list[int]) -> Region:
+        *_, top, left, height, width, area, length, offset = row
+        size = -(-height * width // 8)
+        self._file.seek(offset)
+        packed = np.frombuffer(self._file.read(3 * size), np.uint8).reshape(3, size)
+        mask, boundary, near = (
+            np.unpackbits(plane, count=height * width).view(np.bool_).reshape(height, width) for plane in packed
+        )
+        return Region(top, left, mask, boundary, near, area, length)
+
+
+def _open(path: Path, video: Video) -> tuple[BinaryIO, Rows]:
+    """The video's file, whole, and its index."""
+    if path.is_file():
+        file: BinaryIO = path.open("rb")
+        if (rows := _index(file)) is not None:
+            return file, rows
+        file.close()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with naming(path):
+        return _fill(path, video)
+
+
+def _fill(path: Path, video: Video) -> tuple[BinaryIO, Rows]:
+    """The same of a file that is missing or damaged: another process may fill it while this one waits its turn."""
+    file = path.open("a+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        rows = _index(file)
+        if rows is None:
+            rows = _write(file, video)
+        fcntl.flock(file, fcntl.LOCK_UN)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        file.close()
+        raise
+    return file, rows
+
+
+def _index(file: BinaryIO) -> Rows | None:
+    """The rows of a whole file, or None."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - END, 0))
+    if len(end := file.read(END)) < END:
+        return None
+    bits, rows, mark = np.frombuffer(end, np.int64).tolist()
+    if mark != MARK or bits + rows + END != size:
+        return None
+    file.seek(bits)
+    return np.frombuffer(file.read(rows), np.int64).reshape(-1, COLUMNS)
+
+
+def _write(file: BinaryIO, video: Video) -> Rows:
+    """Writes the whole file. Its end comes when all else is on the disk: it never stands without the rest."""
+    file.truncate(0)
+    file.seek(0)
+    found: list[list[int]] = []
+    for frame in range(len(video.frame_names)):
+        if (labels := video.annotation(frame)) is not None:
+            found += _write_frame(frame, Objects.of(labels), file)
+    rows, bits = np.array(found, np.int64).reshape(-1, COLUMNS), file.tell()
+    file.write(rows.tobytes())
+    file.flush()
+    os.fsync(file.fileno())
+    file.write(np.array([bits, rows.nbytes, MARK], np.int64).tobytes())
+    file.flush()
+    return rows
+
+
+def _write_frame(frame: int, objects: Objects, file: BinaryIO) -> list[list[int]]:
+    rows = []
+    for id_ in sorted(objects.ids):
+        region = objects[id_]
+        place = [region.top, region.left, *region.mask.shape, region.area, region.length, file.tell()]
+        rows.append([frame, *objects.size, id_, *place])
+        for plane in (region.mask, region.boundary, region.near):
+            file.write(np.packbits(plane).tobytes())
+    return rows or [[frame, *objects.size, *[0] * (COLUMNS - 3)]]

@@ -1,0 +1,147 @@
+"""Scoring one sequence: its label maps beside the annotations, frame by frame, and everything wrong with them."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from vosbench.evaluation.metrics import Curves, Objects, Pair
+from vosbench.evaluation.predictions.label_maps import LabelMaps
+from vosbench.evaluation.protocols.protocol import protocol_named
+from vosbench.evaluation.scoring.region_cache import RegionCache
+from vosbench.util.wording import some
+from vosbench.video.images import VOID
+from vosbench.video.video import Video
+
+ExtraFrames = Literal["wrong", "left out", "ignored"]
+OBJECTS = 20  # hardly a video has more: many more values are grey levels
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sequence to score. extra_frames: what predictions of frames that the video does not have are."""
+
+    video: Video
+    maps: LabelMaps
+    protocol: str
+    extra_frames: ExtraFrames
+    cache: Path | None
+
+
+@dataclass
+class Result:
+    """What a worker returns: curves by object id, names of the annotated frames, and everything that is wrong.
+
+    `faults`: (frame, what is wrong with it); the frame is "" where it is the sequence.
+    """
+
+    name: str
+    curves: dict[int, Curves] = field(default_factory=dict)
+    stems: list[str] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    made_binary: bool = False
+    left_out: int = 0
+
+    def problems(self) -> list[str]:
+        """One sentence for each kind of fault; frames that have the same one are gathered."""
+        kinds: dict[str, list[tuple[str, str]]] = {}
+        for frame, fault in self.faults:
+            kind = re.sub(rf"(?<!\w){re.escape(frame)}(?!\w)", "*", fault) if frame else fault
+            kinds.setdefault(kind, []).append((frame, fault))
+        gathered = ((kind, [frame for frame, _ in found], found[0][1]) for kind, found in kinds.items())
+        return [
+            f"{self.name}: {fault if len(frames) == 1 else f'{kind} ({len(frames)} frames: {some(frames)})'}"
+            for kind, frames, fault in gathered
+        ]
+
+
+def use_one_thread() -> None:
+    """In a process of its own: masks are small, and OpenCV's threads cost more than they bring."""
+    cv2.setNumThreads(1)
+
+
+def score(job: Job) -> Result:
+    """One sequence, in a worker. Problems are collected, never raised, so that all can be shown at once."""
+    video, maps, result = job.video, job.maps, Result(job.video.name)
+    result.faults += [("", problem) for problem in maps.problems]
+    extra = sorted(set(maps.names) - set(video.frame_names))
+    if extra and job.extra_frames == "wrong":
+        result.faults.append(("", f"{len(extra)} frame(s) that the video does not have: {some(extra)}"))
+    result.left_out = len(extra) if job.extra_frames == "left out" else 0
+    rules = protocol_named(job.protocol)
+    with ExitStack() as stack:
+        annotated = _annotations(video, job.cache, stack)
+        try:
+            pairs = _pairs(video, annotated, maps, getattr(rules, "ANY_SIZE", False), result)
+            result.curves = rules.score(pairs, video.name)
+        except ValueError as error:
+            result.faults.append(("", str(error).removeprefix(f"{video.name}: ")))
+    if missing := [stem for stem in result.stems if stem not in maps.names]:
+        result.faults.append(("", f"{len(missing)} annotated frame(s) without prediction: {some(missing)}"))
+    return result
+
+
+def _annotations(video: Video, cache: Path | None, stack: ExitStack) -> Callable[[int], Objects | None]:
+    """What gives the annotated objects of a frame by its index."""
+    if cache is not None:
+        try:
+            return stack.enter_context(RegionCache(cache, video)).objects
+        except ValueError:  # of a file that is told again, with all others, where each frame is read
+            pass
+
+    def read(index: int) -> Objects | None:
+        labels = video.annotation(index)
+        return None if labels is None else Objects.of(labels)
+
+    return read
+
+
+def _pairs(
+    video: Video, annotated: Callable[[int], Objects | None], maps: LabelMaps, any_size: bool, result: Result
+) -> Iterator[Pair]:
+    """Annotation and prediction of each annotated frame. What cannot be used is noted and empty: checking goes on."""
+    for index, stem in enumerate(video.frame_names):
+        try:
+            annotation = annotated(index) if video.is_listed(stem) else None
+        except ValueError as error:
+            result.faults.append((stem, str(error)))
+            continue
+        if annotation is None:
+            continue
+        result.stems.append(stem)
+        prediction = _prediction(video, maps, stem, result) if stem in maps.names else None
+        if prediction is not None and prediction.size != annotation.size and not any_size:
+            found, wanted = ("×".join(map(str, size)) for size in (prediction.size, annotation.size))
+            result.faults.append((stem, f"{stem} is {found} (rows×columns), its annotation {wanted}: never resized"))
+            prediction = None
+        yield annotation, prediction or Objects.of(np.zeros(annotation.size, np.uint8))
+
+
+def _prediction(video: Video, maps: LabelMaps, stem: str, result: Result) -> Objects | None:
+    """What is predicted for a frame, or None when it cannot be used, which is noted."""
+    try:
+        labels = maps.read(stem)
+    except ValueError as error:
+        result.faults.append((stem, str(error)))
+        return None
+    prediction = Objects.of(labels)
+    if _is_grey(prediction.ids, binary=video.binary):
+        levels = f"{stem} has {len(prediction.ids)} grey levels, as an antialiased or soft mask has"
+        result.faults.append((stem, f"{levels}: give each pixel the id of one object"))
+        return None
+    if not video.binary:
+        return prediction
+    result.made_binary |= max(prediction.ids, default=0) > 1
+    return Objects.of((labels > 0).view(np.uint8))
+
+
+def _is_grey(ids: frozenset[int], *, binary: bool) -> bool:
+    """Whether the values of a mask are not ids but shades, all of which would count as objects."""
+    if binary:  # shades of one object; 255 beside ids may be void
+        return len(ids) > 1 and any(OBJECTS < id_ < VOID for id_ in ids)
+    return len(ids) > OBJECTS and max(ids) > 10 * OBJECTS

@@ -1,0 +1,221 @@
+"""Composing a verb's configuration: where YAML is looked for, the resolvers it may use, and resolving it whole."""
+
+import copy
+import importlib
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+from hydra import initialize_config_module
+from hydra._internal.hydra import Hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from vosbench.cli.option_types import fit
+from vosbench.runs.names import run_name, stage_name, subject
+from vosbench.util.errors import UsageError, one_line, unknown
+from vosbench.util.options import Positive
+
+# Keys that a task need not declare: other keys refer to them, or a method's recipe brings them along for another verb.
+SHARED = {
+    *("runs", "name", "run", "overrides", "paths"),
+    *("method", "flow", "memory", "inference", "optimizer", "schedule", "callbacks", "weights"),
+}
+
+_folders: list[str] = []
+
+
+class Sources(SearchPathPlugin):
+    """Lets Hydra look, after vosbench's own configs, into those of `--config-dir` and of installed packages."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in _folders:
+            search_path.append("--config-dir", f"file://{folder}")
+        for package in entry_points(group="vosbench.configs"):
+            search_path.append(package.name, f"pkg://{package.value}")
+
+
+def add_folder(folder: Path) -> None:
+    """Makes a folder's configs and Python modules available. Raises UsageError when there is no such folder."""
+    if not folder.is_dir():
+        raise UsageError(f"--config-dir: there is no folder {folder}")
+    if str(folder.resolve()) not in _folders:
+        _folders.append(str(folder.resolve()))
+        sys.path.insert(0, str(folder.resolve()))
+
+
+def overrides() -> list[str]:
+    """The overrides of the running command as typed, without those of Hydra's own keys."""
+    typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(typed, list)
+    return [str(override) for override in typed]
+
+
+def _subject() -> str:
+    hydra = HydraConfig.get()
+    return subject(hydra.runtime.choices, str(hydra.job.config_name))
+
+
+def register() -> None:
+    """Tells OmegaConf and Hydra of the above; doing it twice does no harm."""
+    OmegaConf.register_new_resolver("vosbench.overrides", overrides, replace=True)
+    OmegaConf.register_new_resolver("vosbench.name", lambda: run_name(overrides()), replace=True)
+    OmegaConf.register_new_resolver("vosbench.stage", lambda *shared: stage_name(overrides(), shared), replace=True)
+    OmegaConf.register_new_resolver("vosbench.subject", _subject, replace=True)
+    Plugins.instance().register(Sources)
+
+
+def compose(verb: str, changes: Sequence[str] = (), *, partial: bool = False) -> DictConfig:
+    """A verb's configuration with Hydra's own under the key `hydra`; interpolations are not resolved yet.
+
+    `partial`: groups that must be chosen and are not yet may be missing. Raises UsageError for what does not exist.
+    """
+    mode = RunMode.MULTIRUN if partial else RunMode.RUN
+    try:
+        with _hydra() as hydra:
+            return hydra.compose_config(
+                verb, list(changes), mode, from_shell=False, validate_sweep_overrides=not partial
+            )
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise UsageError(_explain(verb, error)) from error
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain values, without Hydra's own. Raises UsageError naming a key without a value."""
+    with _running(config) as running, open_dict(running):
+        del running["hydra"]
+        return plain(running)
+
+
+def run_folder(config: DictConfig) -> Path | None:
+    """Where Hydra writes its files for this command; None where it writes none. Raises UsageError as `resolve` does."""
+    with _running(config) as running:
+        return None if running.hydra.output_subdir is None else Path(running.hydra.runtime.output_dir)
+
+
+@contextmanager
+def _running(config: DictConfig) -> Iterator[DictConfig]:
+    """A copy of a composed configuration as it is while the command runs."""
+    config, before = copy.deepcopy(config), HydraConfig.instance().cfg
+    try:
+        HydraConfig.instance().set_config(config)
+        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+            config.hydra.runtime.output_dir = str(Path(config.hydra.run.dir).absolute())
+        HydraConfig.instance().set_config(config)
+        yield config
+    except OmegaConfBaseException as error:
+        raise UsageError(_explain_value(error)) from error
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A configuration resolved whole. Raises an OmegaConf error naming a key with no value or a bad interpolation."""
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def groups(config: DictConfig) -> dict[str, list[str]]:
+    """The config groups that a composed configuration chose from, and the options of each."""
+    names = sorted(str(name) for name in config.hydra.runtime.choices if not str(name).startswith("hydra/"))
+    with _hydra() as hydra:
+        loader = hydra.config_loader
+        return {name: sorted(loader.get_group_options(name.split("@")[0], ObjectType.CONFIG)) for name in names}
+
+
+def task(verb: str) -> ModuleType:
+    """The module of a verb: an `Options` dataclass and `run(options)`."""
+    return importlib.import_module(f"vosbench.tasks.{verb}")
+
+
+def options(module: ModuleType, values: Mapping[str, Any]) -> Any:
+    """A task's Options, from the keys that it declares; one that the command removed (`~logger`) is null.
+
+    Raises UsageError naming a key that it does not know, or one whose value is of the wrong type or below 0
+    (below 1 where it is Positive).
+    """
+    known = [field.name for field in fields(module.Options)]
+    for key in values:
+        if key not in known and key not in SHARED:
+            raise UsageError(unknown("key", key, known))
+    fitted = fit({key: values.get(key) for key in known}, module.Options)
+    hints = get_type_hints(module.Options, include_extras=True)
+    for key, value in fitted.items():
+        least = 1 if hints[key] == Positive else 0
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
+            raise UsageError(f"{key}={value}: give {least} or more")
+    return module.Options(**fitted)
+
+
+@contextmanager
+def _hydra() -> Iterator[Hydra]:
+    """A Hydra of our own, also inside of a running command (the demo composes those that it runs)."""
+    register()
+    everywhere = GlobalHydra.instance()
+    outer, everywhere.hydra = everywhere.hydra, None
+    try:
+        with initialize_config_module("vosbench.conf", version_base="1.3"):
+            assert everywhere.hydra is not None
+            yield everywhere.hydra
+    finally:
+        everywhere.hydra = outer
+
+
+def _explain(verb: str, error: Exception) -> str:
+    """One line for a configuration that cannot be composed."""
+    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return unknown(group, option, error.options)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}': write key=value, and quotes around a value with special characters"
+    key = re.match(r"Could not override '([^'@]+)'", str(error))
+    if key:
+        node = getattr(error.__cause__, "parent_node", None)
+        return _unknown_key(compose(verb, partial=True), node and node._get_root(), key[1])
+    misfit = re.match(r"In '(.+?)': Could not override '(.+?)'", str(error))
+    if misfit:
+        return f"conf/{misfit[1]}.yaml sets {misfit[2]}, which vosbench {verb} does not have"
+    return one_line(re.split(r"\n(?:Config search path|See https)", str(error))[0])
+
+
+def _unknown_key(default: DictConfig, config: DictConfig | None, key: str) -> str:
+    """One line for a key that does not exist: where it goes wrong, and what there is.
+
+    `config` is what has been composed, where that is known; `default` is the verb without overrides.
+    """
+    node: Any = default if config is None or key.split(".")[0] not in config else config
+    above = ""
+    for part in key.split("."):
+        if not isinstance(node, DictConfig):
+            return f"key '{above[:-1]}' is a single value, so there is no '{key}'"
+        if part not in node:
+            known = {f"{above}{name!s}" for name in node if name != "hydra"} | (
+                set() if above else set(groups(default))
+            )
+            return unknown("key", above + part, known - {above + part})
+        node, above = node._get_node(part), f"{above}{part}."
+    return f"key '{key}' cannot be set that way"
+
+
+def _explain_value(error: OmegaConfBaseException) -> str:
+    """One line for a value that cannot be resolved."""
+    key = error.full_key
+    if isinstance(error, MissingMandatoryValue):
+        return f"key '{key}' has no value: add {key}=… to the command"
+    return f"key '{key}': {one_line(str(error).splitlines()[0])}"

@@ -1,0 +1,161 @@
+"""The command line: `vosbench <verb> [key=value …]`. Verbs become Hydra config names; overrides are Hydra's."""
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from vosbench import __version__
+from vosbench.cli import configuration, sweep
+from vosbench.cli.errors import reported
+from vosbench.util.errors import FULL, UsageError, UserError, unknown
+
+VERBS = {
+    "demo": "the whole story on the embedded data set, on a CPU, in minutes",
+    "check": "say all that is wrong with a data set folder, at once",
+    "prepare": "write a resized copy of a data set, or the embedded one, to disk",
+    "train": "train one method; the same command resumes",
+    "predict": "label maps for a data set, or for any video and a first mask",
+    "evaluate": "score any folder of label maps under a named protocol",
+    "benchmark": "predict, evaluate, and measure speed and memory",
+    "leaderboard": "tables and a report from the result records of finished runs",
+    "draw": "pictures of a method's insides: flow, matches, clusters, pseudo-labels, refinement",
+    "pack": "a validated submission: a zip of label maps, or COCO RLE",
+    "export": "a checkpoint's weights as one small file with a model card",
+}
+
+HYDRA_WRITES = 2**16  # bytes at most: the configuration, how it came about, and an empty log
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see vosbench --help")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What was typed, flags and overrides in any order. `verb` is None when none was given.
+
+    Raises UsageError for an unknown flag or verb.
+    """
+    parser = _Parser(prog="vosbench", add_help=False, allow_abbrev=False)
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    parser.add_argument("--config-name", dest="verb")
+    parser.add_argument("words", nargs="*")
+    typed = parser.parse_intermixed_args(list(arguments))
+    if typed.verb is None and typed.words:
+        typed.verb = typed.words.pop(0)
+    if typed.verb is not None and typed.verb not in VERBS:
+        raise UsageError(unknown("verb", typed.verb, VERBS))
+    return typed
+
+
+def main() -> None:
+    """Runs the command in `sys.argv`; ends the process with a status and one line on stderr when it cannot be done."""
+    with reported():
+        typed = parse(sys.argv[1:])
+        if typed.config_dir:
+            configuration.add_folder(typed.config_dir)
+        if typed.version:
+            print(f"vosbench {__version__}")
+        elif typed.verb is None:
+            print(overview())
+        elif typed.help:
+            print(explanation(typed.verb, typed.words))
+        else:
+            _run(typed)
+
+
+def _run(typed: argparse.Namespace) -> None:
+    flags = ["--config-dir", str(typed.config_dir)] if typed.config_dir else []
+    jobs = sweep.jobs(typed.verb, typed.words, typed.multirun)
+    if jobs is not None:
+        sweep.run([[typed.verb, *flags, *job] for job in jobs])
+        return
+    # Everything that can be wrong with the configuration is found before a run folder exists.
+    config = configuration.compose(typed.verb, typed.words)
+    configuration.options(configuration.task(typed.verb), configuration.resolve(config))
+    if folder := configuration.run_folder(config):
+        _try_writing(folder)
+    # The other processes of one training are started from sys.argv with Hydra overrides appended, so flags come first.
+    sys.argv[1:] = ["--config-name", typed.verb, *flags, *typed.words]
+    configuration.register()
+    _job()
+
+
+def _try_writing(folder: Path) -> None:
+    """Makes the run folder and writes as much there as Hydra, which is next and would end with a traceback.
+
+    Raises UserError naming a folder that cannot be made or written, OSError when the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(HYDRA_WRITES))
+    except OSError as error:
+        if error.errno in FULL:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
+        remedy = "set runs to a folder that can be written"
+        raise UserError(f"cannot write into the run folder {folder}: {error.strerror}; {remedy}") from error
+
+
+@hydra.main(config_path="pkg://vosbench.conf", version_base="1.3")
+def _job(config: DictConfig) -> None:
+    hydra_config = HydraConfig.get()
+    with reported(where=hydra_config.runtime.output_dir):
+        module = configuration.task(str(hydra_config.job.config_name))
+        module.run(configuration.options(module, configuration.plain(config)))
+
+
+def overview() -> str:
+    """The verbs, one a line."""
+    verbs = "\n".join(f"  {verb:<12} {text}" for verb, text in VERBS.items())
+    return (
+        f"vosbench {__version__}: one benchmark for self-supervised video object segmentation\n\n"
+        f"usage: vosbench <verb> [key=value …]      vosbench <verb> --help      vosbench --version\n\n{verbs}"
+    )
+
+
+def explanation(verb: str, changes: Sequence[str]) -> str:
+    """What a verb does, the config groups it chooses from, and all its keys with the values they have by default.
+
+    With overrides, the values they lead to: `vosbench train method=mamp --help`.
+    """
+    config = configuration.compose(verb, changes, partial=True)
+    options = configuration.groups(config)
+    chosen = OmegaConf.to_container(config.hydra.runtime.choices)
+    assert isinstance(chosen, dict)
+    width = max(map(len, options), default=0)
+    groups = "\n".join(f"  {name:<{width}}  {_marked(options[name], chosen[name])}" for name in options)
+    with open_dict(config):
+        del config["hydra"]
+    keys = OmegaConf.to_yaml(config)
+    return (
+        f"vosbench {verb}: {VERBS[verb]}\n\n{_docstring(verb)}\n\n"
+        f"usage: vosbench {verb} [key=value …] [-m] [--config-dir FOLDER]\n"
+        "  -m                   key=a,b runs the command for a and for b (every combination of such lists)\n"
+        "  --config-dir FOLDER  finds configs and Python modules of your own there\n"
+        "  HYDRA_FULL_ERROR=1   in the environment shows where in the code an error comes from\n\n"
+        f"groups, as group=option ([] is chosen)\n{groups}\n\nkeys\n"
+        + "".join(f"  {line}\n" for line in keys.splitlines())
+    ).rstrip()
+
+
+def _marked(options: Sequence[str], chosen: str | None) -> str:
+    return " ".join(f"[{option}]" if option == chosen else option for option in options) or "-"
+
+
+def _docstring(verb: str) -> str:
+    """A task's docstring, read without importing the task: that would import torch."""
+    source = files("vosbench.tasks") / f"{verb}.py"
+    return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "") if source.is_file() else ""

@@ -1,0 +1,81 @@
+"""Images side by side on one sheet of paper, with titles and captions."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from vosbench.drawing.overlays import PAPER, TEXT, Picture
+from vosbench.util.errors import UserError
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Picture]],
+    titles: Sequence[str] | None = None,
+    row_titles: Sequence[str] | None = None,
+    width: int = 1200,
+    captions: Sequence[Sequence[str]] | None = None,
+) -> Picture:
+    """Rows of equally many images on white paper, `width` pixels wide: `titles` above, `row_titles` to the left.
+
+    Each image is resized to its column's width; a row is as high as its highest image. `captions`: one above each
+    image. Raises UserError for rows, titles or captions of unequal numbers.
+    """
+    count = len(rows[0]) if rows else 0
+    if not count or any(len(row) != count for row in rows):
+        raise UserError(f"a contact sheet needs rows of equally many images, not {[len(row) for row in rows]}")
+    if (titles is not None and len(titles) != count) or (row_titles is not None and len(row_titles) != len(rows)):
+        raise UserError(f"a contact sheet of {len(rows)} rows and {count} columns needs as many titles")
+    if captions is not None and [len(row) for row in captions] != [count] * len(rows):
+        raise UserError(f"a contact sheet of {len(rows)} rows and {count} columns needs as many captions")
+    font, gap = _font(max(12, width // 80)), max(2, width // 400)
+    line = round(font.size * 1.4)
+    left = gap + (max(round(font.getlength(title)) for title in row_titles) + 2 * gap if row_titles else 0)
+    cell = (width - left - gap * count) // count
+    if cell < 8:
+        raise UserError(f"a contact sheet of {count} columns does not fit into {width} pixels: make it wider")
+    scaled = [[_fit(image, cell) for image in row] for row in rows]
+    small = _font(max(11, cell // 27))  # for captions, of which there is one a cell
+    above = round(small.size * 1.4) if captions else 0
+    heights = [max(image.height for image in row) for row in scaled]
+    top = line + gap if titles else gap
+    sheet = Pillow.new("RGB", (width, top + sum(heights) + (above + gap) * len(rows)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles or ()):
+        centre = left + column * (cell + gap) + cell / 2
+        draw.text((centre, top - gap), _shorten(title, font, cell), TEXT, font, anchor="md")
+    for i, (row, height) in enumerate(zip(scaled, heights, strict=True)):
+        for column, caption in enumerate(captions[i] if captions else ()):
+            place = (left + column * (cell + gap), top + above - gap)
+            draw.text(place, _shorten(caption, small, cell), TEXT, small, anchor="ld")
+        top += above
+        if row_titles:
+            draw.text((left - 2 * gap, top + height / 2), row_titles[i], TEXT, font, anchor="rm")
+        for column, image in enumerate(row):
+            sheet.paste(image, (left + column * (cell + gap), top))
+        top += height + gap
+    return np.asarray(sheet)
+
+
+def _fit(image: Picture, width: int) -> Pillow.Image:
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    return Pillow.fromarray(image).resize((width, height), Pillow.Resampling.LANCZOS)
+
+
+def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """The font that comes with matplotlib: the same on every machine, and it has accents and arrows."""
+    import matplotlib
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)

@@ -1,0 +1,94 @@
+"""What a method's insides are drawn on: the query and the frames before it, whole or a part of each, enlarged."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Int, Shaped
+from PIL import Image as Pillow
+
+from vosbench.drawing.overlays import Picture
+from vosbench.inference.frame import Frame
+from vosbench.video.video import Image
+
+MARGIN = 1.4  # a part is so many times as large as what it is to show
+SMALLEST = 0.1  # part of a picture, by its width: from nearer, one sees pixels and no things
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Pictures of one size, and how cells and pixels come to lie on them.
+
+    frame  the query as the method sees it
+    past   the picture of the frame so many before the query, 0 being the query itself
+    part   left, top, width and height of what is shown, in pixels of the original pictures
+    size   height and width at which it is shown
+    """
+
+    frame: Frame
+    past: Callable[[int], Image]
+    part: tuple[int, int, int, int]
+    size: tuple[int, int]
+
+    @classmethod
+    def whole(cls, frame: Frame, past: Callable[[int], Image]) -> "Canvas":
+        """The pictures as they are."""
+        height, width = frame.original
+        return cls(frame, past, (0, 0, width, height), (height, width))
+
+    def around(self, maps: Iterable[Bool[np.ndarray, "_ _"]], pixel: tuple[int, int], width: int) -> "Canvas":
+        """The part, of the pictures' shape and shown so wide, that has all these cells and the pixel (x, y) well
+        inside."""
+        shown = np.zeros(self.frame.original, bool)
+        shown[pixel[1], pixel[0]] = True
+        for cells in maps:
+            shown |= placed(cells, self.frame)
+        ys, xs = np.nonzero(shown)
+        start, end = np.array([xs.min(), ys.min()]), np.array([xs.max(), ys.max()]) + 1
+        whole = np.array([shown.shape[1], shown.shape[0]])
+        share = min(1, max(SMALLEST, MARGIN * float(((end - start) / whole).max())))
+        part = np.maximum(1, np.rint(share * whole).astype(int))
+        left, top = np.clip((start + end - part) // 2, 0, whole - part).tolist()
+        w, h = part.tolist()
+        return replace(self, part=(left, top, w, h), size=(round(width * h / w), width))
+
+    def picture(self, back: int = 0) -> Picture:
+        """The frame so many before the query."""
+        left, top, width, height = self.part
+        box, size = (left, top, left + width, top + height), (self.size[1], self.size[0])
+        return np.asarray(Pillow.fromarray(self.past(back)).resize(size, Pillow.Resampling.BICUBIC, box))
+
+    def place(self, cells: Shaped[np.ndarray, "h w *c"]) -> Shaped[np.ndarray, "h2 w2 *c"]:
+        """A map of what the method sees on the pictures: each pixel takes the cell whose centre is nearest."""
+        left, top, width, height = self.part
+        rows, columns = top + _spread(height, self.size[0]), left + _spread(width, self.size[1])
+        part: Shaped[np.ndarray, "h2 w2 *c"] = placed(cells, self.frame)[rows[:, None], columns]
+        return part
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """Where a place in the original pictures lies on what is shown; pixels have their centres on whole numbers."""
+        left, top, width, height = self.part
+        return (x + 0.5 - left) * self.size[1] / width - 0.5, (y + 0.5 - top) * self.size[0] / height - 0.5
+
+    def seen(self, pixel: tuple[int, int]) -> tuple[int, int]:
+        """Where a pixel (x, y) of the original pictures lies in what the method sees."""
+        height, width = self.frame.pixels.shape[2:]
+        rows, columns = self.frame.cells((height, width))
+        return int(columns[pixel[0]]), int(rows[pixel[1]])
+
+    def centre(self, row: int, column: int, grid: tuple[int, int]) -> tuple[float, float] | None:
+        """Where the middle of what `place` gives to a cell of a grid lies; None if that is nothing."""
+        rows, columns = (np.flatnonzero(at == of) for at, of in zip(self.frame.cells(grid), (row, column), strict=True))
+        return self.point(columns.mean(), rows.mean()) if len(rows) and len(columns) else None
+
+
+def placed(cells: Shaped[np.ndarray, "h w *c"], frame: Frame) -> Shaped[np.ndarray, "h2 w2 *c"]:
+    """A map of what a method sees on the original picture: each pixel takes the cell whose centre is nearest."""
+    rows, columns = frame.cells((cells.shape[0], cells.shape[1]))
+    nearest: Shaped[np.ndarray, "h2 w2 *c"] = cells[rows[:, None], columns]
+    return nearest
+
+
+def _spread(count: int, shown: int) -> Int[np.ndarray, " n"]:
+    """Of so many pixels those that are nearest to each of `shown` in the same space."""
+    return (2 * np.arange(shown) + 1) * count // (2 * shown)

@@ -1,0 +1,172 @@
+"""Draws what a method goes through for a video: clusters, intermediate maps, matches and pseudo-labels."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vosbench.contract import Context
+from vosbench.drawing.crop_view import Canvas, placed
+from vosbench.drawing.overlays import Picture, overlay
+from vosbench.drawing.pseudo_label_sheet import pseudo_label_sheet
+from vosbench.drawing.sheets import Folders, Shown, chosen, evenly, match_rows, sheet, show, side_by_side
+from vosbench.inference.frame import Frame
+from vosbench.inference.predictor import AUTOCAST, Predictor
+from vosbench.inference.propagator import Propagator
+from vosbench.inference.visuals import Inside
+from vosbench.method import Method
+from vosbench.ops.cluster import cluster_video
+from vosbench.util.wording import some
+from vosbench.video.video import Image, Video
+
+MOST = 300  # frames of a video whose keys are kept and clustered
+Kind = Literal["clusters", "insides", "matches", "pseudo_labels"]
+# Kinds that need masks to follow; each is named like what a method has for it.
+FOLLOWING: tuple[Kind, ...] = ("insides", "matches")
+
+
+def _before(video: Video, index: int, back: int) -> Image:
+    return video.frame(index - back)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A frame as the method sees it. `made`: the result and, of a frame to draw, the insides; `matches`: rows of them;
+    with masks to follow."""
+
+    index: int
+    image: Image
+    frame: Frame
+    features: Any
+    made: list[Shown]
+    matches: list[list[Shown]]
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """Draws `frames` frames of a video.
+
+    clusters, alpha, seed  of clustering (`vosbench.ops.cluster`)
+    pixel                  (x, y) whose matches are drawn
+    """
+
+    predictor: Predictor
+    asked: Sequence[Kind]
+    frames: int
+    clusters: int
+    alpha: float
+    seed: int
+    pixel: tuple[int, int] | None
+
+    def draw(
+        self, video: Video, folders: Folders, advance: Callable[[], object]
+    ) -> tuple[dict[Kind, Picture], list[str]]:
+        """Sheets of the kinds asked for, and why some are missing. `advance` is called for every frame gone through.
+
+        `folders`: of pseudo-labels.
+        """
+        sheets: dict[Kind, Picture] = {}
+        missing = []
+        if "pseudo_labels" in self.asked:
+            sheets["pseudo_labels"] = pseudo_label_sheet(video, folders, self.frames)
+        reasons = {kind: self._why_not(kind, video) for kind in FOLLOWING if kind in self.asked}
+        missing = [f"no {kind}, since {reason}" for kind, reason in reasons.items() if reason]
+        follow = [kind for kind, reason in reasons.items() if not reason]
+        if follow or "clusters" in self.asked:
+            rows, keys = self._go_through(video, follow, advance)
+            if "insides" in follow:
+                sheets["insides"] = sheet(video, {seen.index: seen.made for seen in rows})
+            if matches := [row for seen in rows for row in seen.matches]:
+                sheets["matches"] = side_by_side(matches)
+            elif "matches" in follow:
+                missing.append(
+                    f"no matches, since {type(self.predictor.method).__name__} searches for none as it is set"
+                )
+            if keys:
+                sheets["clusters"] = self._cluster_sheet(video, rows, keys)
+            elif "clusters" in self.asked:
+                missing.append(f"no clusters, since {type(self.predictor.method).__name__} compares no keys")
+        return sheets, missing
+
+    def _why_not(self, kind: Kind, video: Video) -> str | None:
+        """Why there can be none of what following masks shows, if so."""
+        method = type(self.predictor.method)
+        if getattr(method, kind) is getattr(Method, kind):
+            return f"{method.__name__} has none to show"
+        if all(video.annotation(index) is None for index in range(len(video.frame_names))):
+            return "there is no mask to follow: give a data set with masks, or input= and mask="
+        return None
+
+    def _go_through(
+        self, video: Video, follow: Collection[Kind], advance: Callable[[], object]
+    ) -> tuple[list[_Seen], dict[int, Float[Tensor, "c h w"]]]:
+        """The frames to draw and, by frame index, the keys to cluster: in half precision, in the computer's memory."""
+        kept = evenly(range(len(video.frame_names)), MOST)
+        drawn = chosen(kept, self.frames)
+        rows: list[_Seen] = []
+        keys: dict[int, Float[Tensor, "c h w"]] = {}
+        for seen in self._see(video, range(len(video.frame_names)) if follow else kept, drawn, follow):
+            advance()
+            key = self.predictor.method.keys(seen.features)
+            if key is None and not follow:
+                break
+            if key is not None and "clusters" in self.asked and seen.index in kept:
+                keys[seen.index] = key[0].half().cpu()
+            if seen.index in drawn:
+                rows.append(seen)
+        return rows, keys
+
+    def _see(
+        self, video: Video, indices: Sequence[int], drawn: Sequence[int], follow: Collection[Kind]
+    ) -> Iterator[_Seen]:
+        """Frames by index; segmented if there is something to follow masks for, for which they must be all."""
+        predictor, method, pixel = self.predictor, self.predictor.method, self.pixel
+        propagator = Propagator(method, predictor.memory(), predictor.inference, predictor.device)
+        insides: dict[str, Inside] = {}
+        matches: list[dict[str, Inside]] = []
+
+        def note(query: Any, context: Context[Any, Any]) -> None:
+            if "insides" in follow:
+                insides.update(method.insides(query, context))
+            if "matches" in follow and pixel is not None:
+                matches.extend(method.matches(query, context, canvas.seen(pixel)))
+
+        for index in indices:
+            image = video.frame(index)
+            frame, made = propagator.frame(image), []
+            canvas = Canvas.whole(frame, partial(_before, video, index))
+            insides.clear()
+            matches.clear()
+            propagator.watch = note if index in drawn else None
+            with self._autocast(), torch.inference_mode():
+                if follow:
+                    made.append(("result", overlay(image, propagator.step(image, video.given(index)))))
+                last = propagator.previous
+                features = method.encode(frame.pixels) if last is None else last.features
+            made += [show(name, inside, canvas, propagator.ids) for name, inside in insides.items()]
+            rows = []
+            if pixel is not None and matches:
+                title = f"frame {video.frame_names[index]}, pixel [{some(pixel)}]"
+                rows = match_rows(title, matches, canvas, pixel, propagator.ids)
+            yield _Seen(index, image, frame, features, made, rows)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = AUTOCAST[self.predictor.precision]
+        return torch.autocast(self.predictor.device.type, dtype, enabled=dtype is not None)
+
+    def _cluster_sheet(
+        self, video: Video, rows: Sequence[_Seen], keys: Mapping[int, Float[Tensor, "c h w"]]
+    ) -> Picture:
+        found = cluster_video(list(keys.values()), self.clusters, alpha=self.alpha, seed=self.seed)
+        shares = ", ".join(f"{100 * size / found.labels.numel():.0f}" for size in found.sizes)
+        text = f"{len(found.sizes)} clusters: {shares} %; {100 * found.dropped:.0f} % dropped"
+        if len(keys) < len(video.frame_names):
+            text += f"; {len(keys)} of {len(video.frame_names)} frames"
+        labels = dict(zip(keys, found.labels.numpy().astype(np.uint8), strict=True))
+        maps = {seen.index: overlay(seen.image, placed(labels[seen.index], seen.frame)) for seen in rows}
+        return sheet(video, {index: [(text, map_)] for index, map_ in maps.items()})

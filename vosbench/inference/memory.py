@@ -1,0 +1,96 @@
+"""Which past frames a method may look at. Matching is no business of memory, and entries are opaque to it."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol
+
+from vosbench.contract import Entry, V
+from vosbench.util.errors import UserError
+
+
+class Memory(Protocol[V]):
+    """What the loop over a video asks of a memory: `FrameMemory` keeps frames, `TokenBank` the tokens of all frames."""
+
+    def references(self, index: int) -> tuple[Entry[V], ...]:
+        """What query `index` may look at."""
+
+    def add(self, entry: Entry[V]) -> None:
+        """Takes in what a method keeps of a frame."""
+
+    def replace(self, change: Callable[[V], V]) -> None:
+        """Applies `change` to what is kept: an object has started, and old frames need a channel for it."""
+
+
+class FrameMemory(Generic[V]):
+    """Keeps entries of past frames under a policy; frames that no later query can need are dropped at once.
+
+    Frames are counted from the first one with a mask. References of query t are, without duplicates and in time order:
+
+    first       all frames whose mask the user gave
+    long        these frames, once they have passed (MAMP: 0 and 5)
+    recent      the frames t - offset (MAMP: 1, 3 and 5)
+    every       every n-th frame (STM: 5)
+    last_n      the last n frames (mask embedding: 20)
+    max_frames  at most so many references: given frames stay, then come `recent` as listed, `last_n`, `long` and the
+                newest of `every`; 20 by default where the policy would grow
+    prefilled   where there are not yet `last_n` frames after frame 0, copies of it stand in for the missing ones (CRW's
+                habit): they weigh more in a choice of the best candidates, and are searched as frames not given
+    """
+
+    def __init__(
+        self,
+        *,
+        first: bool = True,
+        long: Sequence[int] = (),
+        recent: Sequence[int] = (),
+        every: int | None = None,
+        last_n: int = 0,
+        max_frames: int | None = None,
+        prefilled: bool = False,
+    ) -> None:
+        self.prefilled = prefilled
+        self.first, self.long, self.recent, self.every, self.last_n = first, tuple(long), tuple(recent), every, last_n
+        self.max_frames = 20 if max_frames is None and every else max_frames
+        if not (first or 0 in self.long or 1 in self.recent or every or last_n):
+            raise UserError("memory has nothing for the second frame: set memory.first=true, or put 1 in memory.recent")
+        if prefilled and not (first and last_n):
+            raise UserError("memory.prefilled=true needs frame 0 and room: set memory.first=true and memory.last_n")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise UserError(f"memory.max_frames={max_frames} leaves no reference: set 1 or more, or null")
+        self._entries: dict[int, Entry[V]] = {}
+
+    def references(self, index: int) -> tuple[Entry[V], ...]:
+        """The entries that query `index` may look at."""
+        found = tuple(self._entries[i] for i in self._wanted(index))
+        if not self.prefilled or index > self.last_n or 0 not in self._entries:
+            return found
+        return (*found, *[Entry(0, False, self._entries[0].value)] * (self.last_n + 1 - index))
+
+    def add(self, entry: Entry[V]) -> None:
+        self._entries[entry.index] = entry
+        horizon = max((1, *self.recent, self.last_n))
+        needed = {i for query in range(entry.index + 1, entry.index + 1 + horizon) for i in self._wanted(query)}
+        soon = set(self.long) | set(self._every(entry.index + 1))
+        self._entries = {i: kept for i, kept in self._entries.items() if i in needed or i in soon}
+
+    def replace(self, change: Callable[[V], V]) -> None:
+        """Applies `change` to every kept value: an object has started, and old frames need a channel for it."""
+        self._entries = {i: Entry(entry.index, entry.given, change(entry.value)) for i, entry in self._entries.items()}
+
+    def _wanted(self, index: int) -> list[int]:
+        given = [i for i, entry in self._entries.items() if self.first and entry.given]
+        others = [
+            *(index - offset for offset in self.recent),
+            *range(index - 1, index - 1 - self.last_n, -1),
+            *self.long,
+            *self._every(index),
+        ]
+        wanted = list(dict.fromkeys(i for i in (*given, *others) if i < index and i in self._entries))
+        room = len(wanted) if self.max_frames is None else max(self.max_frames, len(given))
+        return sorted(wanted[:room])
+
+    def _every(self, index: int) -> list[int]:
+        """Newest first."""
+        if not self.every:
+            return []
+        newest = (index - 1) // self.every * self.every
+        return list(range(newest, -1, -self.every))[: self.max_frames]

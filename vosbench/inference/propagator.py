@@ -1,0 +1,121 @@
+"""The one loop over a video: frames and first masks go in, label maps come out, frame by frame."""
+
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Generic
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vosbench.contract import Context, Entry, F, Previous, V
+from vosbench.inference.frame import Frame, Inference, _one_hot
+from vosbench.inference.memory import Memory
+from vosbench.method import Method
+from vosbench.ops.align import resize, upsample_centres
+from vosbench.util.errors import UserError
+from vosbench.video.video import Image, LabelMap, Video
+
+
+class Propagator(Generic[F, V]):
+    """Segments one video. Owns what methods never see: object ids, padding, original size, objects that start late.
+
+    Call `step` on every frame in order. Frames before the first given mask come out empty. `seconds` holds how long
+    each step took, from the image in memory to the label map in memory. `previous` is the last frame as the method
+    keeps it, None before the first given mask. `watch`, if set, sees what each segmentation starts from.
+    """
+
+    def __init__(
+        self, method: Method[F, V], memory: Memory[V], inference: Inference, device: torch.device | str = "cpu"
+    ) -> None:
+        self.method, self.memory, self.inference, self.device = method, memory, inference, torch.device(device)
+        self.ids: list[int] = []  # channel i + 1 is object ids[i]
+        self.seconds: list[float] = []
+        self.previous: Previous[F, V] | None = None
+        self.watch: Callable[[F, Context[F, V]], object] | None = None
+        self._index = -1
+
+    def step(self, image: Image, given: LabelMap | None = None) -> LabelMap:
+        """The label map of the next frame. `given`: ids of objects that start here, 0 elsewhere; its pixels
+        overwrite."""
+        started = perf_counter()
+        labels = self._step(image, given)
+        self.seconds.append(perf_counter() - started)
+        return labels
+
+    def frame(self, image: Image) -> "Frame":
+        """A picture as the method sees it."""
+        return Frame.of(image, self.method, self.inference, self.device)
+
+    @torch.inference_mode()
+    def _step(self, image: Image, given: LabelMap | None) -> LabelMap:
+        if given is not None and given.shape != image.shape[:2]:
+            (h, w), (rows, columns) = image.shape[:2], given.shape
+            raise UserError(
+                f"the given mask is {rows}×{columns} (rows×columns), its frame {h}×{w}: give one of its size"
+            )
+        if given is not None and not given.any():
+            given = None
+        if given is not None:
+            self._start(given)
+        if not self.ids:
+            return np.zeros(image.shape[:2], np.uint8)
+        self._index += 1
+        frame = self.frame(image)
+        features = self.method.encode(frame.pixels)
+        scores = self._scores(frame, features)
+        if given is not None:
+            scores = self._overwrite(scores, frame, given)
+        masks = _one_hot(scores.argmax(1), len(self.ids) + 1) if self.method.memory_masks == "hard" else scores
+        n = self.inference.subsample
+        value = self.method.memorize(features, masks[..., ::n, ::n])
+        self.memory.add(Entry(self._index, given is not None, value))
+        self.previous = Previous(self._index, features, value)
+        labels = self._label_map(frame.restore(scores))
+        return labels if given is None else np.where(given > 0, given, labels)  # exact at another size, too
+
+    def _scores(self, frame: "Frame", features: F) -> Float[Tensor, "1 n hp wp"]:
+        """Scores at the padded full size; before anything is remembered, all is background."""
+        if self.previous is None:
+            background = torch.zeros(1, len(self.ids) + 1, *frame.padded, device=self.device)
+            background[:, 0] = 1
+            return background
+        context = Context(self._index, self.previous, self.memory.references(self._index))
+        if self.watch is not None:
+            self.watch(features, context)
+        scores = self.method.segment(features, context).float()
+        if self.inference.subsample == 1:
+            return scores
+        if self.inference.upsample == "exact":
+            return upsample_centres(scores, self.inference.subsample)
+        return resize(scores, frame.padded)
+
+    def _start(self, given: LabelMap) -> None:
+        """Gives new objects their channels, in what is remembered too."""
+        new = [i for i in np.unique(given).tolist() if i not in (0, *self.ids)]
+        self.ids += new
+        if new and self.previous is not None:
+            last = self.previous.value  # memory may hold it, too
+            extended = self.method.extend(last, len(new))
+            self.memory.replace(lambda value: extended if value is last else self.method.extend(value, len(new)))
+            self.previous = Previous(self.previous.index, self.previous.features, extended)
+
+    def _overwrite(
+        self, scores: Float[Tensor, "1 n hp wp"], frame: "Frame", given: LabelMap
+    ) -> Float[Tensor, "1 n hp wp"]:
+        channels = np.zeros(256, np.int64)
+        channels[self.ids] = np.arange(1, len(self.ids) + 1)
+        where = frame.place(torch.from_numpy(channels[given]).to(self.device))
+        return torch.where(where > 0, _one_hot(where, len(self.ids) + 1), scores)
+
+    def _label_map(self, scores: Float[Tensor, "1 n h w"]) -> LabelMap:
+        ids = np.array([0, *self.ids], np.uint8)
+        labels: LabelMap = ids[scores.argmax(1)[0].cpu().numpy()]
+        return labels
+
+
+def propagate(propagator: "Propagator[F, V]", video: Video) -> Iterator[LabelMap]:
+    """Label maps of all frames of a video, in order."""
+    for index in range(len(video.frame_names)):
+        yield propagator.step(video.frame(index), video.given(index))

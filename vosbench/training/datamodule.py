@@ -1,0 +1,65 @@
+"""The clips that a training takes and the videos that it is validated on."""
+
+from typing import Any
+
+import cv2
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from torch.utils.data import DataLoader
+
+from vosbench.contract import Clip
+from vosbench.datasets.clips import Clips, collate
+from vosbench.datasets.sampling import StepSampler
+from vosbench.util.errors import UserError
+from vosbench.video.video import Video
+
+
+class ClipData(L.LightningDataModule):
+    """Clips by global step, so that a resumed run and any number of processes see the same batches."""
+
+    trainer: L.Trainer
+
+    def __init__(self, data: dict[str, Any], seed: int) -> None:
+        super().__init__()
+        sources, clips = (instantiate(data[key], _convert_="all") for key in ("sources", "clips"))
+        self.clips = Clips(sources, **clips, seed=seed)
+        self.validation: list[Video] = list(instantiate(data["validation"]).videos) if data["validation"] else []
+        for video in self.validation:
+            if len(video.frame_names) < 3 or video.annotation(0) is None:
+                raise UserError(
+                    f"data.validation: video {video.name} cannot be scored, for want of annotations or of a third "
+                    "frame: leave it out, or set data.validation=null"
+                )
+        self.batch, self.workers = data["batch_size"], data["workers"]
+
+    def train_dataloader(self) -> DataLoader[Clip]:
+        trainer = self.trainer
+        sampler = StepSampler(
+            trainer.global_step, trainer.max_steps, self.batch, trainer.global_rank, trainer.world_size
+        )
+        return DataLoader(
+            self.clips,
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_one_thread,
+        )
+
+    def val_dataloader(self) -> DataLoader[Video]:
+        share = self.validation[self.trainer.global_rank :: self.trainer.world_size] or self.validation
+        return DataLoader(share, batch_size=None, collate_fn=_same)  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch.to(device) if isinstance(batch, Clip) else batch
+
+
+def _same(video: Video) -> Video:
+    return video
+
+
+def _one_thread(_: int) -> None:
+    """Workers are many already. Not 1: OpenCV crashes when it shrinks the threads it had before the fork."""
+    cv2.setNumThreads(0)

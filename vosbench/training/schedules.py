@@ -1,0 +1,35 @@
+"""Learning-rate schedules, counted in training samples."""
+
+import math
+from collections.abc import Sequence
+
+from vosbench.util.errors import UserError
+
+
+class Milestones:
+    """Learning-rate multiplier: `factor` once more after each milestone, counted in training samples (MAMP: samples,
+    not steps)."""
+
+    def __init__(self, samples: Sequence[int] = (), factor: float = 0.5) -> None:
+        self.samples, self.factor = tuple(samples), factor
+
+    def __call__(self, sample: int) -> float:
+        return self.factor ** sum(sample > milestone for milestone in self.samples)
+
+
+class Cosine:
+    """Learning-rate multiplier: rises evenly from 0 to 1 over `warm_up` samples, then falls by half a cosine to `final`
+    at `samples`, where it stays. All are counted in training samples, as in `Milestones`: steps times batch."""
+
+    def __init__(self, samples: int, warm_up: int = 0, final: float = 0.0) -> None:
+        if not 0 <= warm_up < samples:
+            raise UserError(f"schedule: warm_up={warm_up} of samples={samples}: give 0 or more, and fewer than samples")
+        if not 0 <= final <= 1:
+            raise UserError(f"schedule.final={final}: give the last learning rate as a share of optimizer.lr, 0 to 1")
+        self.samples, self.warm_up, self.final = samples, warm_up, final
+
+    def __call__(self, sample: int) -> float:
+        if sample < self.warm_up:
+            return sample / self.warm_up
+        done = min(1.0, (sample - self.warm_up) / (self.samples - self.warm_up))
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2

@@ -1,0 +1,1 @@
+"""Small helpers without dependencies, below everything else: files, messages, errors, worker processes."""

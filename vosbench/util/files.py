@@ -1,0 +1,43 @@
+"""Writing files: never half there, and errors that name the file. No packages: scoring processes import this."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Makes an OSError name the file at `path` if it names none, as that of a write does not (on a full disk)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a path to write to, whose file then takes the place of `path`: `with replacing(path) as aside: …`
+
+    On an error nothing stays of it, and an OSError of writing it names `path`.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with naming(aside):
+            yield aside
+            aside.replace(path)
+    except OSError as error:
+        if str(error.filename) == str(aside):
+            error.filename = str(path)
+        raise
+    finally:
+        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+            aside.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Written aside and renamed, so never half there. An OSError names the file."""
+    with replacing(path) as aside:
+        aside.write_bytes(content)

@@ -1,0 +1,98 @@
+"""Reading frames and reading and writing label maps: the only place that opens image files. Numpy and Pillow only."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image as Pillow
+
+from vosbench.util.errors import UserError
+from vosbench.util.files import replacing
+
+VOID = 255
+
+
+def _voc_palette() -> list[int]:
+    """The PASCAL VOC colour map that DAVIS uses: bit k of an id's interleaved bit planes sets bit 7-k of R, G, B."""
+    ids = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for k in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (((ids >> (3 * k + channel)) & 1) << (7 - k)).astype(np.uint8)
+    return [int(value) for value in colours.flatten()]
+
+
+PALETTE = _voc_palette()
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """An image file as RGB in 0..255. Raises UserError naming the file when it is missing, truncated or no image."""
+    try:
+        with Pillow.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"cannot read image {path}: {error}; restore or remove this file") from error
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image file, from its header alone. Raises UserError naming the file if it is none."""
+    try:
+        with Pillow.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"cannot read image {path}: {error}; restore or remove this file") from error
+
+
+def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h w"]:
+    """An indexed (mode P) or 8-bit grey PNG as object ids: 0 background, 255 void.
+
+    `binary`: any nonzero pixel is object 1. Raises UserError naming the file for RGB(A) masks, 16-bit masks, and
+    unreadable files, and grey masks of 2 or 4 bits, whose ids Pillow would scale; nothing is ever converted silently.
+    """
+    try:
+        with Pillow.open(path) as image:
+            mode, raw, labels = image.mode, _raw_mode(image), np.asarray(image)
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"cannot read mask {path}: {error}; restore this file") from error
+    if raw in ("L;2", "L;4"):
+        raise UserError(f"mask {path} has {raw[-1]} bits of grey, which are scaled when read: save 8-bit object ids")
+    if mode.startswith(("I", "F")):
+        raise UserError(f"mask {path} has mode {mode}: save object ids as an 8-bit indexed PNG (mode P)")
+    if mode not in ("P", "L", "1"):
+        raise UserError(f"mask {path} has mode {mode}, not an indexed PNG (mode P or L): save object ids, not colours")
+    if binary or mode == "1":
+        return (labels > 0).view(np.uint8)
+    return labels.astype(np.uint8, copy=False)
+
+
+def _raw_mode(image: Pillow.Image) -> str:
+    """How pixels lie in the file, for PNG: "L;4" is 4 bits of grey. Known before the pixels are read."""
+    tiles = getattr(image, "tile", [])
+    return str(tiles[0][3]) if tiles else ""
+
+
+def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
+    """The image at another size; a smaller one averages over the area each of its pixels covers."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height <= image.shape[0] and width <= image.shape[1]
+    how = Pillow.Resampling.BOX if shrinks else Pillow.Resampling.BILINEAR
+    return np.asarray(Pillow.fromarray(image).resize((width, height), how))
+
+
+def resize_labels(labels: UInt8[np.ndarray, "h w"], height: int, width: int) -> UInt8[np.ndarray, "height width"]:
+    """The label map at another size: every pixel takes the id nearest to its centre."""
+    if labels.shape == (height, width):
+        return labels
+    rows = (2 * np.arange(height) + 1) * labels.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * labels.shape[1] // (2 * width)
+    nearest: UInt8[np.ndarray, "height width"] = labels[rows[:, None], columns]
+    return nearest
+
+
+def write_label_map(path: Path, labels: UInt8[np.ndarray, "h w"]) -> None:
+    """Writes object ids as an indexed PNG with the VOC palette: written aside and renamed, so never half there."""
+    image = Pillow.fromarray(labels, mode=None)
+    image.putpalette(PALETTE)
+    with replacing(path) as aside:
+        image.save(aside, format="PNG", compress_level=1)

@@ -1,0 +1,86 @@
+"""Loading trained weights into a method: from training's checkpoints, shipped or exported weights, or the authors'
+files."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from vosbench.method import Method
+from vosbench.nn.weight_files import read
+from vosbench.util.errors import UserError
+from vosbench.weights.origin import Checkpoint, _shipped, find, known_as, name_of
+
+
+def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
+    """Loads `checkpoint` (none | file | run folder | shipped name) into `method`.
+
+    "none" keeps the initial weights, which `seed` determines. Raises UserError naming the file when it is missing,
+    damaged, or of another method, width or colour space.
+    """
+    if checkpoint == "none":
+        return Checkpoint("untrained", f"seed-{seed}", (), None)
+    path = find(checkpoint)
+    state, metadata = read(path)
+    trained = metadata.get("method")
+    if trained is not None and known_as(trained) != name_of(method):
+        raise UserError(
+            f"checkpoint {path} was trained for {known_as(trained)}, not {name_of(method)}: choose the method it "
+            "belongs to"
+        )
+    colours = metadata.get("colours", method.colours)
+    if colours != method.colours:
+        raise UserError(
+            f"checkpoint {path} learned from {colours}, and the method is to see {method.colours}: choose the same "
+            "options as in training (for mask embedding, correspondence=)"
+        )
+    _load(method, state if trained else method.adapt(state), path)
+    name = checkpoint if path == _shipped(checkpoint) else path.name
+    data = tuple(metadata.get("training_data", ()))
+    return Checkpoint(name, hashlib.sha256(path.read_bytes()).hexdigest(), data, metadata.get("steps"))
+
+
+def initialise(module: nn.Module, init: str) -> list[str]:
+    """Starts training from the weights of `init` (file | run folder | shipped name), maybe of an earlier stage.
+
+    What the earlier stage did not have keeps its initial weights; returns the names of these parts. Raises UserError
+    naming the file when it is missing or damaged, or has weights that do not fit.
+    """
+    path = find(init, key="init")
+    state, metadata = read(path)
+    if known_as(metadata.get("method")) != name_of(module) and isinstance(module, Method):
+        state = module.adapt(state)
+    return _load(module, state, path, whole=False)
+
+
+def _load(module: nn.Module, state: dict[str, Tensor], path: Path, *, whole: bool = True) -> list[str]:
+    """`whole`: all weights must be there; else returns the names of the largest parts without any."""
+    own = module.state_dict()
+    missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    misshaped = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
+    parts = [] if whole else _absent(module, set(missing))
+    lacking = [key for key in missing if not any(key.startswith(f"{part}.") for part in parts)]
+    if len(missing) == len(own):
+        lacking = missing
+    for problem, keys in (("lacks", lacking), ("has the unknown", unknown), ("has other shapes of", misshaped)):
+        if keys:
+            raise UserError(
+                f"checkpoint {path} does not fit {type(module).__name__}: it {problem} {keys[0]}"
+                f"{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}; "
+                "choose the method and width it was trained with"
+            )
+    module.load_state_dict(state, strict=whole)
+    return parts
+
+
+def _absent(module: nn.Module, missing: set[str], place: str = "") -> list[str]:
+    """The largest parts of a module of which all weights are missing."""
+    parts = []
+    for name, child in module.named_children():
+        inner = {f"{place}{name}.{key}" for key in child.state_dict()}
+        if inner and inner <= missing:
+            parts.append(f"{place}{name}")
+        elif inner & missing:
+            parts += _absent(child, missing, f"{place}{name}.")
+    return parts
