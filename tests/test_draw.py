@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from vosbench.contract import Context, Entry, Padding, Previous
-from vosbench.drawing import encoding, overlays, sheets
+from vosbench.drawing import drawer, encoding, overlays, sheets
 from vosbench.drawing.contact_sheet import contact_sheet
 from vosbench.drawing.crop_view import placed
 from vosbench.inference.frame import Inference
@@ -21,7 +21,6 @@ from vosbench.methods.copy_first.method import CopyFirst
 from vosbench.methods.mamp.method import MAMP
 from vosbench.nn.optical_flow import Dis, NoFlow
 from vosbench.runs.names import run_name
-from vosbench.tasks import draw
 from vosbench.video.images import PALETTE, read_image, read_label_map, write_label_map
 
 Command = Callable[..., Any]
@@ -256,7 +255,7 @@ def test_a_video_without_masks_and_longer_than_is_clustered(
 ) -> None:
     frames = [read_image(path) for path in sorted((davis / "JPEGImages/480p/a").iterdir())]
     encoding.write_video(tmp_path / "mine.mp4", iter(frames))
-    monkeypatch.setattr(draw, "MOST", 4)
+    monkeypatch.setattr(drawer, "MOST", 4)
     encoded: list[torch.Tensor] = []
     encode = MAMP.encode
 

@@ -7,16 +7,16 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+import vosbench
 from vosbench.contract import Entry
-from vosbench.inference import memory as module
 from vosbench.inference.memory import FrameMemory
 
-GROUP = (Path(module.__file__).parent / "conf" / "memory").glob("*.yaml")
+GROUP = (Path(vosbench.__file__).parent / "conf" / "memory").glob("*.yaml")
 POLICIES = sorted(path.stem for path in GROUP if "FrameMemory" in path.read_text())  # the others keep tokens
 
 
 def policy(name: str, **changes: Any) -> FrameMemory[str]:
-    config = OmegaConf.load(Path(module.__file__).parent / "conf" / "memory" / f"{name}.yaml")
+    config = OmegaConf.load(Path(vosbench.__file__).parent / "conf" / "memory" / f"{name}.yaml")
     made: FrameMemory[str] = instantiate(config, **changes)
     return made
 

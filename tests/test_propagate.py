@@ -15,8 +15,8 @@ from jaxtyping import Float
 from omegaconf import OmegaConf
 from torch import Tensor
 
+import vosbench
 from vosbench.contract import Clip, Context, Padding
-from vosbench.inference import memory as memory_module
 from vosbench.inference.frame import Inference
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.propagator import Propagator, propagate
@@ -24,7 +24,7 @@ from vosbench.method import Method
 from vosbench.ops.align import resize, upsample_centres
 from vosbench.video.video import Image, LabelMap, Video
 
-POLICIES = Path(memory_module.__file__).parent / "conf" / "memory"
+POLICIES = Path(vosbench.__file__).parent / "conf" / "memory"
 
 
 @dataclass(frozen=True)

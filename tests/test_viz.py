@@ -3,13 +3,12 @@ import os
 from pathlib import Path
 
 import av
-import matplotlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from vosbench.drawing import encoding, overlays, plots
+from vosbench.drawing import encoding, overlays
 from vosbench.drawing.contact_sheet import contact_sheet
 from vosbench.video.images import PALETTE, read_image, read_label_map
 
@@ -26,13 +25,6 @@ def scene() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def decoded(data: bytes) -> NDArray[np.uint8]:
     with Pillow.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def test_label_image_uses_the_palette() -> None:
-    picture = plots.label_image(scene()[1])
-    assert picture[20, 10].tolist() == RED
-    assert picture[20, 40].tolist() == GREEN
-    assert picture[0, 0].tolist() == [0, 0, 0]
 
 
 def test_overlay_tints_objects_and_leaves_background_and_void_alone() -> None:
@@ -108,17 +100,6 @@ def test_contact_sheet_refuses_ragged_rows_and_wrong_titles() -> None:
         contact_sheet([[image]], titles=["a", "b"])
     with pytest.raises(ValueError, match="wider"):
         contact_sheet([[image] * 50], width=100)
-
-
-def test_curves_draw_every_series_and_touch_no_global_state() -> None:
-    before, backend = dict(matplotlib.rcParams), matplotlib.get_backend()
-    one = decoded(plots.curves({"mamp": [1.0, 0.8, float("nan"), 0.7]}))
-    two = decoded(plots.curves({"mamp": [1.0, 0.8, float("nan"), 0.7], "copy_first": np.array([1.0, 0.5, 0.2, 0.1])}))
-    orange = np.abs(two.astype(int) - (255, 127, 14)).max(-1) < 30
-    assert orange.sum() > 100
-    assert not (np.abs(one.astype(int) - (255, 127, 14)).max(-1) < 30).any()
-    assert dict(matplotlib.rcParams) == before
-    assert matplotlib.get_backend() == backend
 
 
 def test_written_video_plays_back_with_even_size(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from hydra.errors import InstantiationException
 from hydra.utils import get_object
 
-from vosbench.util.errors import FULL, Problems, UsageError, one_line, unknown
+from vosbench.util.errors import FULL, Problems, UsageError, UserError, one_line, unknown
 
 
 @contextmanager

@@ -115,5 +115,5 @@ def _nearest(original: int, resized: int, stride: int, start: int, cells: int) -
     return np.clip(np.floor(positions / stride + 0.5).astype(np.int64), 0, cells - 1)
 
 
-def _one_hot(channels: Tensor, count: int) -> Float[Tensor, "1 n h w"]:
+def one_hot(channels: Tensor, count: int) -> Float[Tensor, "1 n h w"]:
     return nnf.one_hot(channels, count).permute(0, 3, 1, 2).float()

@@ -1,5 +1,6 @@
 """A method with its weights, memory and device, and the videos that it segments."""
 
+import logging
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -18,11 +19,12 @@ from vosbench.inference.prediction_folder import Prediction, PredictionFolder
 from vosbench.inference.propagator import Propagator, propagate
 from vosbench.method import Method
 from vosbench.runs.identity import hash_input, hash_of
-from vosbench.tasks.predict import log
 from vosbench.util.errors import UserError
 from vosbench.video.video import LabelMap, Video
 from vosbench.weights.loading import restore
 from vosbench.weights.origin import Checkpoint, facts
+
+log = logging.getLogger(__name__)
 
 PEAK_RESET = Path("/proc/self/clear_refs")  # Linux: writing 5 there forgets the process's peak memory so far
 AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}

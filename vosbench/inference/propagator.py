@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vosbench.contract import Context, Entry, F, Previous, V
-from vosbench.inference.frame import Frame, Inference, _one_hot
+from vosbench.inference.frame import Frame, Inference, one_hot
 from vosbench.inference.memory import Memory
 from vosbench.method import Method
 from vosbench.ops.align import resize, upsample_centres
@@ -67,7 +67,7 @@ class Propagator(Generic[F, V]):
         scores = self._scores(frame, features)
         if given is not None:
             scores = self._overwrite(scores, frame, given)
-        masks = _one_hot(scores.argmax(1), len(self.ids) + 1) if self.method.memory_masks == "hard" else scores
+        masks = one_hot(scores.argmax(1), len(self.ids) + 1) if self.method.memory_masks == "hard" else scores
         n = self.inference.subsample
         value = self.method.memorize(features, masks[..., ::n, ::n])
         self.memory.add(Entry(self._index, given is not None, value))
@@ -107,7 +107,7 @@ class Propagator(Generic[F, V]):
         channels = np.zeros(256, np.int64)
         channels[self.ids] = np.arange(1, len(self.ids) + 1)
         where = frame.place(torch.from_numpy(channels[given]).to(self.device))
-        return torch.where(where > 0, _one_hot(where, len(self.ids) + 1), scores)
+        return torch.where(where > 0, one_hot(where, len(self.ids) + 1), scores)
 
     def _label_map(self, scores: Float[Tensor, "1 n h w"]) -> LabelMap:
         ids = np.array([0, *self.ids], np.uint8)

@@ -1,5 +1,30 @@
-"""How keys of a verb's Options are declared."""
+"""How an option is declared: beside its type, what it means for the identity of a result.
 
-from typing import Annotated
+An option is a field of a verb's Options, or a parameter of anything that has a `_target_`. What says nothing else is
+part of the result: another value gives another result, in another run folder.
+"""
 
-Positive = Annotated[int, "1 or more"]  # a key of Options that makes no sense at 0; below 0 none does
+from enum import Enum
+from typing import Annotated, TypeVar
+
+T = TypeVar("T")
+
+
+class Role(Enum):
+    """What a value of an option means for a result, other than being a part of it.
+
+    WHERE    only where and how the result is computed, or what it is called: a device, a number of workers, a folder
+    PLACED   part of the result, but not of the run folder's name, since the folder has a place for each value
+    CONTENT  a file or folder: what it holds is part of the result, and its name is not
+    """
+
+    WHERE = "where"
+    PLACED = "placed"
+    CONTENT = "content"
+
+
+Where = Annotated[T, Role.WHERE]
+Placed = Annotated[T, Role.PLACED]
+Content = Annotated[T, Role.CONTENT]
+
+Positive = Annotated[int, "1 or more"]  # an option that makes no sense at 0; below 0 none does

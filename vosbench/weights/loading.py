@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
-from vosbench.weights.origin import Checkpoint, _shipped, find, known_as, name_of
+from vosbench.weights.origin import Checkpoint, find, known_as, name_of, shipped
 
 
 def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
@@ -36,7 +36,7 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
             "options as in training (for mask embedding, correspondence=)"
         )
     _load(method, state if trained else method.adapt(state), path)
-    name = checkpoint if path == _shipped(checkpoint) else path.name
+    name = checkpoint if path == shipped(checkpoint) else path.name
     data = tuple(metadata.get("training_data", ()))
     return Checkpoint(name, hashlib.sha256(path.read_bytes()).hexdigest(), data, metadata.get("steps"))
 

@@ -84,16 +84,21 @@ def _name_of(cls: type) -> str:
 def find(checkpoint: str, key: str = "checkpoint") -> Path:
     """The file that `checkpoint` (a file, a run folder or a shipped name) means; `key`: what gives it."""
     path = Path(checkpoint)
-    candidates = [path / "checkpoints" / "best.ckpt", path / "checkpoints" / "last.ckpt", path, _shipped(checkpoint)]
+    candidates = [
+        path / "checkpoints" / "best.ckpt",
+        path / "checkpoints" / "last.ckpt",
+        path,
+        shipped(checkpoint),
+    ]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    shipped = sorted(file.stem for file in _shipped("").parent.glob("*.safetensors"))
+    names = sorted(file.stem for file in shipped("").parent.glob("*.safetensors"))
     raise UserError(
         f"{key}={checkpoint} is no file, no run folder with checkpoints/, and no shipped name "
-        f"({', '.join(shipped) or 'none ship yet'}); {key}=none is untrained"
+        f"({', '.join(names) or 'none ship yet'}); {key}=none is untrained"
     )
 
 
-def _shipped(name: str) -> Path:
+def shipped(name: str) -> Path:
     return Path(str(resources.files("vosbench"))) / "weights" / f"{name}.safetensors"
