@@ -130,3 +130,16 @@ def davis(tmp_path: Path) -> Path:
             Image.fromarray(image).save(root / "JPEGImages/480p" / name / f"{index:05}.jpg", quality=95)
             write_label_map(root / "Annotations/480p" / name / f"{index:05}.png", labels)
     return root
+
+
+@pytest.fixture(scope="session")
+def run_name() -> Callable[..., str]:
+    """The name that a command gives to its run: `run_name("train", "seed=1")`."""
+    from vosbench.cli import configuration
+
+    def named(verb: str, *overrides: str) -> str:
+        folder = configuration.run_folder(configuration.compose(verb, overrides))
+        assert folder is not None
+        return folder.name
+
+    return named

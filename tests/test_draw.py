@@ -20,7 +20,6 @@ from vosbench.inference.visuals import Vectors
 from vosbench.methods.copy_first.method import CopyFirst
 from vosbench.methods.mamp.method import MAMP
 from vosbench.nn.optical_flow import Dis, NoFlow
-from vosbench.runs.names import run_name
 from vosbench.video.images import PALETTE, read_image, read_label_map, write_label_map
 
 Command = Callable[..., Any]
@@ -133,10 +132,12 @@ def labelled(davis: Path, root: Path, updates: dict[str, int], sources: dict[str
                     write_label_map(folder / f"{frame.stem}.png", np.full((6, 8), number, np.uint8))
 
 
-def test_all_that_a_method_shows(command: Command, davis: Path, mine: list[str], drawn: list[Drawn]) -> None:
+def test_all_that_a_method_shows(
+    command: Command, davis: Path, mine: list[str], drawn: list[Drawn], run_name: Callable[..., str]
+) -> None:
     done = command(*on(davis, *mine, "frames=2", "clusters=2", "dataset.sequences=[a]"))
     assert (done.status, done.err) == (0, "")
-    folder = Path("runs/open/clusters-2+frames-2-" + run_name(["clusters=2", "frames=2"])[-8:])
+    folder = Path("runs/open/clusters-2+frames-2-" + run_name("draw", "clusters=2", "frames=2")[-8:])
     assert f"pictures: {(folder / 'drawings/davis2017-val').absolute()}" in done.out
     assert files(f"open/{folder.name}") == [
         "drawings/davis2017-val/a/clusters.png",
@@ -251,7 +252,12 @@ def test_late_objects_keep_their_colours_and_results_are_those_of_predict(
 
 
 def test_a_video_without_masks_and_longer_than_is_clustered(
-    command: Command, davis: Path, tmp_path: Path, drawn: list[Drawn], monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    davis: Path,
+    tmp_path: Path,
+    drawn: list[Drawn],
+    monkeypatch: pytest.MonkeyPatch,
+    run_name: Callable[..., str],
 ) -> None:
     frames = [read_image(path) for path in sorted((davis / "JPEGImages/480p/a").iterdir())]
     encoding.write_video(tmp_path / "mine.mp4", iter(frames))
@@ -267,7 +273,7 @@ def test_a_video_without_masks_and_longer_than_is_clustered(
     done = command("draw", *MAMP_TINY, f"input={tmp_path / 'mine.mp4'}", "device=cpu", "precision=bf16-mixed")
     assert done.status == 0, done.err
     assert "mine: no insides, since there is no mask to follow" in done.out
-    run = "mamp_small/" + run_name([*MAMP_TINY, "precision=bf16-mixed"])
+    run = "mamp_small/" + run_name("draw", *MAMP_TINY, "precision=bf16-mixed")
     assert files(run) == ["drawings/mine/clusters.png", "run.log"]
     assert [row[0] for row in drawn[0].captions] == [f"frame {name}" for name in ("00002", "00003", "00005")]
     assert drawn[0].captions[0][1].endswith("; 4 of 6 frames")
@@ -284,7 +290,7 @@ def test_a_video_without_masks_and_longer_than_is_clustered(
 
 
 def test_pseudo_labels_of_the_first_and_the_last_whole_update(
-    command: Command, davis: Path, tmp_path: Path, drawn: list[Drawn]
+    command: Command, davis: Path, tmp_path: Path, drawn: list[Drawn], run_name: Callable[..., str]
 ) -> None:
     run = tmp_path / "trained"
     sources = {"photographs": ["c"], "videos": ["a", "c"]}
@@ -295,7 +301,7 @@ def test_pseudo_labels_of_the_first_and_the_last_whole_update(
     for labels in (run, run / "labels"):
         done = command(*on(davis, *only, f"labels={labels}", "dataset.sequences=[a,c]"))
         assert (done.status, done.err) == (0, "")
-    assert [path for path in files("copy_first/" + run_name(["frames=2"])) if path.endswith("png")] == [
+    assert [path for path in files("copy_first/" + run_name("draw", "frames=2")) if path.endswith("png")] == [
         f"drawings/davis2017-val/{video}/pseudo_labels.png" for video in ("a", "c")
     ]
     a, c = drawn[:2]
@@ -349,9 +355,9 @@ def test_a_kind_that_was_asked_for_is_drawn_or_an_error(command: Command, davis:
     command(*on(davis, "kinds=[flow]")).error(2, "kinds[0]=flow", "clusters or insides or matches or pseudo_labels")
 
 
-def test_the_run_is_named_by_what_changes_pictures() -> None:
-    assert run_name(["labels=runs/other", "kinds=[clusters]", "input=x.mp4"]) == "default"
-    assert run_name(["clusters=3"]) != run_name(["clusters=5"])
+def test_the_run_is_named_by_what_changes_pictures(run_name: Callable[..., str]) -> None:
+    assert run_name("draw", "labels=runs/other", "kinds=[clusters]", "input=x.mp4") == "default"
+    assert run_name("draw", "clusters=3") != run_name("draw", "clusters=5")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ from vosbench.methods.munet.motion import MotionUncertaintyLayer
 from vosbench.nn.optical_flow import Dis, NoFlow
 from vosbench.ops.affinity import in_place, local_affinity, local_matches, local_readout
 from vosbench.ops.align import gather_positions
-from vosbench.runs.names import run_name
 
 Command = Callable[..., Any]
 Picture = NDArray[np.uint8]
@@ -269,11 +268,13 @@ def captions(monkeypatch: pytest.MonkeyPatch) -> list[list[list[str]]]:
     return found
 
 
-def test_matches_of_a_pixel_are_drawn(command: Command, davis: Path, captions: list[list[list[str]]]) -> None:
+def test_matches_of_a_pixel_are_drawn(
+    command: Command, davis: Path, captions: list[list[list[str]]], run_name: Callable[..., str]
+) -> None:
     data = ["dataset=davis2017", f"dataset.root={davis}", "dataset.sequences=[a]"]
     done = command("draw", *TINY, *data, "frames=2", "pixel=[20,12]")
     assert (done.status, done.err) == (0, "")
-    run = Path("runs/mamp_small", run_name([*TINY, "frames=2", "pixel=[20,12]"]))
+    run = Path("runs/mamp_small", run_name("draw", *TINY, "frames=2", "pixel=[20,12]"))
     made = sorted(path.name for path in run.rglob("*.png"))
     assert made == ["clusters.png", "insides.png", "matches.png"]
     matches = captions[1]

@@ -219,8 +219,8 @@ def test_the_optimizer_tells_biases_and_keys_by_name() -> None:
     ],
 )
 def test_a_stage_finds_the_run_of_the_one_before(overrides: list[str], expected: list[str]) -> None:
-    assert stage_name(overrides, ["seed", "method.width"]) == run_name(expected)
-    assert stage_name([*overrides, "name=mine"], ["seed"]) == "mine"
+    assert stage_name(overrides, ["seed", "method.width"], lambda key: True) == run_name(expected, lambda key: True)
+    assert stage_name([*overrides, "name=mine"], ["seed"], lambda key: True) == "mine"
 
 
 def test_the_first_stage_starts_from_the_backbone_of_the_pre_training(tmp_path: Path) -> None:

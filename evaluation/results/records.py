@@ -4,12 +4,10 @@ import csv
 import io
 import json
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from jaxtyping import Shaped
 
 import vosbench
 from vosbench.evaluation.scoring.evaluate import Scores
+from vosbench.runs.code import commit
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
 
@@ -172,19 +171,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-@cache
-def commit() -> str | None:
-    """The commit of the checkout this code runs from, with "-dirty" when files differ from it; asked for once.
-
-    A command that takes long asks when it starts: by its end the checkout may be another.
-    """
-    root = Path(vosbench.__file__).resolve().parents[1]
-    if not (root / ".git").exists():  # installed, perhaps inside some other repository
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

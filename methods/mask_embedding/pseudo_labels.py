@@ -19,6 +19,7 @@ from torch import Tensor
 from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.ops.cluster import Clusters, cluster_video
 from vosbench.runs.claims import Claim
+from vosbench.runs.identity import Fingerprint
 from vosbench.training.module import Engine
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
@@ -93,8 +94,7 @@ class ClusterVideos(L.Callback):
         self.labels = PseudoLabels(Path(trainer.default_root_dir, "labels"), self.every)
         self.clips.pseudo_labels = self.labels
         if trainer.is_global_zero and trainer.ckpt_path is None:
-            metadata = _engine(pl_module).metadata
-            self._drop_stale(f"{metadata['recipe']} {metadata['initial']}")
+            self._drop_stale(Fingerprint.read(_engine(pl_module).metadata["fingerprint"]).digest())
         trainer.strategy.barrier()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -4,13 +4,13 @@ import copy
 import importlib
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_args
 
 from hydra import initialize_config_module
 from hydra._internal.hydra import Hydra
@@ -27,15 +27,40 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from vosbench.cli.option_types import fit
-from vosbench.runs.names import run_name, stage_name, subject
+from vosbench.runs.names import run_name, stage_name, subject, subject_group
+from vosbench.runs.recipe import hints, role_of
 from vosbench.util.errors import UsageError, one_line, unknown
-from vosbench.util.options import Positive
+from vosbench.util.options import Content, Role, Where
 
-# Keys that a task need not declare: other keys refer to them, or a method's recipe brings them along for another verb.
-SHARED = {
-    *("runs", "name", "run", "overrides", "paths"),
-    *("method", "flow", "memory", "inference", "optimizer", "schedule", "callbacks", "weights"),
-}
+
+@dataclass
+class Common:
+    """Keys that every verb has, and that its Options need not declare: those of conf/base.yaml, and Hydra's own."""
+
+    runs: Where[str]
+    name: Where[str]
+    run: Where[str]
+    overrides: Where[list[str]]
+    paths: Where[dict[str, Any]]
+    sweep: Where[str]
+    hydra: Where[dict[str, Any]]
+
+
+@dataclass
+class Recipe:
+    """Keys that a method's recipe sets. A verb's Options declare those that it needs; they may refer to each other."""
+
+    method: dict[str, Any]
+    flow: dict[str, Any]
+    memory: dict[str, Any]
+    inference: dict[str, Any]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    callbacks: dict[str, Any]
+    weights: Content[str]
+
+
+SHARED = {field.name for keys in (Common, Recipe) for field in fields(keys)}
 
 _folders: list[str] = []
 
@@ -71,11 +96,33 @@ def _subject() -> str:
     return subject(hydra.runtime.choices, str(hydra.job.config_name))
 
 
+def _named(root: DictConfig) -> Callable[[str], bool]:
+    """Whether a key or group of the running command, whose configuration is `root`, is part of the run's name."""
+    declared = hints(Common) | hints(Recipe) | hints(task(str(HydraConfig.get().job.config_name)).Options)
+    container, above = OmegaConf.to_container(root, resolve=False), subject_group(overrides())
+    assert isinstance(container, dict)
+    values = {str(key): value for key, value in container.items()}
+
+    def is_named(key: str) -> bool:
+        dotted = re.sub(r"[/:]", ".", key)
+        return key != above and role_of(dotted, values, declared) in (Role.RESULT, Role.CONTENT)
+
+    return is_named
+
+
+def _name(*, _root_: DictConfig) -> str:
+    return run_name(overrides(), _named(_root_))
+
+
+def _stage(*shared: str, _root_: DictConfig) -> str:
+    return stage_name(overrides(), shared, _named(_root_))
+
+
 def register() -> None:
     """Tells OmegaConf and Hydra of the above; doing it twice does no harm."""
     OmegaConf.register_new_resolver("vosbench.overrides", overrides, replace=True)
-    OmegaConf.register_new_resolver("vosbench.name", lambda: run_name(overrides()), replace=True)
-    OmegaConf.register_new_resolver("vosbench.stage", lambda *shared: stage_name(overrides(), shared), replace=True)
+    OmegaConf.register_new_resolver("vosbench.name", _name, replace=True)
+    OmegaConf.register_new_resolver("vosbench.stage", _stage, replace=True)
     OmegaConf.register_new_resolver("vosbench.subject", _subject, replace=True)
     Plugins.instance().register(Sources)
 
@@ -155,9 +202,9 @@ def options(module: ModuleType, values: Mapping[str, Any]) -> Any:
         if key not in known and key not in SHARED:
             raise UsageError(unknown("key", key, known))
     fitted = fit({key: values.get(key) for key in known}, module.Options)
-    hints = get_type_hints(module.Options, include_extras=True)
+    declared = hints(module.Options)
     for key, value in fitted.items():
-        least = 1 if hints[key] == Positive else 0
+        least = 1 if "1 or more" in get_args(declared[key]) else 0
         if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
             raise UsageError(f"{key}={value}: give {least} or more")
     return module.Options(**fitted)

@@ -15,8 +15,9 @@ from vosbench.drawing.crop_view import Canvas, placed
 from vosbench.drawing.overlays import Picture, overlay
 from vosbench.drawing.pseudo_label_sheet import pseudo_label_sheet
 from vosbench.drawing.sheets import Folders, Shown, chosen, evenly, match_rows, sheet, show, side_by_side
+from vosbench.inference.device import autocast
 from vosbench.inference.frame import Frame
-from vosbench.inference.predictor import AUTOCAST, Predictor
+from vosbench.inference.predictor import Predictor
 from vosbench.inference.propagator import Propagator
 from vosbench.inference.visuals import Inside
 from vosbench.method import Method
@@ -143,7 +144,7 @@ class Drawer:
             insides.clear()
             matches.clear()
             propagator.watch = note if index in drawn else None
-            with self._autocast(), torch.inference_mode():
+            with autocast(predictor.device, predictor.precision), torch.inference_mode():
                 if follow:
                     made.append(("result", overlay(image, propagator.step(image, video.given(index)))))
                 last = propagator.previous
@@ -154,10 +155,6 @@ class Drawer:
                 title = f"frame {video.frame_names[index]}, pixel [{some(pixel)}]"
                 rows = match_rows(title, matches, canvas, pixel, propagator.ids)
             yield _Seen(index, image, frame, features, made, rows)
-
-    def _autocast(self) -> torch.autocast:
-        dtype = AUTOCAST[self.predictor.precision]
-        return torch.autocast(self.predictor.device.type, dtype, enabled=dtype is not None)
 
     def _cluster_sheet(
         self, video: Video, rows: Sequence[_Seen], keys: Mapping[int, Float[Tensor, "c h w"]]

@@ -1,39 +1,60 @@
 """A method with its weights, memory and device, and the videos that it segments."""
 
+import hashlib
 import logging
-import resource
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vosbench import __version__
+from vosbench.inference.device import (
+    autocast,
+    check_precision,
+    device_named,
+    peak_memory_mb,
+    reset_peak_memory,
+)
 from vosbench.inference.frame import Inference
 from vosbench.inference.memory import Memory
-from vosbench.inference.prediction_folder import Prediction, PredictionFolder
+from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.propagator import Propagator, propagate
 from vosbench.method import Method
-from vosbench.runs.identity import hash_input, hash_of
-from vosbench.util.errors import UserError
+from vosbench.runs.code import commit, sources
+from vosbench.runs.identity import Fingerprint
+from vosbench.runs.recipe import modules, settings
+from vosbench.util.options import Content, Where
+from vosbench.util.progress import progress_bar
 from vosbench.video.video import LabelMap, Video
 from vosbench.weights.loading import restore
 from vosbench.weights.origin import Checkpoint, facts
 
 log = logging.getLogger(__name__)
 
-PEAK_RESET = Path("/proc/self/clear_refs")  # Linux: writing 5 there forgets the process's peak memory so far
-AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+LOOP = ("vosbench.inference.propagator", "vosbench.inference.device")  # what every prediction is computed by
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorOptions:
+    """The keys of conf/inference.yaml, which explains them."""
+
+    method: dict[str, Any]
+    memory: dict[str, Any]
+    inference: dict[str, Any]
+    checkpoint: Content[str]
+    seed: int
+    device: Where[str]
+    precision: str
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A method with its weights, its memory policy and its device, ready for videos. `recipe` is a digest of what it
-    is, `facts` what records say of it."""
+    """A method with its weights, its memory policy and its device, ready for videos.
+
+    recipe  the settings that its label maps depend on, by dotted key; code: the source, by module
+    facts   what records say of it
+    """
 
     method: Method[Any, Any]
     memory: Callable[[], Memory[Any]]
@@ -41,52 +62,51 @@ class Predictor:
     checkpoint: Checkpoint
     device: torch.device
     precision: str
-    recipe: str
+    recipe: Mapping[str, str]
+    code: Mapping[str, str]
     facts: dict[str, Any]
 
     @classmethod
-    def load(
-        cls,
-        *,
-        method: dict[str, Any],
-        memory: dict[str, Any],
-        inference: dict[str, Any],
-        checkpoint: str,
-        seed: int,
-        device: str,
-        precision: str,
-    ) -> "Predictor":
+    def load(cls, options: PredictorOptions) -> "Predictor":
         """From configuration. Raises UserError for an unknown device or precision and for an unfit checkpoint."""
-        if precision not in AUTOCAST:
-            raise UserError(f"precision={precision}: choose from {', '.join(AUTOCAST)}")
-        where = _device(device)
+        check_precision(options.precision)
+        device = device_named(options.device)
         torch.set_flush_denormal(True)  # CPUs are up to 39× slower on weights of a softmax that are almost zero
-        torch.manual_seed(seed)
-        network = instantiate(method, _convert_="all")
-        found = restore(network, checkpoint, seed)
+        torch.manual_seed(options.seed)
+        method = instantiate(options.method, _convert_="all")
+        checkpoint = restore(method, options.checkpoint, options.seed)
+        parts = {key: getattr(options, key) for key in ("method", "memory", "inference", "precision")}
         return cls(
-            method=network.to(where).eval(),
-            memory=instantiate(memory, _partial_=True, _convert_="all"),
-            inference=instantiate(inference),
-            checkpoint=found,
-            device=where,
-            precision=precision,
-            recipe=hash_of([method, memory, inference, precision]),
-            facts=facts(network, method, found),
+            method=method.to(device).eval(),
+            memory=instantiate(options.memory, _partial_=True, _convert_="all"),
+            inference=instantiate(options.inference),
+            checkpoint=checkpoint,
+            device=device,
+            precision=options.precision,
+            recipe=settings(parts, PredictorOptions),
+            code=sources([*LOOP, *modules(parts)]),
+            facts=facts(method, options.method, checkpoint),
         )
 
-    def hashes(self, video: Video) -> dict[str, str]:
-        """What a prediction depends on, by part."""
-        weights = self.checkpoint.sha256
-        return {"method": self.recipe, "checkpoint": weights, "input": hash_input(video), "version": __version__}
+    def fingerprint(self, video: Video) -> Fingerprint:
+        """What the label maps of this video depend on."""
+        code = {**self.code, **sources([type(video).__module__])}
+        return Fingerprint(code, self.recipe, _prompted(video), self.checkpoint.sha256)
 
-    def predict(self, videos: Sequence[Video], folder: PredictionFolder, *, overwrite: bool) -> list[str]:
+    def predict(
+        self,
+        videos: Sequence[Video],
+        folder: PredictionFolder,
+        *,
+        overwrite: bool = False,
+        changed_code: ChangedCode = "redo",
+    ) -> list[str]:
         """Segments the videos that are not done yet and that no other process works on, longest first.
 
-        Returns the names of those that are left to other processes.
+        Returns the names of those that are left to other processes. Raises UserError as `PredictionFolder.check` does.
         """
-        hashes = {video.name: self.hashes(video) for video in videos}
-        todo = set(folder.check(hashes, overwrite=overwrite))
+        wanted = {video.name: self.fingerprint(video) for video in videos}
+        todo = set(folder.check(wanted, overwrite=overwrite, changed_code=changed_code))
         ordered = sorted((v for v in videos if v.name in todo), key=lambda v: (-len(v.frame_names), v.name))
         if len(todo) < len(videos):
             log.info("%d of %d videos are done already", len(videos) - len(todo), len(videos))
@@ -94,24 +114,24 @@ class Predictor:
             task = progress.add_task("predict", total=sum(len(video.frame_names) for video in ordered))
             for video in ordered:
                 with folder.claim(video.name) as mine:
-                    if mine and folder.read(video.name) is None:
+                    if mine and not folder.has(video.name, wanted[video.name]):
                         progress.update(task, description=video.name)
-                        self._predict_one(video, hashes[video.name], folder, lambda: progress.advance(task))
-        return [video.name for video in ordered if folder.read(video.name) is None]
+                        self._predict_one(video, wanted[video.name], folder, lambda: progress.advance(task))
+        return [video.name for video in ordered if not folder.has(video.name, wanted[video.name])]
 
     def _predict_one(
-        self, video: Video, hashes: dict[str, str], folder: PredictionFolder, advance: Callable[[], None]
+        self, video: Video, fingerprint: Fingerprint, folder: PredictionFolder, advance: Callable[[], None]
     ) -> None:
         propagator = Propagator(self.method, self.memory(), self.inference, self.device)
-        self._reset_peak_memory()
+        reset_peak_memory(self.device)
         size = video.frame(0).shape[:2]
 
         def record() -> Prediction:
             latencies = [1000 * seconds for seconds in propagator.seconds[1:]]
-            return Prediction(hashes, latencies, size, self._peak_memory_mb(), self.facts)
+            return Prediction(fingerprint, commit(), latencies, size, peak_memory_mb(self.device), self.facts)
 
         def frames() -> Iterator[tuple[str, LabelMap]]:
-            with self._autocast():
+            with autocast(self.device, self.precision):
                 for name, labels in zip(video.frame_names, propagate(propagator, video), strict=True):
                     if video.is_listed(name):
                         yield name, labels
@@ -119,38 +139,11 @@ class Predictor:
 
         folder.save(video.name, frames(), record)
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        dtype = AUTOCAST[self.precision]
-        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
-    def _reset_peak_memory(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        elif PEAK_RESET.exists():
-            with suppress(OSError):  # some containers forbid it; the peak is then the process's
-                PEAK_RESET.write_text("5")
-
-    def _peak_memory_mb(self) -> float:
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device) / 2**20
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(f"device={name} is not known: use auto, cpu, cuda or cuda:<number>")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"device={name}: torch sees {torch.cuda.device_count()} GPUs here; use another, or device=cpu")
-    return device
-
-
-def progress_bar() -> Progress:
-    """Counts frames on one line, which is gone at the end."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, transient=True)
+def _prompted(video: Video) -> str:
+    """A digest of a video's frames, of which label maps are saved, and of the masks that are given."""
+    digest = hashlib.sha256(f"{video.fingerprint()} {sorted(video.listed or ())}".encode())
+    for index in range(len(video.frame_names)):
+        if (given := video.given(index)) is not None:
+            digest.update(f"{index} {given.shape}".encode() + given.tobytes())
+    return digest.hexdigest()[:16]

@@ -1,24 +1,70 @@
-"""What makes two runs the same."""
+"""What makes two results the same: the code, the settings, the videos and the weights that they were made of."""
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from vosbench.video.video import Video
+from vosbench.util.wording import some
+
+EARLIER = "an earlier version of vosbench, which did not note what results are made of"
 
 
-def hash_of(content: Any) -> str:
-    """A digest of plain data (resolved configuration, file names and sizes)."""
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a result was made of. Results of equal fingerprints are the same result.
+
+    code     a digest of the source by module (`runs.code.sources`)
+    recipe   the settings that are part of the result, as text by dotted key (`runs.recipe.settings`)
+    data     a digest of the videos, or whatever else the result is about
+    weights  a digest of the weights; "seed-0" where they are random; "" where there are none
+    """
+
+    code: Mapping[str, str] = field(default_factory=dict)
+    recipe: Mapping[str, str] = field(default_factory=dict)
+    data: str = ""
+    weights: str = ""
+
+    @classmethod
+    def read(cls, content: Any) -> "Fingerprint":
+        """Of what `asdict` gave; an empty one, which equals no other, of what an earlier version left."""
+        known = isinstance(content, Mapping) and content.keys() == {"code", "recipe", "data", "weights"}
+        return cls(**content) if known else cls()
+
+    def asdict(self) -> dict[str, Any]:
+        """As plain data, for a file."""
+        return asdict(self)
+
+    def digest(self) -> str:
+        return digest(self.asdict())
+
+    def differs_only_in_code(self, made: "Fingerprint") -> bool:
+        """Whether what was made is the same but for the source that made it."""
+        return self != made and (self.recipe, self.data, self.weights) == (made.recipe, made.data, made.weights)
+
+    def differences(self, made: "Fingerprint") -> list[str]:
+        """What differs from what was made: settings as `data.batch_size 2 → 4`, the rest by name."""
+        if made == Fingerprint():
+            return [EARLIER]
+        found = [
+            f"{key} {made.recipe.get(key, 'not set')} → {self.recipe.get(key, 'not set')}"
+            for key in sorted({*self.recipe, *made.recipe})
+            if self.recipe.get(key) != made.recipe.get(key)
+        ]
+        found += [f"the {part}" for part in ("weights", "data") if getattr(self, part) != getattr(made, part)]
+        return [*found, *([f"the code of {some(self.changed_modules(made))}"] if self.code != made.code else [])]
+
+    def changed_modules(self, made: "Fingerprint") -> list[str]:
+        """The modules whose source is another."""
+        return sorted(name for name in {*self.code, *made.code} if self.code.get(name) != made.code.get(name))
+
+
+def digest(content: Any) -> str:
+    """16 hexadecimal digits that tell plain data apart."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def hash_input(video: Video) -> str:
-    """A digest of a video's frame names, which of these are saved, the sizes of its files, and its given masks."""
-    digest = hashlib.sha256(json.dumps([video.name, video.frame_names, video.file_sizes()]).encode())
-    if video.listed is not None:
-        digest.update(json.dumps(sorted(video.listed)).encode())
-    for index in range(len(video.frame_names)):
-        given = video.given(index)
-        if given is not None:
-            digest.update(f"{index} {given.shape}".encode() + given.tobytes())
-    return digest.hexdigest()[:16]
+def combined(digests: Mapping[str, str] | Sequence[str]) -> str:
+    """One digest of several."""
+    return digest(dict(digests) if isinstance(digests, Mapping) else list(digests))

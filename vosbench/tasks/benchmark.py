@@ -17,8 +17,10 @@ from hydra.utils import instantiate
 from vosbench.evaluation.predictions.label_maps import PngFolder
 from vosbench.evaluation.results import records
 from vosbench.evaluation.results.recording import Recording
-from vosbench.inference.prediction_folder import Prediction, PredictionFolder
-from vosbench.inference.predictor import Predictor
+from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
+from vosbench.inference.predictor import Predictor, PredictorOptions
+from vosbench.runs.identity import digest
+from vosbench.util.options import Placed, Where
 from vosbench.video.video import Dataset
 
 log = logging.getLogger(__name__)
@@ -31,42 +33,27 @@ WARMUP = "the first frame of each sequence is not counted"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(PredictorOptions):
     """The keys of conf/benchmark.yaml, which explains them."""
 
-    run: str
-    overrides: list[str]
-    subject: str
-    method: dict[str, Any]
-    memory: dict[str, Any]
-    inference: dict[str, Any]
-    checkpoint: str
-    seed: int
-    device: str
-    precision: str
-    overwrite: bool
-    dataset: dict[str, Any]
-    protocol: str | None
-    workers: int
-    cache: str | None
-    pictures: int
+    run: Where[str]
+    overrides: Where[list[str]]
+    subject: Where[str]
+    overwrite: Where[bool]
+    changed_code: Where[ChangedCode]
+    dataset: Placed[dict[str, Any]]
+    protocol: Placed[str | None]
+    workers: Where[int]
+    cache: Where[str | None]
+    pictures: Where[int]
 
 
 def run(options: Options) -> None:
     """Writes the record `<run>/results/<dataset>-<split>-<protocol>.json` and prints its scores."""
-    records.commit()
     dataset: Dataset = instantiate(options.dataset)
     folder = PredictionFolder(Path(options.run, "predictions", f"{dataset.name}-{dataset.split}"))
-    predictor = Predictor.load(
-        method=options.method,
-        memory=options.memory,
-        inference=options.inference,
-        checkpoint=options.checkpoint,
-        seed=options.seed,
-        device=options.device,
-        precision=options.precision,
-    )
-    predictions = _predict_all(predictor, dataset, folder, overwrite=options.overwrite)
+    predictor = Predictor.load(options)
+    predictions = _predict_all(predictor, dataset, folder, options)
     recording = Recording(
         dataset=dataset,
         source=PngFolder(folder.root),
@@ -77,7 +64,7 @@ def run(options: Options) -> None:
         cache=options.cache,
         pictures=options.pictures,
     )
-    hashes = {**recording.hashes(), "method": predictor.recipe, "checkpoint": predictor.checkpoint.sha256}
+    hashes = {**recording.hashes(), "method": digest(predictor.recipe), "checkpoint": predictor.checkpoint.sha256}
     provenance = records.provenance(options.overrides, options.seed, hashes)
     recording.make(_facts(options, predictor, predictions), provenance, overwrite=options.overwrite)
 
@@ -93,10 +80,12 @@ def _facts(options: Options, predictor: Predictor, predictions: Sequence[Predict
 
 
 def _predict_all(
-    predictor: Predictor, dataset: Dataset, folder: PredictionFolder, *, overwrite: bool
+    predictor: Predictor, dataset: Dataset, folder: PredictionFolder, options: Options
 ) -> list[Prediction]:
     """Records of all videos, once this process and any others that work on them are done."""
-    while others := predictor.predict(dataset.videos, folder, overwrite=overwrite):
+    overwrite = options.overwrite
+    while others := predictor.predict(dataset.videos, folder, overwrite=overwrite, changed_code=options.changed_code):
+        overwrite = False  # what the others make meanwhile is new
         log.info("waiting for %s", ", ".join(f"{name} ({folder.claim(name).holder()})" for name in others))
         while any(folder.claim(name).held() for name in others):
             time.sleep(1)

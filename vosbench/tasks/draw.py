@@ -20,10 +20,11 @@ from vosbench.drawing.encoding import png_bytes
 from vosbench.drawing.overlays import Picture
 from vosbench.drawing.pseudo_label_sheet import pseudo_labels
 from vosbench.drawing.sheets import Folders
-from vosbench.inference.predictor import Predictor, progress_bar
+from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.util.errors import UserError
 from vosbench.util.files import replacing
-from vosbench.util.options import Positive
+from vosbench.util.options import Placed, Positive, Where
+from vosbench.util.progress import progress_bar
 from vosbench.util.wording import some
 from vosbench.video.video import Video
 
@@ -31,26 +32,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(PredictorOptions):
     """The keys of conf/draw.yaml, which explains them."""
 
-    run: str
-    method: dict[str, Any]
-    memory: dict[str, Any]
-    inference: dict[str, Any]
-    checkpoint: str
-    seed: int
-    device: str
-    precision: str
-    dataset: dict[str, Any]
-    input: str | None
-    mask: str | None
-    kinds: list[Kind] | None
+    run: Where[str]
+    dataset: Placed[dict[str, Any]]
+    input: Placed[str | None]
+    mask: Placed[str | None]
+    kinds: Placed[list[Kind] | None]
     frames: Positive
     clusters: Positive
     alpha: float
     pixel: list[int] | None
-    labels: str | None
+    labels: Placed[str | None]
 
 
 def run(options: Options) -> None:
@@ -115,15 +109,7 @@ def _pixel(options: Options, videos: Sequence[Video]) -> tuple[int, int] | None:
 
 
 def _predictor(options: Options) -> Predictor:
-    return Predictor.load(
-        method=options.method,
-        memory=options.memory,
-        inference=options.inference,
-        checkpoint=options.checkpoint,
-        seed=options.seed,
-        device=options.device,
-        precision=options.precision,
-    )
+    return Predictor.load(options)
 
 
 def _write(path: Path, sheet: Picture) -> None:

@@ -15,33 +15,28 @@ from hydra.utils import instantiate
 from vosbench.datasets.video_folder import open_video
 from vosbench.drawing.encoding import write_video
 from vosbench.drawing.overlays import overlay
-from vosbench.inference.prediction_folder import PredictionFolder
-from vosbench.inference.predictor import Predictor
+from vosbench.inference.prediction_folder import ChangedCode, PredictionFolder
+from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.util.errors import UserError
+from vosbench.util.options import Placed, Where
 from vosbench.video.video import Video
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(PredictorOptions):
     """The keys of conf/predict.yaml, which explains them."""
 
-    run: str
-    method: dict[str, Any]
-    memory: dict[str, Any]
-    inference: dict[str, Any]
-    checkpoint: str
-    seed: int
-    device: str
-    precision: str
-    overwrite: bool
-    dataset: dict[str, Any]
-    input: str | None
-    mask: str | None
-    output: str | None
-    overlay: bool
-    fps: float
+    run: Where[str]
+    overwrite: Where[bool]
+    changed_code: Where[ChangedCode]
+    dataset: Placed[dict[str, Any]]
+    input: Placed[str | None]
+    mask: Placed[str | None]
+    output: Where[str | None]
+    overlay: Where[bool]
+    fps: Where[float]
 
 
 def run(options: Options) -> None:
@@ -58,16 +53,8 @@ def run(options: Options) -> None:
         dataset = instantiate(options.dataset)
         videos, default = dataset.videos, Path(options.run, "predictions", f"{dataset.name}-{dataset.split}")
     folder = PredictionFolder(Path(options.output or default))
-    predictor = Predictor.load(
-        method=options.method,
-        memory=options.memory,
-        inference=options.inference,
-        checkpoint=options.checkpoint,
-        seed=options.seed,
-        device=options.device,
-        precision=options.precision,
-    )
-    others = predictor.predict(videos, folder, overwrite=options.overwrite)
+    predictor = Predictor.load(options)
+    others = predictor.predict(videos, folder, overwrite=options.overwrite, changed_code=options.changed_code)
     for name in others:
         log.info("%s is left to %s (%s)", name, (claim := folder.claim(name)).holder(), claim.path)
     log.info("label maps: %s", folder.root)

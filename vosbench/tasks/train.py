@@ -1,15 +1,14 @@
 """`vosbench train`: one method on unlabelled or labelled clips, to checkpoints/{last,best}.ckpt; repeating it
 resumes."""
 
-import hashlib
 import logging
 import shutil
 import subprocess
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import lightning as L
 import torch
@@ -22,19 +21,21 @@ from vosbench.datasets.sampling import StepSampler
 from vosbench.inference.memory import Memory
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
-from vosbench.runs.identity import hash_of
+from vosbench.runs.code import commit, sources
+from vosbench.runs.identity import Fingerprint
+from vosbench.runs.recipe import modules, settings
 from vosbench.training.checkpointing import LastCheckpoint, WholeFiles
-from vosbench.training.datamodule import ClipData
+from vosbench.training.datamodule import ClipData, ClipOptions
 from vosbench.training.module import Engine
 from vosbench.util.errors import UsageError, UserError, one_line
-from vosbench.util.options import Positive
+from vosbench.util.files import content_digest
+from vosbench.util.options import Content, Counted, Positive, Where
 from vosbench.util.wording import some
 from vosbench.weights.loading import initialise
 from vosbench.weights.origin import find, learned_from, name_of, pretrained
 
 log = logging.getLogger(__name__)
 say = rank_zero_only(log.info)
-RECIPE = ("method", "optimizer", "schedule", "callbacks", "data", "init", "seed")  # keys that make a training
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming does here on purpose
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
@@ -46,24 +47,34 @@ NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming do
 )
 
 
+class TrainerOptions(TypedDict, total=False):
+    """Keys of conf/trainer/*.yaml: how many steps, and what changes the weights. Lightning has many others."""
+
+    max_steps: Positive
+    precision: Counted[str]
+    gradient_clip_val: Counted[float | None]
+    gradient_clip_algorithm: Counted[str | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """The top-level keys of conf/train.yaml, which explains them."""
 
-    run: str
+    run: Where[str]
     method: dict[str, Any]
     memory: dict[str, Any]
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
     callbacks: dict[str, Any]
-    data: dict[str, Any]
+    data: ClipOptions
     inference: dict[str, Any]
-    trainer: dict[str, Any]
-    logger: dict[str, Any] | None
-    init: str
-    save_every: Positive
+    trainer: Where[TrainerOptions]
+    logger: Where[dict[str, Any] | None]
+    init: Content[str]
+    save_every: Where[Positive]
     seed: int
-    overwrite: bool
+    overwrite: Where[bool]
+    changed_code: Where[Literal["refuse", "keep"]]
 
 
 def run(options: Options) -> None:
@@ -75,13 +86,17 @@ def run(options: Options) -> None:
     last, steps = Path(options.run, "checkpoints", "last.ckpt"), options.trainer["max_steps"]
     if steps < 1:
         raise UserError(f"trainer.max_steps={steps}: give the number of steps to train")
-    parts = {key: getattr(options, key) for key in RECIPE}
-    done = _done(last, parts, overwrite=options.overwrite)
+    data = ClipData(options.data, options.seed)
+    stored = _stored(last, options)
+    fingerprint = _fingerprint(options, data, stored)
+    done = None if stored is None else _done(last, stored, fingerprint, options)
     if done is not None and done >= steps:
         log.info("already trained %d steps: nothing to do; checkpoint=%s", done, find(options.run))
         return
+    if options.overwrite:
+        _clear(Path(options.run))
     torch.manual_seed(options.seed)
-    engine, data = _engine(options, parts), ClipData(options.data, options.seed)
+    engine = _engine(options, fingerprint)
     if done is None and options.init != "none":
         _initialise(engine, options.init)
     trainer = _trainer(options, last)
@@ -92,35 +107,54 @@ def run(options: Options) -> None:
     say("trained %d steps; checkpoint=%s", trainer.global_step, find(options.run))
 
 
-def _done(last: Path, parts: dict[str, Any], *, overwrite: bool) -> int | None:
-    """Steps that the run folder's checkpoint has behind it, or None to begin anew."""
-    if not last.is_file():
-        return None
-    _, metadata = read(last)
-    if metadata.get("recipe") == hash_of(parts):
-        return int(metadata["steps"])
-    if not overwrite:
-        old = metadata.get("parts", {})
-        differ = [key for key in parts if old.get(key) != hash_of(parts[key])]
-        raise UserError(
-            f"{last} was trained with another {', '.join(differ)}: "
-            "set name=<new name> to keep it, or overwrite=true to train anew"
-        )
-    shutil.rmtree(last.parent)
-    last.parents[1].joinpath("metrics.csv").unlink(missing_ok=True)
-    return None
+def _stored(last: Path, options: Options) -> dict[str, Any] | None:
+    """What the run folder's checkpoint says of itself; None where there is none, or it is to be overwritten."""
+    return read(last)[1] if last.is_file() and not options.overwrite else None
 
 
-def _engine(options: Options, parts: dict[str, Any]) -> Engine:
+def _fingerprint(options: Options, data: ClipData, stored: dict[str, Any] | None) -> Fingerprint:
+    """What the weights depend on. Those of `init` that are gone since training began are taken for what they were."""
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    code = sources(["vosbench.training.module", "vosbench.datasets.clips", *modules(values)])
+    init = "none" if options.init == "none" else None
+    try:
+        init = init or content_digest(find(options.init, key="init"))
+    except UserError:
+        if stored is None:
+            raise
+        init = Fingerprint.read(stored.get("fingerprint")).weights
+    return Fingerprint(code, settings(values, Options), data.fingerprint(), init)
+
+
+def _done(last: Path, stored: dict[str, Any], fingerprint: Fingerprint, options: Options) -> int:
+    """Steps that the run folder's checkpoint has behind it. Raises UserError where it is of another training."""
+    made = Fingerprint.read(stored.get("fingerprint"))
+    only_code = fingerprint.differs_only_in_code(made) or made == Fingerprint()
+    if fingerprint != made and not (only_code and options.changed_code == "keep"):
+        remedies = ["set name=<new name> to keep it", "overwrite=true to train anew"]
+        remedies += ["changed_code=keep to go on all the same"] if only_code else []
+        differences = "; ".join(fingerprint.differences(made))
+        raise UserError(f"{last} was trained otherwise ({differences}): {', or '.join(remedies)}")
+    return int(stored["steps"])
+
+
+@rank_zero_only
+def _clear(run: Path) -> None:
+    """Removes what a training has left."""
+    for folder in ("checkpoints", "labels"):
+        shutil.rmtree(run / folder, ignore_errors=True)
+    (run / "metrics.csv").unlink(missing_ok=True)
+
+
+def _engine(options: Options, fingerprint: Fingerprint) -> Engine:
     method = instantiate(options.method)
-    sources = [source["dataset"].get("name", name) for name, source in options.data["sources"].items()]
+    names = [source["dataset"].get("name", name) for name, source in options.data["sources"].items()]
     metadata = {
         "method": name_of(method),
         "colours": method.colours if isinstance(method, Method) else Method.colours,
-        "initial": "random",
-        "recipe": hash_of(parts),
-        "parts": {key: hash_of(value) for key, value in parts.items()},
-        "training_data": _once([*pretrained(options.method), *sources]),
+        "fingerprint": fingerprint.asdict(),
+        "commits": [commit()],
+        "training_data": _once([*pretrained(options.method), *names]),
     }
     memory: partial[Memory[Any]] = instantiate(options.memory, _partial_=True)
     optimizer, schedule = instantiate(options.optimizer), instantiate(options.schedule)
@@ -130,7 +164,6 @@ def _engine(options: Options, parts: dict[str, Any]) -> Engine:
 
 def _initialise(engine: Engine, init: str) -> None:
     new = initialise(engine.method, init)
-    engine.metadata["initial"] = hashlib.sha256(find(init, key="init").read_bytes()).hexdigest()
     engine.metadata["training_data"] = _once([*learned_from(init), *engine.metadata["training_data"]])
     say("weights of %s%s", init, f"; initial ones of {some(new)}" if new else "")
 

@@ -1,6 +1,6 @@
 """The clips that a training takes and the videos that it is validated on."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 import cv2
 import lightning as L
@@ -11,8 +11,21 @@ from torch.utils.data import DataLoader
 from vosbench.contract import Clip
 from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.sampling import StepSampler
+from vosbench.evaluation.predictions.label_maps import hash_annotation
+from vosbench.runs.identity import digest
 from vosbench.util.errors import UserError
+from vosbench.util.options import Positive, Where
 from vosbench.video.video import Video
+
+
+class ClipOptions(TypedDict):
+    """The keys of conf/data/*.yaml. `batch_size` is that of a step, over all processes."""
+
+    sources: dict[str, Any]
+    clips: dict[str, Any]
+    validation: dict[str, Any] | None
+    batch_size: Positive
+    workers: Where[int]
 
 
 class ClipData(L.LightningDataModule):
@@ -20,9 +33,9 @@ class ClipData(L.LightningDataModule):
 
     trainer: L.Trainer
 
-    def __init__(self, data: dict[str, Any], seed: int) -> None:
+    def __init__(self, data: ClipOptions, seed: int) -> None:
         super().__init__()
-        sources, clips = (instantiate(data[key], _convert_="all") for key in ("sources", "clips"))
+        sources, clips = (instantiate(part, _convert_="all") for part in (data["sources"], data["clips"]))
         self.clips = Clips(sources, **clips, seed=seed)
         self.validation: list[Video] = list(instantiate(data["validation"]).videos) if data["validation"] else []
         for video in self.validation:
@@ -32,6 +45,13 @@ class ClipData(L.LightningDataModule):
                     "frame: leave it out, or set data.validation=null"
                 )
         self.batch, self.workers = data["batch_size"], data["workers"]
+
+    def fingerprint(self) -> str:
+        """A digest of the videos that are trained on, and of their annotations where these are read."""
+        found = {name: video.fingerprint() for name, video in self.clips.videos}
+        if self.clips.labels:
+            found |= {f"{name} labels": hash_annotation(video) for name, video in self.clips.videos}
+        return digest(found)
 
     def train_dataloader(self) -> DataLoader[Clip]:
         trainer = self.trainer

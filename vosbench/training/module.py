@@ -76,9 +76,10 @@ class Engine(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What the training began with is known to its first run alone."""
+        """Only the first run knows the data behind its initial weights, and which commits have trained since."""
         stored = checkpoint["vosbench"]
-        self.metadata |= {key: stored[key] for key in ("initial", "training_data") if key in stored}
+        self.metadata["training_data"] = stored.get("training_data", self.metadata["training_data"])
+        self.metadata["commits"] = list(dict.fromkeys([*stored.get("commits", []), *self.metadata["commits"]]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["vosbench"] = self.metadata

@@ -1,5 +1,6 @@
 """Writing files: never half there, and errors that name the file. No packages: scoring processes import this."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,3 +42,9 @@ def replace_file(path: Path, content: bytes) -> None:
     """Written aside and renamed, so never half there. An OSError names the file."""
     with replacing(path) as aside:
         aside.write_bytes(content)
+
+
+def content_digest(path: Path) -> str:
+    """The sha256 of a file's content, in hexadecimal digits."""
+    with naming(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

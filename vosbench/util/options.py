@@ -1,7 +1,7 @@
 """How an option is declared: beside its type, what it means for the identity of a result.
 
-An option is a field of a verb's Options, or a parameter of anything that has a `_target_`. What says nothing else is
-part of the result: another value gives another result, in another run folder.
+An option is a field of a verb's Options, or a parameter of anything that has a `_target_`. One that says nothing has
+the role of the option that it lies under, and RESULT where none above says anything.
 """
 
 from enum import Enum
@@ -11,18 +11,21 @@ T = TypeVar("T")
 
 
 class Role(Enum):
-    """What a value of an option means for a result, other than being a part of it.
+    """What a value of an option means for a result.
 
+    RESULT   a part of it: another value gives another result, in another run folder
     WHERE    only where and how the result is computed, or what it is called: a device, a number of workers, a folder
     PLACED   part of the result, but not of the run folder's name, since the folder has a place for each value
     CONTENT  a file or folder: what it holds is part of the result, and its name is not
     """
 
+    RESULT = "result"
     WHERE = "where"
     PLACED = "placed"
     CONTENT = "content"
 
 
+Counted = Annotated[T, Role.RESULT]
 Where = Annotated[T, Role.WHERE]
 Placed = Annotated[T, Role.PLACED]
 Content = Annotated[T, Role.CONTENT]

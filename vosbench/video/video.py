@@ -3,6 +3,8 @@
 Nothing here imports torch, so that scoring workers start in a fraction of a second.
 """
 
+import hashlib
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -48,6 +50,10 @@ class Video(ABC):
     def is_listed(self, name: str) -> bool:
         """Whether the label map of this frame is asked for."""
         return self.listed is None or name in self.listed
+
+    def fingerprint(self) -> str:
+        """A digest of the frames."""
+        return hashlib.sha256(json.dumps([self.name, self.frame_names, self.file_sizes()]).encode()).hexdigest()
 
     def file_sizes(self) -> list[int]:
         """Bytes of the files that hold the frames, which tell a changed video; none for a video that is generated."""
