@@ -32,6 +32,7 @@ from vosbench.ops.align import sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.matching import Window
 from vosbench.util.errors import UserError
+from vosbench.util.options import Content
 
 OBJECTS = 4  # that V and D see at a time, other than in training: no maps are larger
 ABSENT = math.log(EPS / (1 - EPS)) / 2  # what `log_odds` makes of 0
@@ -80,7 +81,7 @@ class MaskEmbedding(Method[Features, Memory]):
         channels: Sequence[int] = (128, 512),
         decoder_widths: Sequence[int] = (512, 256, 128),
         decoder_kernel: Literal[1, 3] = 1,
-        weights: str | None = None,
+        weights: Content[str | None] = None,
         decode: bool = True,
         rounds: int | None = 3,
         supervise_rounds: Sequence[int] = (0, 1),

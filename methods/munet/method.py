@@ -20,6 +20,7 @@ from vosbench.ops.affinity import in_place
 from vosbench.ops.aggregate import aggregated_logits
 from vosbench.ops.tokens import Tokens, read_tokens
 from vosbench.util.errors import UserError
+from vosbench.util.options import Content
 from vosbench.video.images import VOID
 
 Masks = Float[Tensor, "b n h w"]
@@ -73,7 +74,7 @@ class MUNet(Method[Features, Memory]):
         self,
         depth: Depth = 50,
         width: int = 64,
-        weights: str | None = None,
+        weights: Content[str | None] = None,
         freeze_norm: bool | None = None,
         channels: Sequence[int] = (128, 512),
         shared: bool = False,

@@ -19,6 +19,7 @@ from torchvision.models.optical_flow import RAFT, Raft_Large_Weights, Raft_Small
 from torchvision.models.optical_flow._utils import make_coords_grid
 
 from vosbench.util.errors import UserError
+from vosbench.util.options import Content
 
 S = TypeVar("S")
 
@@ -93,7 +94,7 @@ class Raft:
     def __init__(
         self,
         size: Literal["large", "small"],
-        weights: str | None = None,
+        weights: Content[str | None] = None,
         updates: int = 2,
         updates_far: int = 5,
         far: int = 15,
