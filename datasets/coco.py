@@ -1,6 +1,6 @@
 """COCO (Lin et al. 2014) and every data set with annotations of its kind, as still images: see static_images.
 
-The set was not at hand when this was written: it follows its documentation.
+The set was not available when this was written: it follows the set's documentation.
 """
 
 import json
@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from vosbench.datasets.static_images import MOST, Still, check, choose, folder
+from vosbench.datasets.folders import choose
+from vosbench.datasets.static_images import MOST, Still, check, folder
 from vosbench.util.errors import UserError
+from vosbench.util.options import Where
+from vosbench.util.wording import rows_columns
 from vosbench.video.images import image_size
 from vosbench.video.video import Frames, LabelMap, Video
 
@@ -33,7 +36,8 @@ class Coco:
     least      smallest object, as a share of the image
     sequences  restrict to images of these stems; `exclude` leaves some out
 
-    Every annotation is an object, but for crowds. Images that have none are left out. The annotations stay in memory.
+    Every annotation except those of crowds is an object. Images without objects are left out. The annotations stay in
+    memory.
     Raises UserError for folders and files that are not there, and for annotations of another kind.
     """
 
@@ -41,7 +45,7 @@ class Coco:
 
     def __init__(
         self,
-        root: str | Path,
+        root: Where[str | Path],
         split: str = "train2017",
         images: str | None = None,
         file: str | None = None,
@@ -61,7 +65,7 @@ class Coco:
         where = where or folder(root, images or split, "images")
         truths = _read_coco(root / (file or f"annotations/instances_{split}.json"), objects, least)
         stills = {Path(name).stem: Still(Path(name).stem, where / name, truth) for name, truth in truths.items()}
-        chosen = choose(stills, sequences, exclude, where=f"{name} {split}")
+        chosen = choose(stills, sequences, exclude, where=f"{name} {split}", kind="images")
         self.videos: tuple[Video, ...] = tuple(stills[stem] for stem in chosen)
 
 
@@ -74,13 +78,13 @@ class Outlines:
     objects: tuple[Segments, ...]
 
     def read(self, image: Path) -> LabelMap:
-        height, width = image_size(image)
-        if (height, width) != (self.height, self.width):
-            sizes = f"{height}×{width} (rows×columns), its annotations are for {self.height}×{self.width}"
+        size, expected = image_size(image), (self.height, self.width)
+        if size != expected:
+            sizes = f"{rows_columns(size)} (rows×columns), its annotations are for {rows_columns(expected)}"
             raise UserError(f"image {image} is {sizes}: restore the image that the annotations were made for")
         labels = np.zeros((self.height, self.width), np.uint8)
         for id_, segments in enumerate(self.objects, 1):
-            labels[self._mask(segments)] = id_  # small things stay visible before large ones
+            labels[self._mask(segments)] = id_  # small objects are drawn over large ones
         return labels
 
     def _mask(self, segments: Segments) -> Bool[np.ndarray, "h w"]:

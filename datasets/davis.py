@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vosbench.datasets.folders import (
     check_annotations,
+    check_frames,
     check_present,
     check_root,
     choose,
@@ -13,6 +14,7 @@ from vosbench.datasets.folders import (
     subfolders,
 )
 from vosbench.util.errors import UserError
+from vosbench.util.options import Content, Where
 from vosbench.video.video import Frames
 
 
@@ -25,19 +27,20 @@ class Davis:
                   lists of other sets lie in ImageSets itself
     resolution    folder between JPEGImages and the sequences; None: there is none
     sequences     restrict to these; `exclude` leaves some out
-    max_frames    keep the first so many frames of a video
+    max_frames    keep the first so many frames of each video
     frames        "annotated": keep only frames that have an annotation
     annotations   folder of <sequence>/<frame>.png in place of the data set's own, for example pseudo-labels
-    binary        any nonzero pixel is object 1; None: so for the own masks of 2016
+    binary        any nonzero pixel is object 1; None: true for the data set's own masks of 2016, else false
     late_objects  objects that appear after the first frame are given where they first appear
 
     Only folders are listed here; a file is opened when its frame is asked for.
-    Raises UserError for a missing root or list file, and once for all sequences that are not there.
+    Raises UserError for a missing root or list file, for numbers out of range, and once for all sequences that are not
+    there.
     """
 
     def __init__(
         self,
-        root: str | Path,
+        root: Where[str | Path],
         split: str | None = None,
         year: int | str | None = None,
         resolution: str | None = "480p",
@@ -45,12 +48,13 @@ class Davis:
         exclude: Sequence[str] = (),
         max_frames: int | None = None,
         frames: Frames = "all",
-        annotations: str | Path | None = None,
+        annotations: Content[str | Path | None] = None,
         binary: bool | None = None,
         late_objects: bool = False,
         protocol: str = "davis",
         name: str | None = None,
     ) -> None:
+        check_frames(frames, max_frames)
         root = Path(root)
         self.name = name or (f"davis{year}" if year else root.name)
         self.split = split or "all"

@@ -1,12 +1,14 @@
-"""What data sets of folders share: listing videos, their images and masks, and saying what is missing."""
+"""What data sets share: choosing videos and frames, listing images and masks, and saying what is missing."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 from vosbench.util.errors import UserError
+from vosbench.util.wording import some
 from vosbench.video.folder_video import FolderVideo
-from vosbench.video.video import Frames
+from vosbench.video.video import Frames, check_max_frames
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -49,9 +51,8 @@ def list_masks(folder: Path) -> dict[str, Path]:
 
 
 def cut(paths: list[Path], max_frames: int | None) -> list[Path]:
-    """The first `max_frames` paths. Raises UserError when that leaves none."""
-    if max_frames is not None and max_frames < 1:
-        raise UserError(f"max_frames={max_frames}: keep 1 frame or more")
+    """The first `max_frames` paths, or all. Raises UserError when that leaves none."""
+    check_max_frames(max_frames)
     return paths[:max_frames]
 
 
@@ -64,17 +65,37 @@ def read_list(path: Path) -> list[str]:
     return names
 
 
-def choose(names: Sequence[str], only: Sequence[str] | None, exclude: Sequence[str], *, where: str) -> list[str]:
-    """The names in order, restricted to `only` and without `exclude`. Raises UserError for an unknown name."""
-    unknown = sorted({*(only or ()), *exclude} - set(names))
-    if unknown:
+def choose(
+    names: Iterable[str],
+    only: Sequence[str] | None,
+    exclude: Sequence[str],
+    *,
+    where: str,
+    kind: Literal["sequences", "images"] = "sequences",
+) -> list[str]:
+    """The names in order, restricted to `only` and without `exclude`. Raises UserError for an unknown name, and when
+    none is left. `kind`: images may be many thousands, which no message lists."""
+    names = list(names)
+    known = set(names)
+    if unknown := sorted({*(only or ()), *exclude} - known):
+        if kind == "images":
+            raise UserError(f"{where} has no images {some(unknown)}: it has, for example, {some(names)}")
         raise UserError(f"{where} has no sequences {', '.join(unknown)}: choose from {', '.join(names)}")
-    chosen = [name for name in names if (only is None or name in only) and name not in exclude]
+    wanted = (known if only is None else known & set(only)) - set(exclude)
+    chosen = [name for name in names if name in wanted]
+    if not chosen and kind == "images":
+        raise UserError(f"{where}: no image with an object is left: check sequences, exclude and least")
     if not chosen:
-        raise UserError(
-            f"{where}: no video is left of {', '.join(names) or 'an empty folder'}; check sequences and exclude"
-        )
+        there = ", ".join(names) or "an empty folder"
+        raise UserError(f"{where}: no video is left of {there}; check sequences and exclude")
     return chosen
+
+
+def check_frames(frames: Frames, max_frames: int | None) -> None:
+    """Raises UserError for a choice of frames that does not exist, or that leaves none."""
+    if frames not in get_args(Frames):
+        raise UserError(f"frames={frames}: give {' or '.join(get_args(Frames))}")
+    check_max_frames(max_frames)
 
 
 def check_present(names: Sequence[str], images: Path) -> None:

@@ -1,24 +1,25 @@
 """Still images with masks, to pre-train on clips that are made of one image: folders of images and masks, as ECSSD,
 MSRA10K, PASCAL-S and PASCAL VOC 2012 have them.
 
-An image is a video of one frame. Of its objects the largest are kept, and numbered 1, 2, … from the largest on; what is
-not kept, and void, is background. Files are opened when the frame is asked for. None of the sets was at hand when this
-was written: it follows what is known of their layouts.
+An image is a video of one frame. Of its objects the largest are kept and numbered 1, 2, … from the largest on. All
+other objects become background, and so does void. A file is opened when its frame is asked for. The sets were not
+available when this was written: it follows what is published about their layouts.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from vosbench.datasets.folders import IMAGE_SUFFIXES, check_root, read_list
+from vosbench.datasets.folders import IMAGE_SUFFIXES, check_root, choose, read_list
 from vosbench.util.errors import Problems, UserError
+from vosbench.util.options import Where
 from vosbench.util.wording import some
 from vosbench.video.images import VOID, image_size, read_image, read_label_map
-from vosbench.video.video import Frames, Image, LabelMap, Video, check_size, given_masks
+from vosbench.video.video import Frames, Image, LabelMap, Video, check_size, initial_masks
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +45,17 @@ class Still(Video):
     def frame(self, index: int) -> Image:
         return read_image(self.image)
 
+    def frame_file(self, index: int) -> Path:
+        return self.image
+
+    def frame_size(self, index: int) -> tuple[int, int]:
+        return image_size(self.image)
+
     def annotation(self, index: int) -> LabelMap:
         return self.truth.read(self.image)
 
     def given(self, index: int) -> LabelMap | None:
-        return given_masks(self, [0], late_objects=False).get(index)
-
-    def file_sizes(self) -> list[int]:
-        return [self.image.stat().st_size]
+        return initial_masks(self).get(index)
 
 
 class StaticImages:
@@ -74,7 +78,7 @@ class StaticImages:
 
     def __init__(
         self,
-        root: str | Path,
+        root: Where[str | Path],
         images: str = "images",
         masks: str = "masks",
         masks_are: str = "saliency",
@@ -96,7 +100,7 @@ class StaticImages:
         pairs = _pairs(folder(root, images, "images"), folder(root, masks, "masks"), warn=lists is None)
         if lists is not None:
             pairs = _listed(pairs, root / lists / f"{split}.txt")
-        chosen = choose(pairs, sequences, exclude, where=f"{name} {split}")
+        chosen = choose(pairs, sequences, exclude, where=f"{name} {split}", kind="images")
         self.videos: tuple[Video, ...] = tuple(
             Still(stem, pairs[stem][0], Mask(pairs[stem][1], masks_are == "saliency", objects, least))
             for stem in chosen
@@ -105,7 +109,7 @@ class StaticImages:
 
 @dataclass(frozen=True)
 class Mask:
-    """A label map in a file. saliency: see StaticImages."""
+    """A label map in a file. saliency: whether its values are grey levels; objects, least: as in StaticImages."""
 
     path: Path
     saliency: bool
@@ -182,15 +186,3 @@ def _listed(pairs: Mapping[str, tuple[Path, Path]], path: Path) -> dict[str, tup
             f"{len(missing)} images of {path} are not there with their masks; add or unlist them", [some(missing)]
         )
     return {stem: pairs[stem] for stem in stems}
-
-
-def choose(names: Iterable[str], only: Sequence[str] | None, exclude: Sequence[str], *, where: str) -> list[str]:
-    """As for videos, but of many thousands, which no message lists."""
-    names = list(names)
-    if unknown := sorted({*(only or ()), *exclude} - set(names)):
-        raise UserError(f"{where} has no images {some(unknown)}: it has, for example, {some(names)}")
-    wanted = set(names if only is None else only) - set(exclude)
-    chosen = [name for name in names if name in wanted]
-    if not chosen:
-        raise UserError(f"{where}: no image with an object is left: check sequences, exclude and least")
-    return chosen

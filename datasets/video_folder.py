@@ -1,37 +1,39 @@
 """Plain video files and folders of frames: unlabelled training video, and a user's own video with a first mask."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vosbench.datasets.folders import choose, scan_video
+from vosbench.datasets.folders import check_frames, choose, scan_video
 from vosbench.util.errors import UserError
-from vosbench.video.folder_video import FolderVideo
+from vosbench.util.options import Where
 from vosbench.video.images import read_label_map
 from vosbench.video.video import Frames, Video
-
-if TYPE_CHECKING:
-    pass
 from vosbench.video.video_file import VideoFile
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".gif")
 
 
 class VideoFolder:
-    """Every video file and every sub-folder of frames under `root`, sorted by name; none of them has annotations.
+    """Every video file and every sub-folder of frames under `root`, sorted by name. None of them has annotations.
 
-    `short_side`: video files are decoded to this many pixels on their shorter side. Reading a video file's frames in
-    random order decodes from the key frame before each, which is slow: `vosbench prepare` makes frame folders.
-    Raises UserError for a missing or empty root and for two entries of one name.
+    root              folder of the videos
+    short_side        video files are decoded to this many pixels on their shorter side; None: to the size they have
+    sequences         restrict to these; `exclude` leaves some out
+    max_frames        keep the first so many frames of each video
+    split, resolution what records call them
+    frames            "all": there are no annotated frames to restrict to
+
+    Reading a video file's frames in random order is slow, since each is decoded from the key frame before it:
+    `vosbench prepare` makes frame folders.
+    Raises UserError for a missing or empty root, two entries of one name, and numbers out of range.
     """
 
     def __init__(
         self,
-        root: str | Path,
+        root: Where[str | Path],
         name: str = "video_folder",
         short_side: int | None = None,
         sequences: Sequence[str] | None = None,
@@ -42,6 +44,11 @@ class VideoFolder:
         frames: Frames = "all",
         protocol: str = "davis",
     ) -> None:
+        check_frames(frames, max_frames)
+        if frames == "annotated":
+            raise UserError(f"{name}: frames=annotated leaves nothing of videos without annotations: give all")
+        if short_side is not None and short_side < 1:
+            raise UserError(f"{name}: short_side={short_side}: give 1 pixel or more, or null for the size of the files")
         root = Path(root)
         self.name, self.split, self.resolution, self.protocol = name, split, resolution, protocol
         self.frames: Frames = frames
@@ -81,7 +88,7 @@ def open_video(path: str | Path, mask: str | Path | None = None, max_frames: int
     if path.is_dir():
         folder = scan_video(path, None, max_frames=max_frames)
         masks, binary = _masks(mask, folder.frame_names)
-        return FolderVideo(folder.name, folder.frames, masks, binary=binary, late_objects=True)
+        return replace(folder, annotations=masks, binary=binary, late_objects=True)
     file = VideoFile(path, max_frames=max_frames)
     masks, binary = _masks(mask, file.frame_names)
     return VideoFile(path, max_frames=max_frames, annotations=masks, binary=binary)

@@ -1,6 +1,6 @@
 """VIP, human parts in video (Zhou et al. 2018): 20 classes with background, as label propagation is tested on it.
 
-The real set was not at hand: the layout of its release VIP_Fine is taken from publications' instructions for it.
+The real set was not available: the layout of its release VIP_Fine follows the instructions in publications that use it.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vosbench.datasets.folders import (
     check_annotations,
+    check_frames,
     check_present,
     check_root,
     choose,
@@ -18,6 +19,7 @@ from vosbench.datasets.folders import (
     subfolders,
 )
 from vosbench.util.errors import Problems, UserError
+from vosbench.util.options import Content, Where
 from vosbench.video.folder_video import FolderVideo
 from vosbench.video.video import Frames
 
@@ -31,29 +33,31 @@ class Vip:
     split         list file lists/<split>_videos.txt, lists/<split>_id.txt, lists/<split>.txt or <split>.txt, of video
                   names or of <video>/<frame> paths; None: every video folder
     sequences     restrict to these; `exclude` leaves some out
-    max_frames    keep the first so many frames of a video
+    max_frames    keep the first so many frames of each video
     frames        "annotated": the frames with a mask, about every 25th; "all": every image from the first annotated
                   one on, where masks are saved and scored for annotated frames only
     annotations   folder of <sequence>/<frame>.png in place of the data set's own
     resolution    what records call the size of the images
 
-    The classes of the first frame are given; those that first appear later are not, and count as missed. Only folders
-    are listed here. Raises UserError for missing folders and lists, and once for all videos that have no masks.
+    The classes of the first frame are given. Those that first appear later are not, and count as missed. Only folders
+    are listed here. Raises UserError for missing folders and lists, for numbers out of range, and once for all videos
+    that have no masks.
     """
 
     def __init__(
         self,
-        root: str | Path,
+        root: Where[str | Path],
         split: str | None = "val",
         sequences: Sequence[str] | None = None,
         exclude: Sequence[str] = (),
         max_frames: int | None = None,
         frames: Frames = "annotated",
-        annotations: str | Path | None = None,
+        annotations: Content[str | Path | None] = None,
         resolution: str = "original",
         protocol: str = "vip",
         name: str = "vip",
     ) -> None:
+        check_frames(frames, max_frames)
         root = Path(root)
         self.name, self.split, self.resolution, self.protocol = name, split or "all", resolution, protocol
         self.frames: Frames = frames
@@ -73,7 +77,7 @@ class Vip:
 
 
 def _from_first_mask(video: FolderVideo, frames: Frames, max_frames: int | None) -> FolderVideo:
-    """Without what comes before the first mask, from which nothing could be propagated."""
+    """The video from its first mask on: before it there is nothing to propagate."""
     start = min(index for index, stem in enumerate(video.frame_names) if stem in video.annotations)
     paths = [path for path in video.frames[start:] if frames == "all" or path.stem in video.annotations]
     paths = cut(paths, max_frames)

@@ -1,6 +1,7 @@
-"""YouTube-VOS (Xu et al. 2018; its 2019 edition is laid out alike) and every folder like it. Objects may start late.
+"""YouTube-VOS (Xu et al. 2018; the 2019 edition has the same layout) and every folder like it. Objects may start late.
 
-Of the real set, two valid videos without meta.json were at hand; what is said of meta.json follows its documentation.
+Only two videos of the real set were available, of `valid` and without meta.json. Reading meta.json follows the set's
+documentation.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 from vosbench.datasets.folders import (
     check_annotations,
+    check_frames,
     check_root,
     choose,
     cut,
@@ -20,6 +22,7 @@ from vosbench.datasets.folders import (
     subfolders,
 )
 from vosbench.util.errors import Problems, UserError
+from vosbench.util.options import Content, Where
 from vosbench.util.wording import some
 from vosbench.video.folder_video import FolderVideo
 from vosbench.video.video import Frames
@@ -31,36 +34,40 @@ class YoutubeVos:
     root          folder that holds the splits
     split         train, valid, test, or any folder name
     sequences     restrict to these; `exclude` leaves some out
-    max_frames    keep the first so many frames of a video
-    frames        "annotated": the listed frames alone (6 fps); "all": the images of `<split>_all_frames/JPEGImages`
-                  (30 fps) where that exists, else all of `<split>/JPEGImages`; masks are saved for listed frames only
-    annotations   folder of <sequence>/<frame>.png in place of the data set's own, for example pseudo-labels, whose ids
-                  meta.json does not know: their objects start where they first appear
-    seen          the categories of training: a list of them, or a meta.json; None: those of `train/meta.json`, if any
+    max_frames    keep the first so many frames of each video
+    frames        "annotated": the frames to evaluate alone (6 fps); "all": the images of
+                  `<split>_all_frames/JPEGImages` (30 fps) where that exists, else all of `<split>/JPEGImages`
+    annotations   folder of <sequence>/<frame>.png in place of the data set's own, for example pseudo-labels. meta.json
+                  does not know their ids: these objects start where they first appear
+    seen          the categories of the training set: a list of them, or a meta.json; None: those of
+                  `train/meta.json`, if that exists
     resolution    what records call the size of the images
 
-    meta.json says what there is. Its frames are those that any object lists. An object starts at the first frame that
-    lists it or, where the annotation there does not show it, at the next that does; what annotations show of it before
-    that, and other ids, do not exist. Without meta.json, annotations show what there is, and the listed frames are
-    those of `<split>/JPEGImages`. What `<split>` lacks is looked for in `<split>_all_frames`.
+    meta.json lists the objects and their frames. The frames to evaluate are those that it lists for any object. An
+    object starts at the first frame listed for it or, where the annotation there does not show it, at the next one that
+    does. Before its start, annotations of it are ignored; so are ids that are not listed.
+    Without meta.json, the annotations say which objects there are, and the frames to evaluate are those of
+    `<split>/JPEGImages`. What `<split>` lacks is looked for in `<split>_all_frames`.
 
-    No image is opened here. Raises UserError for a missing folder, and once for all that is wrong with a meta.json.
+    No image is opened here. Raises UserError for a missing folder and numbers out of range, and once for all that is
+    wrong with a meta.json.
     """
 
     def __init__(
         self,
-        root: str | Path,
+        root: Where[str | Path],
         split: str = "valid",
         sequences: Sequence[str] | None = None,
         exclude: Sequence[str] = (),
         max_frames: int | None = None,
         frames: Frames = "annotated",
-        annotations: str | Path | None = None,
-        seen: str | Path | Sequence[str] | None = None,
+        annotations: Content[str | Path | None] = None,
+        seen: Content[str | Path | Sequence[str] | None] = None,
         resolution: str = "original",
         protocol: str = "youtube-vos",
         name: str = "youtube_vos",
     ) -> None:
+        check_frames(frames, max_frames)
         self.name, self.split, self.resolution, self.protocol = name, split, resolution, protocol
         self.frames: Frames = frames
         folders = _Folders.find(Path(root), split, frames, annotations)
@@ -86,9 +93,13 @@ class YoutubeVos:
 
 @dataclass(frozen=True)
 class _Folders:
-    """Where things lie. images: of the frames that methods see; slow: of the 6-fps frames; labels, meta: if any.
+    """Where things lie.
 
-    own: the labels are the data set's own.
+    images  folder of the frames that methods see
+    slow    folder of the frames at 6 fps
+    labels  folder of the annotations, if there is one
+    meta    the meta.json, if there is one
+    own     the labels are the data set's own
     """
 
     images: Path
@@ -209,7 +220,7 @@ def _objects(sequence: str, content: Any, problems: list[str]) -> dict[int, _Obj
 
 
 def _categories(seen: str | Path | Sequence[str] | None, root: Path) -> frozenset[str]:
-    """The categories of training; none where they are not known."""
+    """The categories of the training set; none where they are not known."""
     if seen is not None and not isinstance(seen, str | Path):
         return frozenset(seen)
     path = Path(seen) if seen is not None else root / "train" / "meta.json"
@@ -224,7 +235,10 @@ def _categories(seen: str | Path | Sequence[str] | None, root: Path) -> frozense
 
 
 def _seen(objects: Mapping[int, _Object], categories: frozenset[str] | None) -> dict[int, bool]:
-    """By object, whether its category is one of training. categories: None: all are; none: that is not known."""
+    """By object, whether its category occurs in the training set.
+
+    categories  those of the training set; empty: not known, and neither is the answer; None: all categories are
+    """
     if categories is None:
         return dict.fromkeys(objects, True)
     return {id_: entry.category in categories for id_, entry in objects.items() if entry.category and categories}

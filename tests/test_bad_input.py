@@ -17,7 +17,7 @@ from vosbench.video.images import write_label_map
 Command = Callable[..., Any]
 TINY = [
     *("method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "data=collage"),
-    *("data.sources.collage.dataset.videos=1", "data.sources.collage.dataset.frames=8"),
+    *("data.sources.collage.dataset.videos=1", "data.sources.collage.dataset.length=8"),
     *("data.sources.collage.dataset.size=[48,64]", "data.validation=null", "data.clips.size=32"),
     *("data.batch_size=1", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.max_steps=2", "name=one"),
 ]

@@ -405,7 +405,7 @@ def test_video_files(tmp_path: Path, check: Callable[..., Found]) -> None:
 
 
 def test_generated_videos(command: Command) -> None:
-    done = command("check", "dataset=collage", "dataset.videos=2", "dataset.frames=4", "workers=0")
+    done = command("check", "dataset=collage", "dataset.videos=2", "dataset.length=4", "workers=0")
     assert (done.status, done.err) == (0, "")
     assert "  root       none: generated\n  videos     2\n  frames     8, 8 annotated\n" in done.out
 

@@ -135,13 +135,13 @@ def test_collage_is_written_with_its_exact_label_maps(source: Path) -> None:
         "_target_": "vosbench.datasets.collage.Collage",
         "split": "val",
         "videos": 1,
-        "frames": 3,
+        "length": 3,
         "size": [64, 96],
     }
     run(options(source, dataset=collage, size=None))
     from vosbench.datasets.collage import Collage
 
-    generated = Collage("val", videos=1, frames=3, size=(64, 96)).videos[0]
+    generated = Collage("val", videos=1, length=3, size=(64, 96)).videos[0]
     stored = Davis(source.parent / "output", "val", resolution="64p").videos[0]
     assert stored.frame_names == generated.frame_names
     for index in range(3):

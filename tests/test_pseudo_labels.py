@@ -27,7 +27,7 @@ from vosbench.video.video import Image as Picture
 
 TINY = [
     *("method=mask_embedding_small", "method.widths=[8,8]", "method.channels=[8,8]", "method.decoder_widths=[8,8,8]"),
-    *("data=collage", "data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.frames=8"),
+    *("data=collage", "data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.length=8"),
     *("data.sources.collage.dataset.size=[48,64]", "data.clips.size=32", "data.batch_size=2", "data.validation=null"),
     *("trainer.accelerator=cpu", "trainer.devices=1", "trainer.log_every_n_steps=1"),
     *("data.clips.sampler.gaps=[2]", "data.clips.sampler.probabilities=[1]"),  # 4 clips an epoch

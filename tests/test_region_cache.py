@@ -166,7 +166,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from vosbench.datasets.davis import Davis
-from vosbench.evaluation import region_cache
+from vosbench.evaluation.scoring import region_cache
 
 write = region_cache._write_frame
 def dying(frame, objects, file):

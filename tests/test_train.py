@@ -17,8 +17,8 @@ from vosbench.training.schedules import Cosine
 
 TINY = [
     *("method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "data=collage"),
-    *("data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.frames=8"),
-    *("data.sources.collage.dataset.size=[48,64]", "data.validation.videos=1", "data.validation.frames=4"),
+    *("data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.length=8"),
+    *("data.sources.collage.dataset.size=[48,64]", "data.validation.videos=1", "data.validation.length=4"),
     *("data.validation.size=[48,64]", "data.clips.size=32", "data.batch_size=2", "trainer.accelerator=cpu"),
     *("trainer.devices=1", "trainer.log_every_n_steps=1"),
 ]

@@ -21,7 +21,7 @@ class Script:
     """What a scene is drawn from: objects are cut from the photographs of `pool` other than the `backdrop`.
 
     size     (rows, columns)
-    frames   length of the video
+    length   of the video, in frames
     objects  (fewest, most)
     effects  see Scene
     """
@@ -29,7 +29,7 @@ class Script:
     pool: Sequence[Photograph]
     backdrop: Photograph
     size: tuple[int, int]
-    frames: int
+    length: int
     objects: tuple[int, int]
     effects: bool
 
@@ -38,17 +38,17 @@ def draw_scene(rng: np.random.Generator, script: Script) -> Scene:
     """A random scene whose objects can be seen well; after 40 draws, one in which anything can be seen at frame 0."""
     for attempt in count():
         scene = _draw(rng, script)
-        if _seen_well(scene, script.frames) or (attempt >= 40 and _shares(scene, 0).any()):
+        if _seen_well(scene, script.length) or (attempt >= 40 and _shares(scene, 0).any()):
             return scene
     raise AssertionError("count() never ends")
 
 
-def _seen_well(scene: Scene, frames: int) -> bool:
+def _seen_well(scene: Scene, length: int) -> bool:
     """Two objects cover 3 % of frame 0 each, none is a sliver there, and each covers 2 % half of the time."""
     start = _shares(scene, 0)
     if (start >= 0.03).sum() < min(2, len(start)) or ((start > 0) & (start < 0.015)).any():
         return False
-    shares = np.array([_shares(scene, time) for time in np.linspace(0, frames - 1, min(frames, 9)).round()])
+    shares = np.array([_shares(scene, time) for time in np.linspace(0, length - 1, min(length, 9)).round()])
     return bool((np.median(shares, axis=0) >= 0.02).all())
 
 
@@ -95,7 +95,7 @@ def _object(
     late: bool,
     behind: Layer | None,
 ) -> Layer:
-    (height, width), frames = script.size, script.frames
+    (height, width), length = script.size, script.length
     area = height * width * np.exp(rng.uniform(np.log(0.06), np.log(0.2)))
     if behind is not None:
         area = min(area, 0.4 * float((behind.opacity >= 128).sum()))
@@ -111,12 +111,12 @@ def _object(
     if behind is not None:
         pose, drifts = (
             _follow(pose, behind.motion),
-            (*behind.motion.drifts, _departure(rng, script.size, frames, early=True)),
+            (*behind.motion.drifts, _departure(rng, script.size, length, early=True)),
         )
     elif late and rng.random() < 0.7:
-        drifts = (_arrival(rng, script.size, frames, pose, radius),)
+        drifts = (_arrival(rng, script.size, length, pose, radius),)
     elif rng.random() < 0.2:
-        drifts = (_departure(rng, script.size, frames, early=False),)
+        drifts = (_departure(rng, script.size, length, early=False),)
     motion = Motion(pose, drifts, ripple(rng, radius, 0.4 if thing else 0.55, (12, 40)))
     gain = rng.uniform(0.85, 1.12, 3)
     return _layer(
@@ -180,7 +180,7 @@ def _follow(pose: Curve, leader: Motion) -> Curve:
     )
 
 
-def _arrival(rng: np.random.Generator, size: tuple[int, int], frames: int, pose: Curve, radius: float) -> Drift:
+def _arrival(rng: np.random.Generator, size: tuple[int, int], length: int, pose: Curve, radius: float) -> Drift:
     """In from the side nearest to the object's resting place; it meets the frame's edge in the video's first half."""
     half, place = np.array(size[::-1]) / 2, pose.mean[:2]
     axis = int(np.argmin(half - np.abs(place)))
@@ -188,10 +188,10 @@ def _arrival(rng: np.random.Generator, size: tuple[int, int], frames: int, pose:
     outward[axis] = 1.0 if place[axis] >= 0 else -1.0
     speed = size[0] / 128 * rng.uniform(3.5, 6.5)
     way = half[axis] - abs(place[axis]) + 1.3 * radius
-    return Drift(frames * rng.uniform(0.15, 0.45) + way / speed, outward * speed, arriving=True)
+    return Drift(length * rng.uniform(0.15, 0.45) + way / speed, outward * speed, arriving=True)
 
 
-def _departure(rng: np.random.Generator, size: tuple[int, int], frames: int, *, early: bool) -> Drift:
+def _departure(rng: np.random.Generator, size: tuple[int, int], length: int, *, early: bool) -> Drift:
     angle, speed = rng.uniform(0, 2 * np.pi), size[0] / 128 * rng.uniform(3, 5.5)
-    start = frames * (rng.uniform(0.05, 0.3) if early else rng.uniform(0.5, 0.75))
+    start = length * (rng.uniform(0.05, 0.3) if early else rng.uniform(0.5, 0.75))
     return Drift(start, speed * np.array([np.cos(angle), np.sin(angle)]), arriving=False)

@@ -9,12 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from vosbench.util.errors import UserError
+from vosbench.util.files import hash_files
 from vosbench.util.wording import some
-from vosbench.video.folder_video import FolderVideo
 from vosbench.video.images import read_label_map
 from vosbench.video.video import Dataset, LabelMap, Video
-
-Files = Iterable[tuple[str, Path]]
 
 
 class LabelMaps(Protocol):
@@ -71,7 +69,7 @@ class PngSequence:
 class PngFolder:
     """`<path>/<sequence>/<frame>.png`. Raises UserError for a missing folder.
 
-    Hidden files and files beside the sequences are nobody's business, except images: those were meant for a sequence.
+    Hidden and stray files are ignored. A stray image is an error, since it was probably meant for a sequence.
     """
 
     def __init__(self, path: Path) -> None:
@@ -138,31 +136,8 @@ def hash_predictions(source: Source, sequences: Iterable[str]) -> str:
 
 
 def hash_annotations(dataset: Dataset) -> str:
-    """sha256 over the annotations of the data set's frames: their files, or their pixels when they are not in files."""
+    """sha256 over the annotations of all videos, and over which objects' categories occur in the training set."""
     digest = hashlib.sha256()
     for video in sorted(dataset.videos, key=lambda video: video.name):
-        digest.update(f"{video.name} {sorted(video.seen.items())} {hash_annotation(video)}\n".encode())
-    return digest.hexdigest()
-
-
-def hash_annotation(video: Video) -> str:
-    """sha256 over the annotations of one video as `annotation()` gives them."""
-    digest = hashlib.sha256()
-    if isinstance(video, FolderVideo):
-        kept = [(index, stem) for index, stem in enumerate(video.frame_names) if stem in video.annotations]
-        digest.update(f"{kept} {video.binary} {sorted((video.starts or {}).items())}\n".encode())
-        digest.update(hash_files((stem, video.annotations[stem]) for _, stem in kept).encode())
-    else:
-        for index, stem in enumerate(video.frame_names):
-            if (annotation := video.annotation(index)) is not None:
-                digest.update(f"{index} {stem} {annotation.shape}\n".encode() + annotation.tobytes())
-    return digest.hexdigest()
-
-
-def hash_files(files: Files) -> str:
-    """sha256 over the names, sizes and contents of files; one that cannot be read is named, and counts as missing."""
-    digest = hashlib.sha256()
-    for name, path in files:
-        content = path.read_bytes() if path.is_file() else b"missing"
-        digest.update(f"{name} {len(content)}\n".encode() + content)
+        digest.update(f"{video.name} {sorted(video.seen.items())} {video.annotation_fingerprint()}\n".encode())
     return digest.hexdigest()

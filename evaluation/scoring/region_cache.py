@@ -3,7 +3,7 @@
 A video is one file, `<hash of its annotations>.regions`: the mask, boundary and near of each region, one bit a pixel;
 then the index, one row a region; then their sizes. Regions are read when asked for, so memory does not grow with the
 video. A file is whole when its end says so. One that is not is written anew in its place, by one process at a time:
-what a killed process leaves lies in nobody's way, and nobody ever writes to a whole file.
+what a killed process leaves behind does no harm, and a whole file is never written to.
 """
 
 import fcntl
@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Int64
 
 from vosbench.evaluation.metrics import Objects, Region
-from vosbench.evaluation.predictions.label_maps import hash_annotation
 from vosbench.util.files import naming
 from vosbench.video.video import LabelMap, Video
 
@@ -36,7 +35,7 @@ class RegionCache:
 
     def __init__(self, folder: Path, video: Video) -> None:
         self._video = video
-        self._file, self._rows = _open(folder / f"{hash_annotation(video)}.regions", video)
+        self._file, self._rows = _open(folder / f"{video.annotation_fingerprint()}.regions", video)
 
     def __enter__(self) -> "RegionCache":
         return self

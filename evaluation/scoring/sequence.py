@@ -14,7 +14,7 @@ from vosbench.evaluation.metrics import Curves, Objects, Pair
 from vosbench.evaluation.predictions.label_maps import LabelMaps
 from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.scoring.region_cache import RegionCache
-from vosbench.util.wording import some
+from vosbench.util.wording import rows_columns, some
 from vosbench.video.images import VOID
 from vosbench.video.video import Video
 
@@ -116,7 +116,7 @@ def _pairs(
         result.stems.append(stem)
         prediction = _prediction(video, maps, stem, result) if stem in maps.names else None
         if prediction is not None and prediction.size != annotation.size and not any_size:
-            found, wanted = ("×".join(map(str, size)) for size in (prediction.size, annotation.size))
+            found, wanted = rows_columns(prediction.size), rows_columns(annotation.size)
             result.faults.append((stem, f"{stem} is {found} (rows×columns), its annotation {wanted}: never resized"))
             prediction = None
         yield annotation, prediction or Objects.of(np.zeros(annotation.size, np.uint8))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-SHOWN = 5  # places named in one line
+from vosbench.util.wording import some
 
 
 class Problem(Enum):
@@ -135,7 +135,7 @@ def lines(kinds: type[Problem] | type[Note], found: Iterable[Finding], videos: i
 
 
 def _line(what: str, found: list[Finding], videos: int, remedy: str) -> str:
-    places = ", ".join(finding.place for finding in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
+    places = some(finding.place for finding in found)
     return f"{what}: {_count(found, videos)} ({places}); {remedy}"
 
 
@@ -146,8 +146,3 @@ def _count(found: list[Finding], videos: int) -> str:
         return str(len(found))
     several = f"{len(found)} in " if len(found) > len(concerned) else ""
     return f"{several}{len(concerned)} of {videos} videos"
-
-
-def by(size: tuple[int, ...]) -> str:
-    """A (height, width) as rows×columns."""
-    return "×".join(map(str, size))

@@ -1,7 +1,7 @@
 """Looks at one video, in a worker of `vosbench check`: opens its files, decodes them, and says what is odd about them.
 
-A file is found damaged when it is too short or its checksums are wrong; JPEG has none, so that a changed bit inside of
-one goes unseen.
+A file counts as damaged when it is too short or a checksum in it is wrong. JPEG has no checksums, so that a changed bit
+inside of one goes unseen.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from vosbench.audit.findings import Note, Problem, VideoFacts, by
+from vosbench.audit.findings import Note, Problem, VideoFacts
 from vosbench.audit.timeline import MOST_OBJECTS, Values, judge_layout, judge_numbers, judge_objects
 from vosbench.datasets.folders import IMAGE_SUFFIXES
-from vosbench.video.folder_video import FolderVideo
+from vosbench.util.errors import UserError
+from vosbench.util.wording import rows_columns
 from vosbench.video.images import PALETTE, VOID
 from vosbench.video.video import Image, LabelMap, Video
-from vosbench.video.video_file import VideoFile
 
 OTHER_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp")  # images that no data set reads
 
@@ -37,64 +37,148 @@ class Picture:
 def inspect(video: Video, labels: Path | None, full: bool) -> VideoFacts:
     """Everything about one video. Nothing is raised for what is wrong with it.
 
-    labels  the folder of its annotations, if it has one: what lies there unused is found too
+    labels  the folder of its annotations, if it has one: files there that are not read are found too
     full    decode every frame and mask; otherwise headers are read, or the first frame where frames are not files
     """
     facts = VideoFacts(video.name)
-    records: list[str] = []
     try:
         facts.frames = len(video.frame_names)
-    except ValueError:  # a file that is no video
+    except UserError:  # a file that is no video
         facts.add(Problem.FRAME_UNREADABLE)
         return facts
-    if isinstance(video, FolderVideo):
-        masks = dict(_inspect_files(video, facts, records, full))
-        _inspect_folders(video.frames[0].parent, labels, facts)
-    else:
-        masks = dict(_inspect_frames(video, facts, records, full))
+    found = _Inspection(video, facts, full)
+    masks = dict(found.masks())
+    if video.path is not None and video.path.is_dir():
+        _inspect_folders(video.path, labels, facts)
     facts.annotated = len(masks)
-    facts.digest = hashlib.sha256("".join(records).encode()).hexdigest()
+    facts.digest = hashlib.sha256("".join(found.records).encode()).hexdigest()
     judge_layout(video, masks, facts)
     if full:
         judge_objects(video, {index: values for index, values in masks.items() if values is not None}, facts)
     return facts
 
 
-def _inspect_files(
-    video: FolderVideo, facts: VideoFacts, records: list[str], full: bool
-) -> Iterator[tuple[int, Values | None]]:
-    """By frame that has a mask, the values of the mask; None when it is of no use."""
-    for index, path in enumerate(video.frames):
-        frame = _open(path, facts, records, Problem.FRAME_UNREADABLE, full)
-        if frame:
-            facts.size = facts.size or frame.size
-            if frame.size != facts.size:
-                facts.add(Problem.FRAME_SIZE, f"/{path.name} is {by(frame.size)}, not {by(facts.size)}")
-        if path.stem not in video.annotations:
-            continue
-        mask_path = video.annotations[path.stem]
-        mask = _open(mask_path, facts, records, Problem.MASK_UNREADABLE, full)
-        yield index, _usable(mask, mask_path.name, video, facts, full) if mask else None
-        if mask and frame and mask.size != frame.size and not video.any_size:
-            facts.add(Problem.MASK_SIZE, f"/{mask_path.name} is {by(mask.size)}, not {by(frame.size)}")
+class _Inspection:
+    """A pass over the frames and masks of a video. Files are opened as they are; anything else is decoded or rendered.
 
+    What is found goes to `facts`; `records` has a line on the content of each file, or on the pixels where there is
+    none.
+    """
 
-def _open(path: Path, facts: VideoFacts, records: list[str], kind: Problem, full: bool) -> Picture | None:
-    """The picture in a file and, in `records`, a line on its content. One that cannot be opened is a problem."""
-    try:
-        if full:
-            with path.open("rb") as file:
-                records.append(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n")
+    def __init__(self, video: Video, facts: VideoFacts, full: bool) -> None:
+        self.video, self.facts, self.full = video, facts, full
+        self.records: list[str] = []
+
+    def masks(self) -> Iterator[tuple[int, Values | None]]:
+        """By frame that has a mask, the values of the mask; None when it is of no use."""
+        path, frames = self.video.path, len(self.video.frame_names)
+        one_file = path is not None and path.is_file()  # which holds all frames
+        if path is not None and one_file:
+            self.records.append(f"{self._content(path)} {frames}\n")
+        for index in range(1 if one_file and not self.full else frames):
+            size = self._frame(index, recorded=one_file)
+            mask = self.video.mask_file(index)
+            if mask is not None:
+                yield from self._mask_in_file(index, mask, size)
+            elif size is not None:
+                yield from self._mask(index)
+
+    def _frame(self, index: int, *, recorded: bool) -> tuple[int, int] | None:
+        """The (height, width) of a frame, or None when it cannot be read. `recorded`: its pixels need no record."""
+        path, name = self.video.frame_file(index), self.video.frame_names[index]
+        if path is not None:
+            picture = self._open(path, Problem.FRAME_UNREADABLE)
+            size = picture and picture.size
+            name = path.name
         else:
-            records.append(f"{path.name} {path.stat().st_size}\n")
-        return _decode(path, full)
-    except (OSError, SyntaxError, ValueError) as error:
-        if path.is_symlink() and not path.exists():
-            facts.add(Problem.BROKEN_LINK, f"/{path.name}")
-        else:
-            system = getattr(error, "strerror", None)
-            facts.add(kind, f"/{path.name}" + (f" {system}" if system else ""))
-    return None
+            size = self._decoded(index, recorded=recorded)
+        if size is not None:
+            self.facts.size = self.facts.size or size
+            if size != self.facts.size:
+                sizes = f"{rows_columns(size)}, not {rows_columns(self.facts.size)}"
+                self.facts.add(Problem.FRAME_SIZE, f"/{name} is {sizes}")
+        return size
+
+    def _decoded(self, index: int, *, recorded: bool) -> tuple[int, int] | None:
+        """The same of a frame that is in no file of its own."""
+        name = self.video.frame_names[index]
+        try:
+            frame = self.video.frame(index)
+        except UserError:
+            self.facts.add(Problem.FRAME_UNREADABLE, f"/{name}")
+            return None
+        if not recorded:
+            self.records.append(_record(name, frame))
+        return frame.shape[0], frame.shape[1]
+
+    def _mask_in_file(
+        self, index: int, path: Path, size: tuple[int, int] | None
+    ) -> Iterator[tuple[int, Values | None]]:
+        """`size`: of its frame, where that can be read."""
+        mask = self._open(path, Problem.MASK_UNREADABLE)
+        yield index, self._usable(mask, path.name) if mask else None
+        if mask and size and mask.size != size and not self.video.any_size:
+            sizes = f"{rows_columns(mask.size)}, not {rows_columns(size)}"
+            self.facts.add(Problem.MASK_SIZE, f"/{path.name} is {sizes}")
+
+    def _mask(self, index: int) -> Iterator[tuple[int, Values]]:
+        """The mask of a frame where it is not the pixels of a file, if there is one."""
+        name = self.video.frame_names[index]
+        try:
+            labels = self.video.annotation(index)
+        except UserError as error:
+            self.facts.add(Problem.MASK_UNREADABLE, f"/{name} ({error})")
+            return
+        if labels is not None:
+            self.records.append(_record(name, labels))
+            yield index, Values(np.unique(labels).tolist())
+
+    def _content(self, path: Path) -> str:
+        """A file's name with the hash of what it holds, or with its size unless `full`."""
+        if not self.full:
+            return f"{path.name} {path.stat().st_size}"
+        with path.open("rb") as file:
+            return f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+    def _open(self, path: Path, kind: Problem) -> Picture | None:
+        """The picture in a file. One that cannot be opened is a problem."""
+        try:
+            self.records.append(f"{self._content(path)}\n")
+            return _decode(path, self.full)
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises any of them for a damaged file
+            if path.is_symlink() and not path.exists():
+                self.facts.add(Problem.BROKEN_LINK, f"/{path.name}")
+            else:
+                system = getattr(error, "strerror", None)
+                self.facts.add(kind, f"/{path.name}" + (f" {system}" if system else ""))
+        return None
+
+    def _usable(self, mask: Picture, name: str) -> Values | None:
+        """The values of a mask that can be read as ids, else None and a problem; what is odd about it is noted."""
+        facts, binary = self.facts, self.video.binary
+        if mask.mode.startswith(("I", "F")):
+            facts.add(Problem.SIXTEEN_BIT, f"/{name}")
+            if max(mask.values, default=0) > VOID:
+                facts.add(Problem.ABOVE_254, f"/{name} id {max(mask.values)}")
+            return None
+        if mask.mode not in ("1", "L", "P"):
+            facts.add(Problem.COLOUR, f"/{name} {mask.mode}")
+            return None
+        if mask.mode == "L" and mask.depth in (2, 4):
+            facts.add(Problem.LOW_BIT, f"/{name}")
+            return None
+        ids = sorted(mask.values - {0, VOID})
+        if mask.mode == "L" and (len(ids) > MOST_OBJECTS or (VOID in mask.values and ids and ids[-1] > MOST_OBJECTS)):
+            facts.add(Problem.ANTIALIASED, f"/{name}")
+            return None
+        if binary and len(ids) > 1:
+            facts.add(Note.MERGED, f"/{name}")
+        if mask.mode == "L" and not binary and (ids or not self.full):
+            facts.add(Note.GREY, f"/{name}")
+        palette = mask.palette
+        if any(list(palette[3 * id_ : 3 * id_ + 3]) != PALETTE[3 * id_ : 3 * id_ + 3] for id_ in ids if palette):
+            facts.add(Note.PALETTE, f"/{name}")
+        return mask.values
 
 
 def _decode(path: Path, full: bool) -> Picture:
@@ -114,66 +198,12 @@ def _decode(path: Path, full: bool) -> Picture:
     return Picture(size, mode, head[24] if head.startswith(b"\x89PNG") else 0, palette, values)
 
 
-def _usable(mask: Picture, name: str, video: FolderVideo, facts: VideoFacts, full: bool) -> Values | None:
-    """The values of a mask that can be read as ids, else None and a problem; what is odd about it is noted."""
-    if mask.mode.startswith(("I", "F")):
-        facts.add(Problem.SIXTEEN_BIT, f"/{name}")
-        if max(mask.values, default=0) > VOID:
-            facts.add(Problem.ABOVE_254, f"/{name} id {max(mask.values)}")
-        return None
-    if mask.mode not in ("1", "L", "P"):
-        facts.add(Problem.COLOUR, f"/{name} {mask.mode}")
-        return None
-    if mask.mode == "L" and mask.depth in (2, 4):
-        facts.add(Problem.LOW_BIT, f"/{name}")
-        return None
-    ids = sorted(mask.values - {0, VOID})
-    if mask.mode == "L" and (len(ids) > MOST_OBJECTS or (VOID in mask.values and ids and ids[-1] > MOST_OBJECTS)):
-        facts.add(Problem.ANTIALIASED, f"/{name}")
-        return None
-    if video.binary and len(ids) > 1:
-        facts.add(Note.MERGED, f"/{name}")
-    if mask.mode == "L" and not video.binary and (ids or not full):
-        facts.add(Note.GREY, f"/{name}")
-    if any(list(mask.palette[3 * id_ : 3 * id_ + 3]) != PALETTE[3 * id_ : 3 * id_ + 3] for id_ in ids if mask.palette):
-        facts.add(Note.PALETTE, f"/{name}")
-    return mask.values
-
-
-def _inspect_frames(
-    video: Video, facts: VideoFacts, records: list[str], full: bool
-) -> Iterator[tuple[int, Values | None]]:
-    """As for files, of a video that is decoded or generated: a record is of the video file or else of the pixels."""
-    file = video.path if isinstance(video, VideoFile) else None
-    if file:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest() if full else file.stat().st_size
-        records.append(f"{file.name} {content} {len(video.frame_names)}\n")
-    for index, name in enumerate(video.frame_names[:1] if file and not full else video.frame_names):
-        try:
-            frame = video.frame(index)
-        except ValueError:
-            facts.add(Problem.FRAME_UNREADABLE, f"/{name}")
-            continue
-        facts.size = facts.size or frame.shape[:2]
-        if not file:
-            records.append(_record(name, frame))
-        try:
-            labels = video.annotation(index)
-        except ValueError as error:
-            facts.add(Problem.MASK_UNREADABLE, f"/{name} ({error})")
-            continue
-        if labels is not None:
-            records.append(_record(name, labels))
-            yield index, Values(np.unique(labels).tolist())
-
-
 def _record(name: str, pixels: Image | LabelMap) -> str:
     return f"{name} {pixels.shape} {hashlib.sha256(pixels.tobytes()).hexdigest()}\n"
 
 
 def _inspect_folders(images: Path, labels: Path | None, facts: VideoFacts) -> None:
-    """The names in a video's two folders: what is not read, and whether frame numbers are in order."""
+    """The names in a video's two folders: which are not read, and whether frame numbers are in order."""
     stems: set[str] = set()
     for path in visible(images):
         if path.suffix.lower() in IMAGE_SUFFIXES:

@@ -2,16 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from vosbench.audit.findings import Note, Problem, VideoFacts
-from vosbench.video.folder_video import FolderVideo
+from vosbench.util.wording import some
 from vosbench.video.images import VOID
 from vosbench.video.video import Video
 
 MOST_OBJECTS = 20  # that protocol davis-unsupervised takes, and methods are made for
-SHOWN = 5
 
 Values = frozenset[int]  # of the pixels of one mask
 
@@ -33,7 +32,7 @@ def judge_layout(video: Video, masks: Mapping[int, Values | None], facts: VideoF
     if 0 < facts.annotated < facts.frames:
         kind = Note.SPARSE if facts.annotated > 2 else Note.FEW
         facts.add(kind, f" {facts.annotated} of {facts.frames}")
-    if masks and 0 not in masks and not _starts_late(video):
+    if masks and 0 not in masks and not video.late_objects:
         facts.add(Problem.NO_START, f"/{video.frame_names[0]} no mask")
 
 
@@ -44,15 +43,15 @@ def judge_objects(video: Video, masks: Mapping[int, Values], facts: VideoFacts) 
     values = Values().union(*masks.values())
     if values <= {0, VOID} and VOID in values:
         facts.add(Note.BINARY)
-    elif void := [index for index in masks if VOID in masks[index] and not _is_binary(video)]:
+    elif void := [index for index in masks if VOID in masks[index] and not video.binary]:
         facts.add(Note.VOID, f" {len(void)} of {len(masks)}")
-    if not facts.objects and masks and _starts_late(video):
+    if not facts.objects and masks and video.late_objects:
         facts.add(Problem.NO_START, " all masks empty")
-    elif not _starts_late(video) and 0 in shown and not shown[0]:
+    elif not video.late_objects and 0 in shown and not shown[0]:
         facts.add(Problem.NO_START, f"/{video.frame_names[0]} empty mask")
     if facts.objects:
         _judge_timeline(shown, facts)
-    starts = getattr(video, "starts", None) or {}
+    starts = video.starts or {}
     if lost := sorted(starts.keys() - facts.objects):
         facts.add(Note.NEVER_SHOWN, f" ids {_some(lost)}")
     for index in masks if starts else []:
@@ -79,20 +78,11 @@ def _judge_timeline(shown: Mapping[int, Values], facts: VideoFacts) -> None:
 
 def _objects(video: Video, index: int, values: Values) -> Values:
     """The ids that pixel values of frame `index` stand for."""
-    if _is_binary(video):
+    if video.binary:
         return Values({1}) if values - {0} else Values()
-    starts: Mapping[int, int] | None = getattr(video, "starts", None)
+    starts = video.starts
     return Values(i for i in values - {0, VOID} if starts is None or starts.get(i, index + 1) <= index)
 
 
-def _is_binary(video: Video) -> bool:
-    return isinstance(video, FolderVideo) and video.binary
-
-
-def _starts_late(video: Video) -> bool:
-    """Whether objects may start at any frame; only folders of files may have it otherwise."""
-    return not isinstance(video, FolderVideo) or video.late_objects
-
-
-def _some(ids: Sequence[object]) -> str:
-    return " ".join(map(str, ids[:SHOWN])) + (" …" if len(ids) > SHOWN else "")
+def _some(ids: Iterable[object]) -> str:
+    return some(ids, separator=" ")

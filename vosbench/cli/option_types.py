@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from hydra._internal.utils import _locate  # hydra.utils.get_object also logs what it does not find
 
 from vosbench.util.errors import UsageError
+from vosbench.util.options import Hint
 
 LISTS = (list, tuple, Sequence, Collection, Iterable)
 MAPPINGS = (dict, Mapping)
@@ -26,16 +27,31 @@ def fit(values: Mapping[str, Any], taker: Any, place: str = "") -> dict[str, Any
     a bool for a number nor text for a list. `place` goes before the keys. Raises UsageError naming the first key whose
     value is of another type, and what is wanted. Keys that the taker does not have are left as they are.
     """
-    hints = _hints(taker)
-    return {key: _fit(value, hints.get(key, Any), f"{place}{key}") for key, value in values.items()}
+    kinds, hints = _kinds(taker), _hints(taker)
+    fitted = {}
+    for key, value in values.items():
+        try:
+            fitted[key] = _fit(value, kinds.get(key, Any), f"{place}{key}")
+        except UsageError as error:
+            if key in hints:
+                raise UsageError(f"{error}; {hints[key].format(place=place)}") from error
+            raise
+    return fitted
 
 
-def _hints(taker: Any) -> dict[str, Any]:
+def _kinds(taker: Any, *, include_extras: bool = False) -> dict[str, Any]:
     """The annotations of a callable's parameters; none where they cannot be evaluated outside of a type checker."""
     try:
-        return get_type_hints(taker.__init__ if inspect.isclass(taker) else taker)
+        return get_type_hints(taker.__init__ if inspect.isclass(taker) else taker, include_extras=include_extras)
     except (NameError, TypeError, AttributeError):
         return {}
+
+
+def _hints(taker: Any) -> dict[str, str]:
+    """By parameter, what else to say where its value is of the wrong type."""
+    annotations = _kinds(taker, include_extras=True).items()
+    extras = {key: getattr(annotation, "__metadata__", ()) for key, annotation in annotations}
+    return {key: extra.text for key, found in extras.items() for extra in found if isinstance(extra, Hint)}
 
 
 def _fit(value: Any, hint: Any, key: str) -> Any:

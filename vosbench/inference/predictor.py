@@ -124,11 +124,10 @@ class Predictor:
     ) -> None:
         propagator = Propagator(self.method, self.memory(), self.inference, self.device)
         reset_peak_memory(self.device)
-        size = video.frame(0).shape[:2]
 
         def record() -> Prediction:
             latencies = [1000 * seconds for seconds in propagator.seconds[1:]]
-            return Prediction(fingerprint, commit(), latencies, size, peak_memory_mb(self.device), self.facts)
+            return Prediction(fingerprint, commit(), latencies, video.size, peak_memory_mb(self.device), self.facts)
 
         def frames() -> Iterator[tuple[str, LabelMap]]:
             with autocast(self.device, self.precision):

@@ -15,6 +15,7 @@ from vosbench.inference.memory import Memory
 from vosbench.method import Method
 from vosbench.ops.align import resize, upsample_centres
 from vosbench.util.errors import UserError
+from vosbench.util.wording import rows_columns
 from vosbench.video.video import Image, LabelMap, Video
 
 
@@ -51,10 +52,8 @@ class Propagator(Generic[F, V]):
     @torch.inference_mode()
     def _step(self, image: Image, given: LabelMap | None) -> LabelMap:
         if given is not None and given.shape != image.shape[:2]:
-            (h, w), (rows, columns) = image.shape[:2], given.shape
-            raise UserError(
-                f"the given mask is {rows}×{columns} (rows×columns), its frame {h}×{w}: give one of its size"
-            )
+            sizes = f"{rows_columns(given.shape)} (rows×columns), its frame {rows_columns(image.shape[:2])}"
+            raise UserError(f"the given mask is {sizes}: give one of its size")
         if given is not None and not given.any():
             given = None
         if given is not None:

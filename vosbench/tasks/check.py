@@ -15,14 +15,13 @@ from hydra.utils import instantiate
 from rich.console import Console
 from rich.progress import track
 
-from vosbench.audit.findings import Finding, Note, Problem, VideoFacts, by, lines
+from vosbench.audit.findings import Finding, Note, Problem, VideoFacts, lines
 from vosbench.audit.inspection import inspect, visible
 from vosbench.util import errors
 from vosbench.util.options import Positive
+from vosbench.util.wording import rows_columns
 from vosbench.util.workers import shared_out
-from vosbench.video.folder_video import FolderVideo
 from vosbench.video.video import Dataset, Video
-from vosbench.video.video_file import VideoFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +62,8 @@ def _inspect(job: tuple[Video, Path | None, bool]) -> VideoFacts:
 
 def _label_folders(videos: Sequence[Video]) -> list[Path | None]:
     """Where each video's annotations lie; of a video without any, where they would lie beside those of the others."""
-    own = [next((path.parent for path in getattr(video, "annotations", {}).values()), None) for video in videos]
-    above = next((folder.parent for folder in own if folder), None)
-    return [folder or (above and above / video.name) for folder, video in zip(own, videos, strict=True)]
+    above = next((video.mask_folder.parent for video in videos if video.mask_folder), None)
+    return [video.mask_folder or (above and above / video.name) for video in videos]
 
 
 def _found_in_set(dataset: Dataset, facts: Sequence[VideoFacts], stride: int) -> Iterator[Finding]:
@@ -78,16 +76,12 @@ def _found_in_set(dataset: Dataset, facts: Sequence[VideoFacts], stride: int) ->
             scored = video.annotated and dataset.protocol in ("davis", "vos-benchmark")
             yield Finding(Problem.TOO_SHORT if scored else Note.SHORT, f"{video.name} {video.frames}", video.name)
         if video.size and _is_padded(video.size, stride):
-            yield Finding(Note.STRIDE, f"{video.name} {by(video.size)}", video.name)
+            yield Finding(Note.STRIDE, f"{video.name} {rows_columns(video.size)}", video.name)
 
 
 def _found_beside(videos: Sequence[Video], whole: bool) -> Iterator[Finding]:
     """What lies beside the videos' folders, and those of their annotations. `whole`: none were left out on purpose."""
-    paths = [
-        video.frames[0].parent if isinstance(video, FolderVideo) else video.path
-        for video in videos
-        if isinstance(video, FolderVideo | VideoFile)
-    ]
+    paths = [video.path for video in videos if video.path]
     for folder in sorted({path.parent for path in paths}):
         for path in visible(folder):
             if path.is_symlink() and not path.exists():
@@ -115,6 +109,7 @@ def summary(dataset: Dataset, facts: Sequence[VideoFacts], options: Options) -> 
     sizes = Counter(video.size for video in facts if video.size)
     padded = sum(count for size, count in sizes.items() if _is_padded(size, options.stride))
     share = padded / max(len(facts), 1)
+    common = ", ".join(f"{rows_columns(size)} ({count})" for size, count in sizes.most_common(5))
     objects = [len(video.objects) for video in facts]
     digest = hashlib.sha256("".join(f"{video.name} {video.digest}\n" for video in facts).encode()).hexdigest()
     rows = {
@@ -124,7 +119,7 @@ def summary(dataset: Dataset, facts: Sequence[VideoFacts], options: Options) -> 
         "objects": f"{sum(objects)}, at most {max(objects, default=0)} in a video"
         if options.full
         else "not counted: full=false",
-        "sizes": f"{len(sizes)}: " + ", ".join(f"{by(size)} ({count})" for size, count in sizes.most_common(5)),
+        "sizes": f"{len(sizes)}: {common}",
         "stride": f"{options.stride} does not divide the size of {padded} of {len(facts)} videos ({share:.0%})",
         "sha256": f"{digest} of names and {'contents' if options.full else 'file sizes, not contents: full=false'}",
     }

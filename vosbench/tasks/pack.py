@@ -22,9 +22,8 @@ from vosbench.evaluation.predictions.label_maps import LabelMaps, Source, open_s
 from vosbench.evaluation.predictions.rle import write_rle
 from vosbench.util.errors import Problems, UserError
 from vosbench.util.files import naming, replacing
-from vosbench.util.wording import some
-from vosbench.video.folder_video import FolderVideo
-from vosbench.video.images import VOID, image_size, write_label_map
+from vosbench.util.wording import rows_columns, some
+from vosbench.video.images import VOID, write_label_map
 from vosbench.video.video import Dataset, LabelMap, Video
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ RLE = Format(top="", listed_only=True, whole=False)
 
 
 def run(options: Options) -> None:
-    """Raises Problems that list all that is wrong with the label maps, and ValueError for a submission of a part of a
+    """Raises Problems that list all that is wrong with the label maps, and UserError for a submission of a part of a
     data set, an unknown format, and an output that holds other label maps."""
     output, predictions = Path(options.output), Path(options.predictions)
     if output.suffix not in (".zip", ".json"):
@@ -207,7 +206,7 @@ class Submission:
         """By object, the index of the frame where it is given; none when that cannot be known."""
         try:
             given = {index: video.given(index) for index in range(len(video.frame_names))}
-        except ValueError as error:
+        except UserError as error:
             alike = str(error).replace(f"video {video.name} ", "the video ")
             self._note(f"the data set does not say what objects there are: {alike}", video)
             return {}
@@ -220,14 +219,14 @@ class Submission:
         """A label map that has its frame's size, or None."""
         name = video.frame_names[index]
         try:
-            labels, size = maps.read(name), _size(video, index)
-        except ValueError as error:
+            labels, size = maps.read(name), video.frame_size(index)
+        except UserError as error:
             alike = str(error).replace(f"{video.name}/{name}", "<sequence>/<frame>")
             self._note(alike, video, name)
             return None
         if labels.shape == size:
             return labels
-        found, wanted = ("×".join(map(str, shape)) for shape in (labels.shape, size))
+        found, wanted = rows_columns(labels.shape), rows_columns(size)
         self._note(f"{found} (rows×columns), the frame is {wanted}: save it at the original size", video, name)
         return None
 
@@ -255,11 +254,6 @@ def _wrong_objects(labels: LabelMap, video: Video, index: int, starts: Mapping[i
 
 def _listed(ids: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(ids)))
-
-
-def _size(video: Video, index: int) -> tuple[int, ...]:
-    """(height, width) of a frame; a file tells it without being decoded."""
-    return image_size(video.frames[index]) if isinstance(video, FolderVideo) else video.frame(index).shape[:2]
 
 
 def _named(frames: Sequence[str]) -> str:

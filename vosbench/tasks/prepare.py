@@ -17,7 +17,6 @@ from rich.progress import track
 
 from vosbench.util.errors import UserError
 from vosbench.util.workers import shared_out
-from vosbench.video.folder_video import FolderVideo
 from vosbench.video.images import resize_image, resize_labels, write_label_map
 from vosbench.video.video import Dataset, Image, Video
 
@@ -48,7 +47,7 @@ class _Form:
     quality: int
 
     def shape(self, image: Image) -> tuple[int, int]:
-        """(height, width) that a frame gets."""
+        """(height, width) at which a frame is written."""
         height, width = image.shape[:2]
         if self.size is None:
             return height, width
@@ -102,12 +101,8 @@ def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: b
 
 def _manifest(video: Video, form: _Form) -> dict[str, Any]:
     """What a prepared video was made from and how."""
-    digest = hashlib.sha256(json.dumps([video.frame_names, video.file_sizes()]).encode())
-    if isinstance(video, FolderVideo):
-        digest.update(json.dumps([[stem, path.stat().st_size] for stem, path in video.annotations.items()]).encode())
-    if not video.file_sizes():
-        digest.update(video.frame(0).tobytes() + video.frame(len(video.frame_names) - 1).tobytes())
-    return {"source": digest.hexdigest()[:16], **asdict(form)}
+    source = f"{video.fingerprint()} {video.annotation_fingerprint()}"
+    return {"source": hashlib.sha256(source.encode()).hexdigest()[:16], **asdict(form)}
 
 
 def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
@@ -128,7 +123,7 @@ def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """A path beside `path` that takes its place at the end; after an error, or if nothing was written, none is left."""
+    """A path beside `path` to write to. It takes the place of `path` at the end; after an error it is removed."""
     aside = path.with_name(f".{path.name}.part")
     _remove(aside)
     try:

@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 from vosbench.contract import Clip
 from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.sampling import StepSampler
-from vosbench.evaluation.predictions.label_maps import hash_annotation
 from vosbench.runs.identity import digest
 from vosbench.util.errors import UserError
 from vosbench.util.options import Positive, Where
@@ -50,7 +49,7 @@ class ClipData(L.LightningDataModule):
         """A digest of the videos that are trained on, and of their annotations where these are read."""
         found = {name: video.fingerprint() for name, video in self.clips.videos}
         if self.clips.labels:
-            found |= {f"{name} labels": hash_annotation(video) for name, video in self.clips.videos}
+            found |= {f"{name} labels": video.annotation_fingerprint() for name, video in self.clips.videos}
         return digest(found)
 
     def train_dataloader(self) -> DataLoader[Clip]:

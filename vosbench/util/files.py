@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,3 +48,12 @@ def content_digest(path: Path) -> str:
     """The sha256 of a file's content, in hexadecimal digits."""
     with naming(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_files(files: Iterable[tuple[str, Path]]) -> str:
+    """sha256 over the names, sizes and contents of files; one that cannot be read is named, and counts as missing."""
+    digest = hashlib.sha256()
+    for name, path in files:
+        content = path.read_bytes() if path.is_file() else b"missing"
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()

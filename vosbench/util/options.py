@@ -4,6 +4,7 @@ An option is a field of a verb's Options, or a parameter of anything that has a 
 the role of the option that it lies under, and RESULT where none above says anything.
 """
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, TypeVar
 
@@ -29,5 +30,14 @@ Counted = Annotated[T, Role.RESULT]
 Where = Annotated[T, Role.WHERE]
 Placed = Annotated[T, Role.PLACED]
 Content = Annotated[T, Role.CONTENT]
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What the message about a value of the wrong type adds: `frames: Annotated[Frames, Hint("…")]`. In it, `{place}`
+    is where the option lies, such as "dataset."."""
+
+    text: str
+
 
 Positive = Annotated[int, "1 or more"]  # an option that makes no sense at 0; below 0 none does

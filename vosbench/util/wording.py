@@ -1,14 +1,19 @@
-"""Lists in messages. No packages: scoring processes import this."""
+"""Lists and sizes in messages. No packages: scoring processes import this."""
 
 from collections.abc import Iterable
 
 
-def some(names: Iterable[object], most: int = 5) -> str:
+def some(names: Iterable[object], most: int = 5, separator: str = ", ") -> str:
     """The first few of some names or numbers, and whether there are more."""
     listed = [str(name) for name in names]
-    return ", ".join(listed[:most]) + ", …" * (len(listed) > most)
+    return separator.join(listed[:most]) + f"{separator}…" * (len(listed) > most)
 
 
 def listing(ids: Iterable[int]) -> str:
     """Object ids in order, at most ten of them."""
     return f"[{some(sorted(ids), 10)}]"
+
+
+def rows_columns(size: Iterable[int]) -> str:
+    """A (height, width) as rows×columns."""
+    return "×".join(map(str, size))

@@ -1,5 +1,6 @@
 """Videos whose frames are image files."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,19 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
+from vosbench.util.files import hash_files
 from vosbench.video.images import VOID, image_size, read_image, read_label_map
-from vosbench.video.video import Image, LabelMap, Video, check_size, given_masks
+from vosbench.video.video import Image, LabelMap, Video, check_size, initial_masks
 
 
 @dataclass(frozen=True)
 class FolderVideo(Video):
     """Frames as image files, annotations as indexed PNGs of the same stems.
 
-    `annotations` maps stems to PNG files (any subset of the frames). `binary`: any nonzero annotated pixel is object 1
-    (DAVIS-2016, whose masks are 0/255). `late_objects`: objects that first appear after the first frame are given there
-    too; otherwise only the first frame is given, which is the DAVIS protocol. `any_size`: annotations to train on may
-    be smaller than their frames (pseudo-labels at feature resolution); given masks never are. `starts`: by object id,
-    the index of the frame from which on the object exists, whatever annotations show; other ids do not exist.
+    frames        the image files, in time order
+    annotations   the PNGs by stem, of any subset of the frames
+    binary        any nonzero annotated pixel is object 1 (DAVIS-2016, whose masks are 0/255)
+    starts        what annotations show of an object before its start, and ids that are not listed, is ignored
+
+    The other fields are those of every Video.
     """
 
     name: str
@@ -36,36 +39,51 @@ class FolderVideo(Video):
     def frame_names(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(path.stem for path in self.frames)
 
+    @cached_property
+    def path(self) -> Path:  # type: ignore[override]
+        return self.frames[0].parent
+
+    @cached_property
+    def mask_folder(self) -> Path | None:  # type: ignore[override]
+        return next((path.parent for path in self.annotations.values()), None)
+
     def frame(self, index: int) -> Image:
         return read_image(self.frames[index])
 
+    def frame_file(self, index: int) -> Path:
+        return self.frames[index]
+
+    def frame_size(self, index: int) -> tuple[int, int]:
+        return image_size(self.frames[index])
+
+    def mask_file(self, index: int) -> Path | None:
+        return self.annotations.get(self.frame_names[index])
+
     def annotation(self, index: int) -> LabelMap | None:
-        frame = self.frames[index]
-        path = self.annotations.get(frame.stem)
+        path = self.mask_file(index)
         if path is None:
             return None
         labels = read_label_map(path, binary=self.binary)
         if not self.any_size:
-            check_size(labels, path, image_size(frame), frame)
+            check_size(labels, path, self.frame_size(index), self.frames[index])
         if self.starts is None:
             return labels
-        there = np.zeros(256, np.uint8)
+        existing = np.zeros(256, np.uint8)
         ids = [VOID, *(id_ for id_, start in self.starts.items() if start <= index)]
-        there[ids] = ids
-        started: LabelMap = there[labels]
+        existing[ids] = ids
+        started: LabelMap = existing[labels]
         return started
+
+    def annotation_fingerprint(self) -> str:
+        """sha256 over the mask files' contents, and over how they are read: nothing is decoded."""
+        kept = [(index, name) for index, name in enumerate(self.frame_names) if name in self.annotations]
+        reading = f"{kept} {self.binary} {sorted((self.starts or {}).items())}\n"
+        files = hash_files((name, self.annotations[name]) for _, name in kept)
+        return hashlib.sha256(reading.encode() + files.encode()).hexdigest()
 
     def given(self, index: int) -> LabelMap | None:
         return self._given.get(index)
 
-    def file_sizes(self) -> list[int]:
-        return [path.stat().st_size for path in self.frames]
-
     @cached_property
     def _given(self) -> dict[int, LabelMap]:
-        annotated = [i for i, name in enumerate(self.frame_names) if name in self.annotations]
-        given = given_masks(self, annotated, late_objects=self.late_objects, expected=self.starts)
-        for index, labels in given.items():
-            frame = self.frames[index]
-            check_size(labels, self.annotations[frame.stem], image_size(frame), frame)
-        return given
+        return initial_masks(self)

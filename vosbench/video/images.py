@@ -1,4 +1,4 @@
-"""Reading frames and reading and writing label maps: the only place that opens image files. Numpy and Pillow only."""
+"""Images and label maps: reading, writing and resizing them. Numpy and Pillow only."""
 
 from pathlib import Path
 

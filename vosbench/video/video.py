@@ -7,7 +7,8 @@ import hashlib
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosbench.util.errors import UserError
+from vosbench.util.wording import rows_columns
 
 Image = UInt8[np.ndarray, "h w 3"]
 LabelMap = UInt8[np.ndarray, "h w"]
@@ -22,11 +24,20 @@ log = logging.getLogger(__name__)
 
 
 class Video(ABC):
-    """One video: RGB frames by index, and the label maps known for them.
+    """One video: its RGB frames, and what is known of the objects in them. Frames are counted from 0.
 
-    `frame_names` are the stems under which label maps are saved ("00000", "00001", …), in time order. `listed`: only
-    these are asked for, saved and scored; None: all. `seen`: by object id, whether its category is one of training.
-    `binary`: it has one object, which any nonzero pixel of a mask is.
+    A video needs `name`, `frame_names` and `frame`. Everything else has a default, of a video that is in no files and
+    has no annotations.
+
+    frame_names   stems under which label maps are saved ("00000", "00001", …), in time order
+    listed        names of the frames to evaluate: only their label maps are saved and scored; None: all frames
+    seen          by object id, whether its category occurs in the training set
+    binary        there is one object, and any nonzero pixel of a mask belongs to it
+    late_objects  objects may first appear after frame 0; their masks are then given where they first appear
+    starts        by object id, the frame from which on the object exists; None: as the annotations show
+    any_size      annotations may be smaller than their frames (pseudo-labels at feature resolution, to train on)
+    path          the folder that holds this video's frames and no others, or its video file; None: neither
+    mask_folder   the folder that holds its masks, if there is one
     """
 
     name: str
@@ -34,6 +45,11 @@ class Video(ABC):
     listed: frozenset[str] | None = None
     seen: Mapping[int, bool] = {}
     binary: bool = False
+    late_objects: bool = False
+    starts: Mapping[int, int] | None = None
+    any_size: bool = False
+    path: Path | None = None
+    mask_folder: Path | None = None
 
     @abstractmethod
     def frame(self, index: int) -> Image:
@@ -44,61 +60,109 @@ class Video(ABC):
         return None
 
     def given(self, index: int) -> LabelMap | None:
-        """What a user gives at frame `index`: objects that start there, 0 elsewhere; None when nothing starts."""
+        """The initial mask at frame `index`, which a user gives: the ids of objects that start there, 0 elsewhere. None
+        when no object starts there. `initial_masks` makes it from annotations."""
         return None
 
+    def frame_file(self, index: int) -> Path | None:
+        """The image file that is frame `index` and nothing else, or None."""
+        return None
+
+    def mask_file(self, index: int) -> Path | None:
+        """The PNG whose pixels are the object ids of frame `index`, or None."""
+        return None
+
+    def frame_size(self, index: int) -> tuple[int, int]:
+        """(height, width) of frame `index`. The default decodes the frame."""
+        height, width, _ = self.frame(index).shape
+        return height, width
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the frames; of the first, where they differ."""
+        return self.frame_size(0)
+
     def is_listed(self, name: str) -> bool:
-        """Whether the label map of this frame is asked for."""
+        """Whether a frame is evaluated, by its name."""
         return self.listed is None or name in self.listed
 
     def fingerprint(self) -> str:
-        """A digest of the frames."""
-        return hashlib.sha256(json.dumps([self.name, self.frame_names, self.file_sizes()]).encode()).hexdigest()
+        """sha256 over the frames: their names, and the sizes of their files. Pixels count where there are no files."""
+        files = [self.frame_file(index) for index in range(len(self.frame_names))]
+        sizes = [file.stat().st_size for file in files if file is not None]
+        content = sizes if len(sizes) == len(files) else self._pixels
+        return hashlib.sha256(json.dumps([self.name, self.frame_names, content]).encode()).hexdigest()
 
-    def file_sizes(self) -> list[int]:
-        """Bytes of the files that hold the frames, which tell a changed video; none for a video that is generated."""
-        return []
+    def annotation_fingerprint(self) -> str:
+        """sha256 over the annotations as `annotation` gives them."""
+        digest = hashlib.sha256()
+        for index, name in enumerate(self.frame_names):
+            if (labels := self.annotation(index)) is not None:
+                digest.update(f"{index} {name} {labels.shape}\n".encode() + labels.tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _pixels(self) -> str:
+        """sha256 over the pixels of all frames, which are read or rendered once: a pickled video takes it along."""
+        digest = hashlib.sha256()
+        for index in range(len(self.frame_names)):
+            frame = self.frame(index)
+            digest.update(f"{frame.shape}".encode() + frame.tobytes())
+        return digest.hexdigest()
 
 
-def given_masks(
-    video: Video, annotated: Sequence[int], *, late_objects: bool, expected: Collection[int] | None = None
-) -> dict[int, LabelMap]:
-    """What a user gives, by frame index: a label map of the objects that start there.
+def initial_masks(video: Video) -> dict[int, LabelMap]:
+    """The masks that a user gives, made from annotations: by frame, a label map of the objects that start there.
 
-    `annotated`: the frames that have an annotation, in order; only as many are read as the protocol needs.
-    `late_objects`: objects that first appear later are given there too; otherwise all start at frame 0, as in DAVIS.
-    `expected`: the objects there are, where that is known: no more is read once they are found, and a warning names
-    those that no annotation shows. Raises UserError naming the video and frame when there is nothing to start from.
+    Without `video.late_objects`, all objects start at frame 0, as in DAVIS. Only as many annotations are read as are
+    needed: none after frame 0 then, and none once all objects of `video.starts` are found. A warning names those that
+    no annotation shows. Raises UserError naming the video and frame when there is nothing to start from.
     """
     given: dict[int, LabelMap] = {}
-    known = {0, 255}
-    for index in annotated if late_objects else [i for i in annotated if i == 0]:
-        if expected is not None and known.issuperset(expected):
+    known, annotated = {0, 255}, False
+    for index in range(len(video.frame_names) if video.late_objects else 1):
+        if video.starts and known.issuperset(video.starts):
             break
         labels = video.annotation(index)
-        new = [] if labels is None else sorted(set(np.unique(labels).tolist()) - known)
-        if labels is not None and new:
+        if labels is None:
+            continue
+        annotated = True
+        if new := sorted(set(np.unique(labels).tolist()) - known):
+            _check_whole(video, index, labels)
             given[index] = np.where(np.isin(labels, new), labels, 0).astype(np.uint8)
-        known.update(new)
-    if given and (lost := sorted(set(expected or ()) - known)):
+            known.update(new)
+    if given and (lost := sorted(set(video.starts or ()) - known)):
         log.warning("video %s: no annotation shows its objects %s: they stay unsegmented", video.name, lost)
     if not given:
-        frame = "any frame" if late_objects else f"its first frame {video.frame_names[0]}"
-        problem = "an empty mask" if annotated and (late_objects or annotated[0] == 0) else "no mask"
+        frame = "any frame" if video.late_objects else f"its first frame {video.frame_names[0]}"
+        problem = "an empty mask" if annotated else "no mask"
         hint = "label its objects 1, 2, … (0 is background, 255 void)"
         raise UserError(f"video {video.name} has {problem} at {frame}: {hint}")
     return given
 
 
-def check_size(labels: LabelMap, path: Path, size: tuple[int, int], frame: Path) -> None:
-    """Raises UserError when the label map at `path` has not the (height, width) of its `frame`."""
+def _check_whole(video: Video, index: int, labels: LabelMap) -> None:
+    """Annotations to train on may be smaller than their frame; initial masks may not."""
+    mask = video.mask_file(index)
+    if video.any_size and mask is not None:
+        frame = video.frame_file(index) or f"{video.name}/{video.frame_names[index]}"
+        check_size(labels, mask, video.frame_size(index), frame)
+
+
+def check_size(labels: LabelMap, path: Path, size: tuple[int, int], frame: Path | str) -> None:
+    """Raises UserError when the label map at `path` does not have the (height, width) of its `frame`."""
     if labels.shape != size:
-        rows, columns = labels.shape
-        sizes = f"mask {path} is {rows}×{columns} (rows×columns), its frame {frame} is {size[0]}×{size[1]}"
+        sizes = f"mask {path} is {rows_columns(labels.shape)} (rows×columns), its frame {frame} is {rows_columns(size)}"
         raise UserError(f"{sizes}: give masks of the frame's size, or the resolution folder that matches")
 
 
 Frames = Literal["all", "annotated"]
+
+
+def check_max_frames(max_frames: int | None) -> None:
+    """Raises UserError for a restriction that leaves no frame."""
+    if max_frames is not None and max_frames < 1:
+        raise UserError(f"max_frames={max_frames}: keep 1 frame or more, or null for all")
 
 
 class Dataset(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from jaxtyping import Int
 
 from vosbench.util.errors import UserError
 from vosbench.video.images import read_label_map
-from vosbench.video.video import Image, LabelMap, Video, check_size, given_masks
+from vosbench.video.video import Image, LabelMap, Video, check_max_frames, check_size, initial_masks
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -26,7 +28,16 @@ class VideoFile(Video):
 
     Reading onwards goes on decoding; any other frame is decoded from the key frame before it. The file is opened when
     first needed, by each process for itself: neither pickling nor forking shares an open file.
+
+    short_side   frames are decoded to this many pixels on their shorter side; None: to the size they have
+    max_frames   keep the first so many frames; None: all
+    annotations  mask files by frame name; an object is given where it first appears
+    binary       any nonzero pixel of a mask is object 1
+
+    Raises UserError for a short side or a number of frames below 1, and, when it is read, for a damaged file.
     """
+
+    late_objects = True
 
     _container: InputContainer | None
     _process: int  # that opened the container
@@ -41,12 +52,14 @@ class VideoFile(Video):
         annotations: dict[str, Path] | None = None,
         binary: bool = False,
     ) -> None:
-        if max_frames is not None and max_frames < 1:
-            raise UserError(f"max_frames={max_frames}: keep 1 frame or more")
-        self.path = Path(path)
+        check_max_frames(max_frames)
+        if short_side is not None and short_side < 1:
+            raise UserError(f"short_side={short_side}: give 1 pixel or more, or null for the size of the file")
+        self.path: Path = Path(path)
         self.name = self.path.stem
         self.short_side, self.max_frames, self.binary = short_side, max_frames, binary
         self.annotations = annotations or {}
+        self.mask_folder = next((mask.parent for mask in self.annotations.values()), None)
         self._forget()
 
     @cached_property
@@ -69,20 +82,28 @@ class VideoFile(Video):
         self._position = index + 1
         return self._image(frame)
 
+    def frame_size(self, index: int) -> tuple[int, int]:
+        """(height, width) of the first frame, which is decoded once: all frames of a file have one size."""
+        return self._size
+
+    def mask_file(self, index: int) -> Path | None:
+        return self.annotations.get(self.frame_names[index])
+
     def annotation(self, index: int) -> LabelMap | None:
-        path = self.annotations.get(self.frame_names[index])
+        path = self.mask_file(index)
         if path is None:
             return None
         labels = read_label_map(path, binary=self.binary)
-        height, width = self.frame(index).shape[:2]
-        check_size(labels, path, (height, width), self.path)
+        check_size(labels, path, self.size, self.path)
         return labels
 
     def given(self, index: int) -> LabelMap | None:
         return self._given.get(index)
 
-    def file_sizes(self) -> list[int]:
-        return [self.path.stat().st_size]
+    def fingerprint(self) -> str:
+        """sha256 over the frames' names, the size of the file, and the size that frames are decoded to."""
+        content = [self.name, self.frame_names, self.path.stat().st_size, self.short_side]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def close(self) -> None:
         """Closes the file; the next frame opens it again."""
@@ -104,8 +125,12 @@ class VideoFile(Video):
 
     @cached_property
     def _given(self) -> dict[int, LabelMap]:
-        annotated = [i for i, name in enumerate(self.frame_names) if name in self.annotations]
-        return given_masks(self, annotated, late_objects=True)
+        return initial_masks(self)
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        height, width, _ = self.frame(0).shape
+        return height, width
 
     @cached_property
     def _times(self) -> tuple[list[int], Int[np.ndarray, " keys"]]:
@@ -154,15 +179,14 @@ class VideoFile(Video):
         scale = self.short_side / min(frame.width, frame.height) if self.short_side else 1.0
         width, height = round(frame.width * scale), round(frame.height * scale)
         image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
-        turns = (
-            getattr(frame, "rotation", 0) // 90
-        )  # counter-clockwise, how phones store upright video; PyAV 13 has none
+        # Counter-clockwise: phones store upright video lying down. PyAV 13 does not tell.
+        turns = getattr(frame, "rotation", 0) // 90
         return np.ascontiguousarray(np.rot90(image, turns))
 
 
 @contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
-    """FFmpeg's errors as one ValueError that names the file."""
+    """FFmpeg's errors as one UserError that names the file."""
     from av.error import FFmpegError
 
     try:
