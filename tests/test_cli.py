@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 import vosbench
 from vosbench.cli import configuration, sweep
 from vosbench.cli import main as cli
+from vosbench.util.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +42,13 @@ PRIMARY = {
     "needed": "given",
 }
 METHOD_CODE = """
+from vosbench.util.errors import UserError
+
+
 class Mine:
     def __init__(self, radius: int, top_k: int = 3) -> None:
         if radius < 0:
-            raise ValueError(f"radius is {radius}: give at least 0")
+            raise UserError(f"radius is {radius}: give at least 0")
         self.radius = radius + top_k
 """
 
@@ -207,7 +211,7 @@ def raising(error: BaseException) -> Callable[[Options], None]:
 @pytest.mark.parametrize(
     ("error", "status", "parts"),
     [
-        (ValueError("a.png is\nno image: remove it"), 1, ["error: a.png is no image: remove it"]),
+        (UserError("a.png is\nno image: remove it"), 1, ["error: a.png is no image: remove it"]),
         (KeyboardInterrupt(), 130, ["interrupted"]),
         (OSError(errno.ENOSPC, "No space left on device", "x.png"), 1, ["disk is full", "x.png"]),
         (OSError(errno.ENOSPC, "No space left on device"), 1, ["disk is full", "runs/mine/default"]),
@@ -228,8 +232,8 @@ def test_errors_of_instantiated_code_speak_for_themselves(command: Command) -> N
 
 def test_tracebacks_on_demand(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    command.task = raising(ValueError("bad"))
-    with pytest.raises(ValueError, match="bad"):
+    command.task = raising(UserError("bad"))
+    with pytest.raises(UserError, match="bad"):
         command.attempt()
 
 

@@ -185,7 +185,7 @@ def test_what_fits_stays_as_it_is(values: dict[str, Any]) -> None:
 )
 def test_what_does_not_fit(values: dict[str, Any], message: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if message is None:
-        monkeypatch.setattr("vosbench.cli.option_types._locate", lambda path: Thing)
+        monkeypatch.setattr("vosbench.cli.option_types.target", lambda path: Thing)
         message = r"at.table.deep\[0\].mode=1: give a or b or null"
     with pytest.raises(UsageError, match=f"^{message}$"):
         fit(values, Thing, "at.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any
 
 from hydra import initialize_config_module
 from hydra._internal.hydra import Hydra
@@ -194,19 +194,14 @@ def task(verb: str) -> ModuleType:
 def options(module: ModuleType, values: Mapping[str, Any]) -> Any:
     """A task's Options, from the keys that it declares; one that the command removed (`~logger`) is null.
 
-    Raises UsageError naming a key that it does not know, or one whose value is of the wrong type or below 0
-    (below 1 where it is Positive).
+    Raises UsageError naming a key that it does not know, or one whose value is of the wrong type or out of its range (0
+    or more, unless it declares another).
     """
     known = [field.name for field in fields(module.Options)]
     for key in values:
         if key not in known and key not in SHARED:
             raise UsageError(unknown("key", key, known))
-    fitted = fit({key: values.get(key) for key in known}, module.Options)
-    declared = hints(module.Options)
-    for key, value in fitted.items():
-        least = 1 if "1 or more" in get_args(declared[key]) else 0
-        if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
-            raise UsageError(f"{key}={value}: give {least} or more")
+    fitted = fit({key: values.get(key) for key in known}, module.Options, least=0)
     return module.Options(**fitted)
 
 

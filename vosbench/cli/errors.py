@@ -1,18 +1,25 @@
 """Ends the command with one line for what a user can mend: which exceptions that is, and the exit status."""
 
-import inspect
 import os
-import re
 import sys
-import traceback
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object
 
-from vosbench.util.errors import FULL, Problems, UsageError, UserError, one_line, unknown
+from vosbench.util.errors import FULL, UsageError, UserError, one_line
+from vosbench.util.making import unwrapped
+
+INTERRUPTED = 130
+
+
+class Told(SystemExit):
+    """The end of a command that said in a line what is wrong, or that it was interrupted."""
+
+    @property
+    def interrupted(self) -> bool:
+        return self.code == INTERRUPTED
 
 
 @contextmanager
@@ -24,59 +31,31 @@ def reported(where: str = "") -> Iterator[None]:
     """
     try:
         yield
+        return
     except (Exception, KeyboardInterrupt) as error:
-        status, message = _judge(error, where)
-        if message is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"vosbench: {message}", file=sys.stderr)
-        sys.exit(status)
+        failure = unwrapped(error) if isinstance(error, InstantiationException) else error
+    status, lines = _judge(failure, where)
+    if not lines or os.environ.get("HYDRA_FULL_ERROR") == "1":
+        raise failure
+    print("vosbench: " + "\n  - ".join(lines), file=sys.stderr)
+    raise Told(status)
 
 
-def _judge(error: BaseException, where: str) -> tuple[int, str | None]:
-    """Exit status and line for an error; no line when it is not the user's to mend."""
+def _judge(error: BaseException, where: str) -> tuple[int, list[str]]:
+    """Exit status and lines for an error; no line when it is not the user's to mend."""
     match error:
         case KeyboardInterrupt():
-            return 130, "interrupted; the same command goes on from here"
+            return INTERRUPTED, ["interrupted; the same command goes on from here"]
         case BrokenProcessPool():
-            return 1, "error: a worker process died, perhaps for lack of memory: set fewer workers"
+            return 1, ["error: a worker process died, perhaps for lack of memory: set fewer workers"]
         case UsageError():
-            return 2, f"error: {one_line(error)}"
-        case InstantiationException():
-            return _judge_instantiation(error, where)
+            return 2, [f"error: {one_line(error)}"]
         case OSError() if error.errno in FULL:
             file = error.filename or where
-            return 1, f"error: the disk is full: cannot write {file}; make room and repeat the command"
+            return 1, [f"error: the disk is full: cannot write {file}; make room and repeat the command"]
         case OSError() if error.filename:
-            return 1, f"error: {error.filename}: {error.strerror}"
-        case Problems():
-            return 1, "\n  - ".join([f"error: {one_line(error.head)}", *map(one_line, error.found)])
+            return 1, [f"error: {error.filename}: {error.strerror}"]
         case UserError():
-            return 1, f"error: {one_line(error)}"
-    return 1, None
-
-
-def _judge_instantiation(error: InstantiationException, where: str) -> tuple[int, str | None]:
-    """Hydra wraps what a `_target_` raises: the wrapped error counts, and wrong keywords are configuration errors."""
-    cause = error.__cause__
-    target, key = (re.search(pattern, str(error)) for pattern in (r"target '([^']+)'", r"full_key: (\S+)"))
-    place = f"{key[1]}: " if key else ""
-    if cause is None:
-        return 2, f"error: {one_line(error)}"
-    if target and str(error).startswith("Error locating"):
-        return 2, f"error: {place}cannot find {target[1]}: {one_line(cause.__cause__ or cause)}"
-    if target and isinstance(cause, TypeError) and _is_call_itself(cause):
-        return 2, f"error: {place}{_wrong_call(target[1], cause)}"
-    return _judge(cause, where)
-
-
-def _is_call_itself(error: TypeError) -> bool:
-    """Whether the call of the target failed, not something that the target did."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals["__name__"]).startswith("hydra.")
-
-
-def _wrong_call(target: str, error: TypeError) -> str:
-    keyword = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-    if keyword:
-        return unknown(f"key of {target}", keyword[1], inspect.signature(get_object(target)).parameters)
-    return one_line(error)
+            head, *found = error.lines()
+            return 1, [f"error: {head}", *found]
+    return 1, []

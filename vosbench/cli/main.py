@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import NoReturn
 
 import hydra
@@ -16,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vosbench import __version__
 from vosbench.cli import configuration, sweep
 from vosbench.cli.errors import reported
-from vosbench.util.errors import FULL, UsageError, UserError, unknown
+from vosbench.cli.run_folder import folder_for
+from vosbench.util.errors import UsageError, unknown
 
 VERBS = {
     "demo": "the whole story on the embedded data set, on a CPU, in minutes",
@@ -31,8 +31,6 @@ VERBS = {
     "pack": "a validated submission: a zip of label maps, or COCO RLE",
     "export": "a checkpoint's weights as one small file with a model card",
 }
-
-HYDRA_WRITES = 2**16  # bytes at most: the configuration, how it came about, and an empty log
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,31 +80,14 @@ def _run(typed: argparse.Namespace) -> None:
     if jobs is not None:
         sweep.run([[typed.verb, *flags, *job] for job in jobs])
         return
-    # Everything that can be wrong with the configuration is found before a run folder exists.
+    # What is wrong with the configuration itself is found before a run folder exists.
     config = configuration.compose(typed.verb, typed.words)
     configuration.options(configuration.task(typed.verb), configuration.resolve(config))
-    if folder := configuration.run_folder(config):
-        _try_writing(folder)
     # The other processes of one training are started from sys.argv with Hydra overrides appended, so flags come first.
     sys.argv[1:] = ["--config-name", typed.verb, *flags, *typed.words]
     configuration.register()
-    _job()
-
-
-def _try_writing(folder: Path) -> None:
-    """Makes the run folder and writes as much there as Hydra, which is next and would end with a traceback.
-
-    Raises UserError naming a folder that cannot be made or written, OSError when the disk is full.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder) as file:
-            file.write(bytes(HYDRA_WRITES))
-    except OSError as error:
-        if error.errno in FULL:
-            raise OSError(error.errno, error.strerror, str(folder)) from error
-        remedy = "set runs to a folder that can be written"
-        raise UserError(f"cannot write into the run folder {folder}: {error.strerror}; {remedy}") from error
+    with folder_for(configuration.run_folder(config)):
+        _job()
 
 
 @hydra.main(config_path="pkg://vosbench.conf", version_base="1.3")

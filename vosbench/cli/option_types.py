@@ -1,78 +1,87 @@
-"""Whether configured values are of the types that the code asks for: those of a task's Options, and of any `_target_`.
+"""Whether configured values are what the code asks for: those of a task's Options, and of any `_target_`.
 
-Only what YAML can say is judged (numbers, truth values, text, null, choices, lists, mappings). Where an annotation asks
-for something else, such as a tensor, every value will do.
+Only what YAML can say is judged (numbers and their range, truth values, text, null, choices, lists, mappings). Where an
+annotation asks for something else, such as a tensor, every value will do.
 """
 
 import inspect
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, is_typeddict
 
-from hydra._internal.utils import _locate  # hydra.utils.get_object also logs what it does not find
-
-from vosbench.util.errors import UsageError
-from vosbench.util.options import Hint
+from vosbench.runs.recipe import hints, target, text
+from vosbench.util.errors import UsageError, unknown
+from vosbench.util.options import Hint, Keywords, Range
 
 LISTS = (list, tuple, Sequence, Collection, Iterable)
 MAPPINGS = (dict, Mapping)
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "text", NoneType: "null"}
 
 
-def fit(values: Mapping[str, Any], taker: Any, place: str = "") -> dict[str, Any]:
+class _Kind(NamedTuple):
+    """One of the types that an annotation allows, with what is declared beside it."""
+
+    type: Any
+    beside: tuple[Any, ...]
+
+
+def fit(values: Mapping[str, Any], taker: Any, place: str = "", *, least: float = -math.inf) -> dict[str, Any]:
     """Keyword arguments for `taker`, a class or function, as its annotations want them; so for all targets inside.
 
-    A number or truth value where text is wanted becomes its text: `name=123`. An int will do for a float, but neither
-    a bool for a number nor text for a list. `place` goes before the keys. Raises UsageError naming the first key whose
-    value is of another type, and what is wanted. Keys that the taker does not have are left as they are.
+    A number or truth value where text is wanted becomes its text: `name=123`. An int will do for a float, and 1e3 for a
+    whole number, but neither a bool for a number nor text for a list. `place` goes before the keys. Numbers whose Range
+    is not declared are `least` or more. Raises UsageError naming the first key whose value is of another type or out of
+    range, and what is wanted. Keys that the taker does not have are left as they are.
     """
-    kinds, hints = _kinds(taker), _hints(taker)
-    fitted = {}
-    for key, value in values.items():
-        try:
-            fitted[key] = _fit(value, kinds.get(key, Any), f"{place}{key}")
-        except UsageError as error:
-            if key in hints:
-                raise UsageError(f"{error}; {hints[key].format(place=place)}") from error
+    known = hints(taker)
+    return {key: _fit_one(value, known.get(key, Any), place, key, least) for key, value in values.items()}
+
+
+def _fit_one(value: Any, hint: Any, place: str, key: str, least: float) -> Any:
+    try:
+        return _fit(value, hint, f"{place}{key}", least)
+    except UsageError as error:
+        more = next((extra for extra in get_args(hint)[1:] if isinstance(extra, Hint)), None)
+        if get_origin(hint) is not Annotated or more is None:
             raise
-    return fitted
+        raise UsageError(f"{error}; {more.text.format(place=place)}") from error
 
 
-def _kinds(taker: Any, *, include_extras: bool = False) -> dict[str, Any]:
-    """The annotations of a callable's parameters; none where they cannot be evaluated outside of a type checker."""
-    try:
-        return get_type_hints(taker.__init__ if inspect.isclass(taker) else taker, include_extras=include_extras)
-    except (NameError, TypeError, AttributeError):
-        return {}
-
-
-def _hints(taker: Any) -> dict[str, str]:
-    """By parameter, what else to say where its value is of the wrong type."""
-    annotations = _kinds(taker, include_extras=True).items()
-    extras = {key: getattr(annotation, "__metadata__", ()) for key, annotation in annotations}
-    return {key: extra.text for key, found in extras.items() for extra in found if isinstance(extra, Hint)}
-
-
-def _fit(value: Any, hint: Any, key: str) -> Any:
+def _fit(value: Any, hint: Any, key: str, least: float = -math.inf) -> Any:
     if isinstance(value, dict) and "_target_" in value:
-        return fit(value, _target(value["_target_"]), f"{key}.")
-    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        return fit(value, target(value["_target_"]), f"{key}.")
+    kinds = _sayable(_kinds(hint))
     for kind in kinds:
-        if _is(value, kind):
-            return _fit_inside(value, kind, key)
-    if isinstance(value, bool | int | float) and {str, Path} & set(kinds):
-        return _text(value)
-    wanted = " or ".join(dict.fromkeys(map(_described, kinds)))
-    raise UsageError(f"{key}={_text(value)}: give {wanted}")
+        if _is(value, kind.type):
+            return _fit_inside(value, kind, key, least)
+    if isinstance(value, float) and value.is_integer() and any(kind.type is int for kind in kinds):
+        return _fit(int(value), hint, key, least)
+    if isinstance(value, bool | int | float) and {str, Path} & {kind.type for kind in kinds}:
+        return text(value)
+    raise UsageError(f"{key}={text(value)}: give {_wanted(kinds)}")
 
 
-def _target(target: Any) -> Any:
-    """What a `_target_` names; None where there is no such thing, which is said when it is made."""
-    try:
-        return _locate(target)
-    except (ImportError, ValueError, AttributeError):
-        return None
+def _kinds(hint: Any) -> list[_Kind]:
+    """The types that an annotation allows, each with what is declared beside it or beside all."""
+    if get_origin(hint) is Annotated:
+        inner, *beside = get_args(hint)
+        return [_Kind(kind.type, (*kind.beside, *beside)) for kind in _kinds(inner)]
+    if get_origin(hint) in (Union, UnionType):
+        return [kind for part in get_args(hint) for kind in _kinds(part)]
+    return [_Kind(hint, ())]
+
+
+def _sayable(kinds: list[_Kind]) -> list[_Kind]:
+    """Of `float | Tensor` the number: no YAML is a tensor, and it would let everything pass. All, if there is none."""
+    said = [kind for kind in kinds if _is_sayable(kind.type)]
+    return said if any(kind.type is not NoneType for kind in said) else kinds
+
+
+def _is_sayable(kind: Any) -> bool:
+    origin = get_origin(kind) or kind
+    return origin in NAMES or origin is Literal or origin in LISTS or origin in MAPPINGS or is_typeddict(kind)
 
 
 def _is(value: Any, kind: Any) -> bool:
@@ -83,37 +92,58 @@ def _is(value: Any, kind: Any) -> bool:
     if origin in NAMES:
         return isinstance(value, str if origin is Path else origin)
     if origin is Literal:
-        return value in get_args(kind)
-    if origin in LISTS or origin in MAPPINGS:
-        return isinstance(value, list if origin in LISTS else dict)
-    return True
+        return any(value == choice and type(value) is type(choice) for choice in get_args(kind))
+    if is_typeddict(kind) or origin in MAPPINGS:
+        return isinstance(value, dict)
+    return isinstance(value, list) if origin in LISTS else True
 
 
-def _fit_inside(value: Any, kind: Any, key: str) -> Any:
-    """A value of a kind with its contents fitted. Mappings are searched for targets, whatever else they may hold."""
+def _fit_inside(value: Any, kind: _Kind, key: str, least: float) -> Any:
+    """A value of a kind with its range checked and its contents fitted. Mappings are searched for targets, whatever
+    else they may hold."""
     if isinstance(value, dict):
-        return {name: _fit(inner, Any, f"{key}.{name}") for name, inner in value.items()}
+        return _fit_mapping(value, kind, key)
     if isinstance(value, list):
-        same, *others = (*get_args(kind), Any) if get_origin(kind) in LISTS else (Any,)
-        element = same if others in ([Any], [..., Any]) else Any
-        return [_fit(inner, element, f"{key}[{index}]") for index, inner in enumerate(value)]
+        return [_fit(each, hint, f"{key}[{i}]") for i, (each, hint) in enumerate(_elements(value, kind.type, key))]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        allowed = next((beside for beside in kind.beside if isinstance(beside, Range)), Range(least))
+        if value not in allowed:
+            raise UsageError(f"{key}={text(value)}: give {allowed}")
     return value
+
+
+def _fit_mapping(value: dict[str, Any], kind: _Kind, key: str) -> dict[str, Any]:
+    taker = next((beside.taker for beside in kind.beside if isinstance(beside, Keywords)), None)
+    if taker is not None:
+        known = inspect.signature(taker).parameters
+        for name in value:
+            if name not in known:
+                raise UsageError(unknown("key", f"{key}.{name}", [f"{key}.{each}" for each in known]))
+        value = fit(value, taker, f"{key}.")
+    if is_typeddict(kind.type):
+        return fit(value, kind.type, f"{key}.")
+    if taker is not None:
+        return value
+    _, inner = get_args(kind.type) if get_origin(kind.type) in MAPPINGS else (str, Any)
+    return {name: _fit(each, inner, f"{key}.{name}") for name, each in value.items()}
+
+
+def _elements(value: list[Any], kind: Any, key: str) -> list[tuple[Any, Any]]:
+    """The elements of a list with the annotation of each."""
+    kinds = get_args(kind) if get_origin(kind) in LISTS else ()
+    if get_origin(kind) is tuple and Ellipsis not in kinds:
+        if len(kinds) != len(value):
+            raise UsageError(f"{key}={text(value)}: give a list of {len(kinds)}")
+        return list(zip(value, kinds, strict=True))
+    return [(each, kinds[0] if kinds else Any) for each in value]
+
+
+def _wanted(kinds: list[_Kind]) -> str:
+    return " or ".join(dict.fromkeys(_described(kind.type) for kind in kinds))
 
 
 def _described(kind: Any) -> str:
     origin = get_origin(kind) or kind
     if origin is Literal:
-        return " or ".join(map(_text, get_args(kind)))
+        return " or ".join(map(text, get_args(kind)))
     return NAMES.get(origin, "a list such as [a,b]" if origin in LISTS else "keys and values")
-
-
-def _text(value: Any) -> str:
-    """A value as it is typed on the command line."""
-    match value:
-        case None | True | False:
-            return {None: "null", True: "true", False: "false"}[value]
-        case list():
-            return f"[{','.join(map(_text, value))}]"
-        case dict():
-            return "{" + ",".join(f"{key}:{_text(inner)}" for key, inner in value.items()) + "}"
-    return str(value)

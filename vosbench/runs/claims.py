@@ -3,67 +3,76 @@
 import fcntl
 import os
 import socket
+import time
 from pathlib import Path
+from typing import TextIO
+
+from vosbench.util.files import naming
+
+TRIES, PAUSE = 5, 0.02  # seconds: whoever asks whether a claim is held has it for a moment
 
 
 class Claim:
     """A lock file that says which process works on a sequence: `with claim as mine: if mine: …`.
 
-    Creating it is atomic, on shared disks too. One left behind by a dead process of this machine is taken over.
+    The system holds the lock (flock, which works between machines that share a disk, too) and releases it when its
+    process ends, however that comes about. What the file says is for people to read, and means nothing: an empty file,
+    or one that a machine left when it died, is nobody's.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.mine = False
+        self._file: TextIO | None = None
 
     def __enter__(self) -> bool:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self._abandoned():
-            self._clear()
-        try:
-            with self.path.open("x") as file:
+        for attempt in range(TRIES):
+            time.sleep(PAUSE * bool(attempt))
+            file = self.path.open("a")  # creates it, and leaves what a holder wrote
+            if _locked(file, fcntl.LOCK_EX) and self._is_in_place(file):
+                file.truncate(0)
                 file.write(f"{socket.gethostname()} {os.getpid()}")
-        except FileExistsError:
-            return False
-        self.mine = True
-        return True
+                file.flush()
+                self._file = file
+                return True
+            file.close()
+        return False
 
     def __exit__(self, *_: object) -> None:
-        if self.mine:
-            self.path.unlink(missing_ok=True)
+        if self._file is not None:
+            self.path.unlink(missing_ok=True)  # while it is held, so that this is our own
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # closing is not enough where a fork has the file open, too
+            self._file.close()
+            self._file = None
 
     def held(self) -> bool:
         """Whether somebody works on it, here or elsewhere."""
-        return self.path.exists() and not self._abandoned()
+        try:
+            with self.path.open() as file:
+                return not _locked(file, fcntl.LOCK_SH)
+        except FileNotFoundError:
+            return False
 
     def holder(self) -> str:
         """Machine and process that hold it, for people to read."""
         try:
-            return " process ".join(self.path.read_text().split())
+            return " process ".join(self.path.read_text().split()) or "somebody"
         except FileNotFoundError:
             return "nobody"
 
-    def _clear(self) -> None:
-        """Removes an abandoned lock. One process of this machine at a time, or one would remove another's new lock."""
-        with self.path.with_name(".takeover").open("w") as guard:
-            fcntl.flock(guard, fcntl.LOCK_EX)
-            if self._abandoned():
-                self.path.unlink()
-
-    def _abandoned(self) -> bool:
+    def _is_in_place(self, file: TextIO) -> bool:
+        """Whether the locked file is the one that others will find, and not one that its last holder removed."""
         try:
-            host, process = self.path.read_text().split()
-        except (FileNotFoundError, ValueError):
+            return os.path.samestat(os.fstat(file.fileno()), self.path.stat())
+        except FileNotFoundError:
             return False
-        # A process has one claim at a time: one in its own name is of an earlier life, in a container started anew.
-        return host == socket.gethostname() and (int(process) == os.getpid() or not _alive(int(process)))
 
 
-def _alive(process: int) -> bool:
+def _locked(file: TextIO, kind: int) -> bool:
+    """Takes a lock on an open file if it is free."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        with naming(Path(file.name)):
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    except PermissionError:
-        return True
     return True

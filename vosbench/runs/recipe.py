@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints, 
 from hydra._internal.utils import _locate  # hydra.utils.get_object also logs what it does not find
 
 from vosbench.util.files import content_digest
-from vosbench.util.options import Role
+from vosbench.util.options import Keywords, Role
 
 
 def settings(values: Mapping[str, Any], taker: Any) -> dict[str, str]:
@@ -103,9 +103,11 @@ def _leaves(values: Mapping[str, Any], taker: Any, above: Role, place: str) -> I
 
 
 def _taker(value: Mapping[str, Any], hint: Any) -> Any:
-    """What takes a mapping: its target, or a type that declares its keys."""
+    """What takes a mapping: its target, or what its annotation says of its keys."""
     if "_target_" in value:
         return target(value["_target_"])
+    if get_origin(hint) is Annotated and (named := [x.taker for x in get_args(hint) if isinstance(x, Keywords)]):
+        return named[0]
     return next((kind for kind in _kinds(hint) if is_typeddict(kind)), None)
 
 

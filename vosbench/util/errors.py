@@ -3,13 +3,28 @@
 import difflib
 import errno
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or what one user may have of it
+HERE = "‹here›."  # in a message, before a key beside those that its raiser was made from: f"set {HERE}root"
 
 
 class UserError(ValueError):
-    """What whoever typed the command can mend: bad input, or settings that make no sense. The message is one line that
-    names the file or key and says what to do; it is all that is shown. Any other error shows where it comes from."""
+    """What whoever typed the command can mend: bad input, or settings that make no sense.
+
+    The message is one line that names the file or key and says what to do; it is all that is shown. Any other error
+    shows where it comes from. `place` is the key of what raises it, and a dot: "dataset.", and "" where it is used from
+    Python. `HERE` in a message stands for it, since a data set cannot know under which key a verb has it.
+    """
+
+    place = ""
+
+    def __str__(self) -> str:
+        return super().__str__().replace(HERE, self.place)
+
+    def lines(self) -> list[str]:
+        """What to print, one thing a line."""
+        return [one_line(self)]
 
 
 class Problems(UserError):
@@ -18,6 +33,12 @@ class Problems(UserError):
     def __init__(self, head: str, found: Sequence[str]) -> None:
         super().__init__(f"{head}: " + "; ".join(found))
         self.head, self.found = head, list(found)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.head, self.found), {"place": self.place}
+
+    def lines(self) -> list[str]:
+        return [one_line(line.replace(HERE, self.place)) for line in (self.head, *self.found)]
 
 
 class UsageError(Exception):

@@ -4,9 +4,11 @@ An option is a field of a verb's Options, or a parameter of anything that has a 
 the role of the option that it lies under, and RESULT where none above says anything.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 T = TypeVar("T")
 
@@ -40,4 +42,33 @@ class Hint:
     text: str
 
 
-Positive = Annotated[int, "1 or more"]  # an option that makes no sense at 0; below 0 none does
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option may be: `Annotated[float, Range(0, 1)]`. With `above`, `least` itself is left out."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return value <= self.most and (value > self.least if self.above else value >= self.least)
+
+    def __str__(self) -> str:
+        least, most = (f"{bound:g}" if abs(bound) < 1e6 else f"{bound:.0f}" for bound in (self.least, self.most))
+        if math.isinf(self.most):
+            return f"more than {least}" if self.above else f"{least} or more"
+        return f"more than {least}, up to {most}" if self.above else f"{least} to {most}"
+
+
+@dataclass(frozen=True)
+class Keywords:
+    """Of a mapping: it is keywords for this function or class. `Annotated[dict[str, Any], Keywords(Clips)]`"""
+
+    taker: Callable[..., Any]
+
+
+Natural = Annotated[int, Range(0)]
+Positive = Annotated[int, Range(1)]
+Rate = Annotated[float, Range(0, above=True)]
+Share = Annotated[float, Range(0, 1)]
+Seed = Annotated[int, Range(0, 2**32 - 1)]

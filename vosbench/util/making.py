@@ -1,0 +1,77 @@
+"""Making what a configuration describes. Whatever is wrong with it is said together with its key."""
+
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+
+from vosbench.util.errors import UsageError, UserError, one_line, unknown
+
+
+def made(settings: Any, place: str, **how: Any) -> Any:
+    """What `settings` describe, as `hydra.utils.instantiate` makes it with the keywords `how`; `place` is their key.
+
+    Raises UsageError for a target that is not there and for keywords that it does not take. What a target raises passes
+    as it is, and a UserError learns its place.
+    """
+    with placed(place):
+        return instantiate(settings, **how)
+
+
+def factory(settings: Any, place: str, **how: Any) -> Callable[..., Any]:
+    """What makes as many as are wanted of what `settings` describe. One is made at once, so that this raises, as `made`
+    does, and not the first use."""
+    made(settings, place, **how)
+    every: Callable[..., Any] = made(settings, place, _partial_=True, **how)
+    return every
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Gives errors of what is made or used here the place of its settings."""
+    try:
+        yield
+        return
+    except InstantiationException as error:
+        failure = unwrapped(error, place)
+    except UserError as error:
+        failure = error
+    if isinstance(failure, UserError) and not failure.place:
+        failure.place = f"{place}."
+    raise failure
+
+
+def unwrapped(error: InstantiationException, place: str = "") -> Exception:
+    """What went wrong inside of Hydra's error, which wraps what a target raises; a UsageError for a wrong target or
+    call."""
+    cause = error.__cause__
+    target, inner = (re.search(pattern, str(error)) for pattern in (r"target '([^']+)'", r"full_key: (\S+)"))
+    where = ".".join(filter(None, [place, inner[1] if inner else ""]))
+    head = f"{where}: " if where else ""
+    if not isinstance(cause, Exception):
+        return UsageError(f"{head}{one_line(str(error).split('full_key:')[0])}")
+    if target and str(error).startswith("Error locating"):
+        return UsageError(f"{head}cannot find {target[1]}: {one_line(cause.__cause__ or cause)}")
+    if target and isinstance(cause, TypeError) and _is_call_itself(cause):
+        return UsageError(f"{head}{_wrong_call(target[1], cause)}")
+    if isinstance(cause, UserError) and not cause.place and where:
+        cause.place = f"{where}."
+    return cause
+
+
+def _is_call_itself(error: TypeError) -> bool:
+    """Whether the call of the target failed, not something that the target did."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals["__name__"]).startswith("hydra.")
+
+
+def _wrong_call(target: str, error: TypeError) -> str:
+    keyword = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if keyword:
+        return unknown(f"key of {target}", keyword[1], inspect.signature(get_object(target)).parameters)
+    return one_line(error)
