@@ -7,7 +7,15 @@ from vosbench.evaluation.board.statistics import Interval
 
 UNKNOWN = "–"
 Column = tuple[str, Callable[[Row], str]]
-TEXT = {"Method", "Supervision", "Trained on", "Checkpoint", "Seen at", "Run", *(key.capitalize() for key in COMPARABLE)}
+TEXT = {
+    "Method",
+    "Supervision",
+    "Trained on",
+    "Checkpoint",
+    "Seen at",
+    "Run",
+    *(key.capitalize() for key in COMPARABLE),
+}
 
 
 def of(rows: Sequence[Row], *, mixed: bool) -> list[Column]:

@@ -41,6 +41,7 @@ figcaption, p.note { color: #555; font-size: 13px; margin: .2rem 0 }
 details { margin: .5rem 0 }
 """
 
+
 def html(boards: Sequence[Board], title: str = "Leaderboard") -> str:
     """A page that needs no other file."""
     parts = [part for board in boards for part in _section(board)]
@@ -133,7 +134,13 @@ def _section(board: Board) -> list[str]:
     parts.append(_image(bar_plot(board), f"{_headline(board)} of each method"))
     measured = [row for row in board.rows if row.path][:METHODS]
     pictures = {name: _pictures(row) for name, row in zip(names(measured), measured, strict=True)}
-    return [*parts, *_by_sequence(measured), *_over_time(measured), *_sheets(pictures), *_worst(pictures, _over_time_of(measured))]
+    return [
+        *parts,
+        *_by_sequence(measured),
+        *_over_time(measured),
+        *_sheets(pictures),
+        *_worst(pictures, _over_time_of(measured)),
+    ]
 
 
 def _by_sequence(rows: Sequence[Row]) -> list[str]:

@@ -61,9 +61,10 @@ class ScoringRun:
     def subset(self) -> dict[str, int | None] | None:
         """What is scored of the data set; None: all of it."""
         videos, frames = len(self.dataset.videos), self.settings.get("max_frames")
-        if videos == self.dataset.whole and not frames:
+        whole = getattr(self.dataset, "whole", videos)  # a data set of a user's own may not say
+        if videos == whole and not frames:
             return None
-        return {"videos": videos, "of": self.dataset.whole, "max_frames": frames}
+        return {"videos": videos, "of": whole, "max_frames": frames}
 
     def make(self, facts: Mapping[str, Any], provenance: Mapping[str, Any], *, overwrite: bool) -> Record:
         """The record, which is also shown. One that was made from the same inputs stays, and is only labelled anew.

@@ -51,7 +51,9 @@ def score(
         printed = io.StringIO()
         try:
             with contextlib.redirect_stdout(printed):
-                found = evaluation(str(root), protocol.official_task, "val", codalab=True).evaluate(str(root / "results"))
+                found = evaluation(str(root), protocol.official_task, "val", codalab=True).evaluate(
+                    str(root / "results")
+                )
         except SystemExit as error:  # with status 0, when it does not take the masks
             raise UserError(f"the official scorer stopped and said: {printed.getvalue()}") from error
     scores = {

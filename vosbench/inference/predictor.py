@@ -22,11 +22,15 @@ from vosbench.runs.identity import hash_input, hash_of
 from vosbench.util.errors import UserError
 from vosbench.video.video import LabelMap, Video
 from vosbench.weights.loading import restore
-from vosbench.weights.origin import Checkpoint, facts
+from vosbench.weights.origin import Checkpoint, facts, has_weights, name_of
 
 log = logging.getLogger(__name__)
 
 PEAK_RESET = Path("/proc/self/clear_refs")  # Linux: writing 5 there forgets the process's peak memory so far
+UNTRAINED = (
+    "untrained: method %s has random weights (checkpoint=none is its default), so scores say nothing of the method: "
+    "give checkpoint=<file or run folder>, or checkpoint=none to mean it"
+)
 AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -55,24 +59,30 @@ class Predictor:
         seed: int,
         device: str,
         precision: str,
+        overrides: Sequence[str] = ("checkpoint=none",),
     ) -> "Predictor":
-        """From configuration. Raises UserError for an unknown device or precision and for an unfit checkpoint."""
+        """From configuration. Raises UserError for an unknown device or precision and for an unfit checkpoint.
+
+        overrides  of the command, as typed: without checkpoint=none among them, random weights are warned of
+        """
         if precision not in AUTOCAST:
             raise UserError(f"precision={precision}: choose from {', '.join(AUTOCAST)}")
         where = _device(device)
         torch.set_flush_denormal(True)  # CPUs are up to 39× slower on weights of a softmax that are almost zero
         torch.manual_seed(seed)
         network = instantiate(method, _convert_="all")
-        found = restore(network, checkpoint, seed)
+        found, frames = restore(network, checkpoint, seed), instantiate(inference)
+        if found.name == "untrained" and has_weights(network) and "checkpoint=none" not in overrides:
+            log.warning(UNTRAINED, name_of(network))
         return cls(
             method=network.to(where).eval(),
             memory=instantiate(memory, _partial_=True, _convert_="all"),
-            inference=instantiate(inference),
+            inference=frames,
             checkpoint=found,
             device=where,
             precision=precision,
             recipe=hash_of([method, memory, inference, precision]),
-            facts=facts(network, method, found),
+            facts=facts(network, frames, found),
         )
 
     def hashes(self, video: Video) -> dict[str, str]:

@@ -67,6 +67,7 @@ def run(options: Options) -> None:
         seed=options.seed,
         device=options.device,
         precision=options.precision,
+        overrides=options.overrides,
     )
     predictions = _predict_all(predictor, dataset, folder, overwrite=options.overwrite)
     scoring = ScoringRun(

@@ -27,6 +27,7 @@ from vosbench.video.video_file import VideoFile
 
 SHORT = 2  # frames: in so few there is nothing to follow
 
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """The top-level keys of conf/check.yaml, which explains them."""

@@ -35,6 +35,7 @@ class Options:
     """The keys of conf/draw.yaml, which explains them."""
 
     run: str
+    overrides: list[str]
     method: dict[str, Any]
     memory: dict[str, Any]
     inference: dict[str, Any]
@@ -123,6 +124,7 @@ def _predictor(options: Options) -> Predictor:
         seed=options.seed,
         device=options.device,
         precision=options.precision,
+        overrides=options.overrides,
     )
 
 

@@ -28,6 +28,7 @@ class Options:
     """The keys of conf/predict.yaml, which explains them."""
 
     run: str
+    overrides: list[str]
     method: dict[str, Any]
     memory: dict[str, Any]
     inference: dict[str, Any]
@@ -66,6 +67,7 @@ def run(options: Options) -> None:
         seed=options.seed,
         device=options.device,
         precision=options.precision,
+        overrides=options.overrides,
     )
     others = predictor.predict(videos, folder, overwrite=options.overwrite)
     for name in others:

@@ -96,13 +96,15 @@ Frames = Literal["all", "annotated"]
 
 
 class Dataset(Protocol):
-    """What `dataset=` names: the videos of one split, and how they are scored by default."""
+    """What `dataset=` names: the videos of one split, and how they are scored by default. `whole`: the number of videos
+    before any were left out."""
 
     name: str
     split: str
     resolution: str
     frames: Frames
     protocol: str
+    whole: int
 
     @property
     def videos(self) -> Sequence[Video]: ...
