@@ -65,6 +65,7 @@ class Coco:
         where = where or folder(root, images or split, "images")
         truths = _read_coco(root / (file or f"annotations/instances_{split}.json"), objects, least)
         stills = {Path(name).stem: Still(Path(name).stem, where / name, truth) for name, truth in truths.items()}
+        self.whole = len(stills)
         chosen = choose(stills, sequences, exclude, where=f"{name} {split}", kind="images")
         self.videos: tuple[Video, ...] = tuple(stills[stem] for stem in chosen)
 

@@ -66,6 +66,7 @@ class Davis:
         if annotations:
             check_annotations(labels)
         listed = subfolders(images) if split is None else read_list(_list_file(root, split, year, resolution))
+        self.whole = len(listed)
         chosen = choose(listed, sequences, exclude, where=f"{self.name} {self.split}")
         check_present(chosen, images)
         if binary is None:

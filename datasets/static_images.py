@@ -100,6 +100,7 @@ class StaticImages:
         pairs = _pairs(folder(root, images, "images"), folder(root, masks, "masks"), warn=lists is None)
         if lists is not None:
             pairs = _listed(pairs, root / lists / f"{split}.txt")
+        self.whole = len(pairs)
         chosen = choose(pairs, sequences, exclude, where=f"{name} {split}", kind="images")
         self.videos: tuple[Video, ...] = tuple(
             Still(stem, pairs[stem][0], Mask(pairs[stem][1], masks_are == "saliency", objects, least))

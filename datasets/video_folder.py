@@ -64,6 +64,7 @@ class VideoFolder:
             by_name[path.stem] = path
         if not by_name:
             raise UserError(f"video folder {root} holds no videos ({', '.join(VIDEO_SUFFIXES)}) and no frame folders")
+        self.whole = len(by_name)
         self.videos: tuple[Video, ...] = tuple(
             _unlabelled(by_name[key], short_side, max_frames)
             for key in choose(list(by_name), sequences, exclude, where=str(root))

@@ -65,6 +65,7 @@ class Vip:
         labels = Path(annotations) if annotations else root / "Annotations" / "Category_ids"
         check_annotations(labels)
         names = subfolders(images) if split is None else read_list(_list_file(root, split))
+        self.whole = len(names)
         chosen = choose(names, sequences, exclude, where=f"{name} {self.split}")
         check_present(chosen, images)
         every = [

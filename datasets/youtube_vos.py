@@ -73,7 +73,9 @@ class YoutubeVos:
         folders = _Folders.find(Path(root), split, frames, annotations)
         meta = None if folders.meta is None else _read_meta(folders.meta)
         there = subfolders(folders.images)
-        chosen = choose(there if meta is None else sorted(meta), sequences, exclude, where=f"{name} {split}")
+        listed = there if meta is None else sorted(meta)
+        self.whole = len(listed)
+        chosen = choose(listed, sequences, exclude, where=f"{name} {split}")
         if folders.meta is None or meta is None:
             self.videos = tuple(_unlisted_video(sequence, folders, max_frames) for sequence in chosen)
             return

@@ -80,7 +80,7 @@ Pair = tuple[Objects, Objects]  # annotation and prediction of one frame
 
 
 def check_sizes(annotation: Objects, prediction: Objects, sequence: str) -> None:
-    """Raises UserError naming the sequence when a prediction has not the size of its annotation."""
+    """Raises UserError naming the sequence when a prediction does not have the size of its annotation."""
     if annotation.size != prediction.size:
         raise UserError(f"{sequence}: a prediction is {prediction.size}, its annotation {annotation.size}")
 
@@ -153,8 +153,16 @@ def jaccard(annotation: Region, prediction: Region) -> float:
     """J: intersection over union, in [0, 1]; 1 when both masks are empty."""
     here, there = _overlap(annotation, prediction)
     intersection = np.count_nonzero(annotation.mask[here] & prediction.mask[there])
-    union = annotation.area + prediction.area - intersection
-    return float(intersection / union) if union else 1.0
+    return _iou(intersection, annotation.area + prediction.area - intersection)
+
+
+def mask_jaccard(one: Mask, other: Mask) -> float:
+    """J of two masks of one size, not cut out."""
+    return _iou(np.count_nonzero(one & other), np.count_nonzero(one | other))
+
+
+def _iou(intersection: int, union: int) -> float:
+    return intersection / union if union else 1.0
 
 
 def boundary_f(annotation: Region, prediction: Region) -> float:

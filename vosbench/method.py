@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from vosbench.contract import Clip, Context, F, Padding, V
 from vosbench.inference.visuals import Inside
+from vosbench.util.supervision import Learned, Supervision
 
-Supervision = Literal["none", "self-supervised", "supervised"]
 Colours = Literal["RGB", "Lab"]
 
 
@@ -21,7 +21,8 @@ class Method(nn.Module, ABC, Generic[F, V]):
     """
 
     name: ClassVar[str]  # under which weights and records know it; of a class without one, where it is imported from
-    supervision: ClassVar[Supervision]
+    supervision: ClassVar[Supervision]  # of its own training; what it begins with or is helped by may need more
+    helpers: tuple[Learned, ...] = ()  # what learned elsewhere and takes part in `segment`: a flow network
     colours: Colours = "RGB"  # that its networks see: weights that learned from others are refused
     stride: int
     padding: Padding

@@ -78,6 +78,7 @@ class Collage:
         self.resolution = f"{size[0]}p"
         self.frames: Frames = frames
         self.protocol = protocol
+        self.whole = max(videos, DEFAULT_VIDEOS[split])
         names = [f"{split}_{i:02d}" for i in range(videos)]
         self.videos = tuple(
             CollageVideo(

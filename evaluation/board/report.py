@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64
 
 from vosbench.drawing.overlays import FALSE, HIT, MISSED
-from vosbench.evaluation.board.leaderboard import Board, Row
-from vosbench.evaluation.board.statistics import sequence_of
-from vosbench.evaluation.board.tables import UNKNOWN, cells, checkpoint_name, is_text, label
+from vosbench.evaluation.board.columns import UNKNOWN, checkpoint_name, is_text, label, percent
+from vosbench.evaluation.board.leaderboard import Board
+from vosbench.evaluation.board.rows import Row
+from vosbench.evaluation.metrics import Curves
+from vosbench.evaluation.object_key import ObjectKey
+from vosbench.evaluation.protocols.protocol import Measure
 from vosbench.evaluation.results import records
 from vosbench.evaluation.results.pictures import Picture, read_pictures
 
@@ -38,7 +40,6 @@ figure { margin: .5rem 0 }
 figcaption, p.note { color: #555; font-size: 13px; margin: .2rem 0 }
 details { margin: .5rem 0 }
 """
-Curve = tuple[Float64[np.ndarray, " t"], Float64[np.ndarray, " t"], Float64[np.ndarray, " t"]]
 
 
 def html(boards: Sequence[Board], title: str = "Leaderboard") -> str:
@@ -49,7 +50,7 @@ def html(boards: Sequence[Board], title: str = "Leaderboard") -> str:
 
 
 def bar_plot(board: Board) -> bytes:
-    """The first score of each row in percent with its 95 % interval, as PNG; quoted numbers are hollow."""
+    """The headline of each row in percent with its 95 % interval, as PNG; quoted numbers are hollow."""
     from matplotlib.figure import Figure
 
     rows = board.rows[:BARS][::-1]
@@ -66,31 +67,35 @@ def bar_plot(board: Board) -> bytes:
             end = max(mean, 100 * interval.high)
         axes.annotate(f"{mean:.1f}", (end, place), (5, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
-    axes.set(xlim=(0, 100), xlabel=f"{_headline(board)}, percent (line: 95 % interval over sequences)")
+    low, high = min(row.measure.low for row in rows), max(row.measure.high for row in rows)
+    axes.set(xlim=(100 * low, 100 * high), xlabel=f"{_headline(board)}, percent (line: 95 % interval over sequences)")
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
 
 def curve_plot(rows: Sequence[Row]) -> bytes | None:
-    """J and F over time of the objects on which the rows differ most, or of the worst ones of a single row, as PNG.
+    """What is measured over time (J and F) of the objects on which the rows differ most, or of the worst ones of a
+    single row, as PNG.
 
-    None where no arrays of J and F lie beside the records.
+    None where no arrays of it lie beside the records.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    found = {name: _curves(row.path) for name, row in zip(names(rows), rows, strict=True) if row.path}
+    measures = _over_time_of(rows)
+    found = {name: _curves(row, measures) for name, row in zip(names(rows), rows, strict=True) if row.path}
     objects = _most_different(found)
     if not objects:
         return None
     figure = Figure(figsize=(11, 0.8 + 1.8 * len(objects)), layout="constrained")
-    panels = figure.subplots(len(objects), 2, sharex="row", sharey=True, squeeze=False)
+    panels = figure.subplots(len(objects), len(measures), sharex="row", sharey=True, squeeze=False)
     for row, key in zip(panels, objects, strict=True):
-        for place, (axes, measure) in enumerate(zip(row, "JF", strict=True), 1):
+        for axes, measure in zip(row, measures, strict=True):
             for number, curves in enumerate(found.values()):
                 if key in curves:
-                    axes.plot(curves[key][0], 100 * curves[key][place], color=f"C{number}", linewidth=1.2, alpha=0.85)
-            axes.set_title(f"{_named(key)}: {measure}", fontsize=9)
+                    frames, values = curves[key].frames, 100 * curves[key].measures[measure]
+                    axes.plot(frames, values, color=f"C{number}", linewidth=1.2, alpha=0.85)
+            axes.set_title(f"{key.title}: {measure}", fontsize=9)
             axes.set(ylim=(-3, 103), yticks=(0, 25, 50, 75, 100))
             axes.tick_params(labelsize=7)
             axes.grid(alpha=0.25)
@@ -105,9 +110,9 @@ def curve_plot(rows: Sequence[Row]) -> bytes | None:
 def names(rows: Sequence[Row]) -> list[str]:
     """One short name a row, each different: the method, with its checkpoint where that is not enough, then its run.
 
-    What learned from masks says so: figures and pictures have no other place for it.
+    What is supervised says so: figures and pictures have no other place for it.
     """
-    short = [label(row) + (", supervised" if row.is_supervised else "") for row in rows]
+    short = [label(row) + (f", {row.record.supervision}" if _is_marked(row) else "") for row in rows]
     longer = [
         f"{name} ({checkpoint_name(row)})" if row.record.checkpoint else name
         for name, row in zip(short, rows, strict=True)
@@ -118,35 +123,49 @@ def names(rows: Sequence[Row]) -> list[str]:
     return [f"{name} #{place + 1}" if chosen.count(name) > 1 else name for place, name in enumerate(chosen)]
 
 
+def _is_marked(row: Row) -> bool:
+    return row.record.supervision in ("supervised", "flow-supervised")
+
+
 def _section(board: Board) -> list[str]:
-    headers, rows = cells(board)
+    headers, rows = board.cells
     parts = [f"<h2>{escape(board.title)}</h2><p>Scores in percent.</p>", _table(headers, rows)]
     parts += [f'<p class="note">{escape(note)}</p>' for note in board.notes]
     parts.append(_image(bar_plot(board), f"{_headline(board)} of each method"))
     measured = [row for row in board.rows if row.path][:METHODS]
     pictures = {name: _pictures(row) for name, row in zip(names(measured), measured, strict=True)}
-    return [*parts, *_by_sequence(measured), *_over_time(measured), *_sheets(pictures), *_worst(pictures)]
+    return [
+        *parts,
+        *_by_sequence(measured),
+        *_over_time(measured),
+        *_sheets(pictures),
+        *_worst(pictures, _over_time_of(measured)),
+    ]
 
 
 def _by_sequence(rows: Sequence[Row]) -> list[str]:
-    """Mean J&F over a sequence's objects, a column for each row of the board; J and F of each object folded away."""
-    objects = [_objects(row) for row in rows]
-    keys = sorted({key for values in objects for key in values})
+    """The mean over a sequence's objects (J&F), a column for each row of the board; its parts (J and F) of each object
+    folded away."""
+    measure = next((row.rules.plain_mean for row in rows if row.rules and row.rules.plain_mean), None)
+    if measure is None:
+        return []
+    found = [{key: values for key, values in row.objects.items() if measure.has(values)} for row in rows]
+    keys = sorted({key for values in found for key in values}, key=str)
     if not keys:
         return []
-    means = [_sequence_means(values) for values in objects]
-    sequences = sorted({sequence_of(key) for key in keys})
+    means = [_sequence_means(values, measure) for values in found]
+    sequences = sorted({key.sequence for key in keys})
     by_sequence = [[name, *(_percent(values.get(name)) for values in means)] for name in sequences]
     by_object = [
-        [_named(key), *(_percent(value) for values in objects for value in values.get(key, (None, None)))]
+        [key.title, *(_percent(values.get(key, {}).get(part)) for values in found for part in measure.parts)]
         for key in keys
     ]
-    measures = [f"{name}: {measure}" for name in names(rows) for measure in "JF"]
+    parts = [Measure(part).label for part in measure.parts]
     return [
-        "<h3>J&amp;F by sequence</h3>",
+        f"<h3>{escape(measure.label)} by sequence</h3>",
         _table(["Sequence", *names(rows)], by_sequence),
-        f"<details><summary>J and F of {len(keys)} objects</summary>",
-        _table(["Object", *measures], by_object),
+        f"<details><summary>{escape(' and '.join(parts))} of {len(keys)} objects</summary>",
+        _table(["Object", *(f"{name}: {part}" for name in names(rows) for part in parts)], by_object),
         "</details>",
     ]
 
@@ -157,7 +176,8 @@ def _over_time(rows: Sequence[Row]) -> list[str]:
         return []
     which = "on which the methods differ most" if len(rows) > 1 else "with the lowest mean"
     text = f"<p>At most {OBJECTS} objects: those {which} come first.</p>"
-    return ["<h3>J and F over time</h3>", text, _image(plot, "J and F over time")]
+    title = f"{' and '.join(_over_time_of(rows))} over time"
+    return [f"<h3>{escape(title)}</h3>", text, _image(plot, title)]
 
 
 def _sheets(pictures: Mapping[str, Sequence[tuple[Picture, bytes]]]) -> list[str]:
@@ -176,12 +196,13 @@ def _sheets(pictures: Mapping[str, Sequence[tuple[Picture, bytes]]]) -> list[str
     return parts
 
 
-def _worst(pictures: Mapping[str, Sequence[tuple[Picture, bytes]]]) -> list[str]:
+def _worst(pictures: Mapping[str, Sequence[tuple[Picture, bytes]]], measures: Sequence[str]) -> list[str]:
     worst = {name: [each for each in found if each[0].kind == "worst"] for name, found in pictures.items()}
     worst = {name: found[: max(1, WORST // len(worst))] for name, found in worst.items() if found}
     colours = ((HIT, "found"), (MISSED, "missed"), (FALSE, "false"))
     legend = ", ".join(f'<b style="color: rgb{colour}">{word}</b>' for colour, word in colours)
-    text = f"The frame with the lowest mean of J and F in a sequence, for the worst sequences of each method: {legend}."
+    lowest = f"The frame with the lowest mean of {' and '.join(measures)} in a sequence"
+    text = f"{lowest}, for the worst sequences of each method: {legend}."
     parts = [f"<h3>Worst frames</h3><p>{text}</p>"] if worst else []
     for name, found in worst.items():
         parts += [f"<h4>{escape(name)}</h4>", *(_figure(data, picture.caption) for picture, data in found)]
@@ -196,58 +217,43 @@ def _pictures(row: Row) -> list[tuple[Picture, bytes]]:
 
 def _headline(board: Board) -> str:
     """The score by which the board is ordered; a mixed one may have none in common."""
-    names = {row.headline_name.removesuffix("-Mean") for row in board.rows}
+    names = {row.measure.label for row in board.rows}
     return names.pop() if len(names) == 1 else "each row's first score: " + " or ".join(sorted(names))
 
 
-def _objects(row: Row) -> dict[str, tuple[float, float]]:
-    """Mean J and F by "<sequence>_<id>"; none under a protocol that counts other things."""
-    objects = row.record.objects.items()
-    return {key: (values["J-Mean"], values["F-Mean"]) for key, values in objects if {"J-Mean", "F-Mean"} <= set(values)}
-
-
-def _sequence_means(objects: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    grouped: dict[str, list[tuple[float, float]]] = {}
+def _sequence_means(objects: Mapping[ObjectKey, Mapping[str, float]], measure: Measure) -> dict[str, float]:
+    grouped: dict[str, list[float]] = {}
     for key, values in objects.items():
-        grouped.setdefault(sequence_of(key), []).append(values)
+        grouped.setdefault(key.sequence, []).append(measure.of(values))
     return {sequence: float(np.mean(values)) for sequence, values in grouped.items()}
 
 
-def _curves(path: Path) -> dict[str, Curve]:
-    """Frame numbers, J and F of each object, from the arrays beside the record at `path`.
+def _over_time_of(rows: Sequence[Row]) -> tuple[str, ...]:
+    """What the first protocol that measures something over time measures."""
+    return next((row.rules.over_time for row in rows if row.rules and row.rules.over_time), ())
 
-    Frames are positions among the annotated frames of the sequence; records of older versions do not say which, and
-    count from 1.
-    """
-    arrays = records.read_frames(path)
-    keys = [key.removesuffix("/J") for key, values in arrays.items() if key.endswith("/J") and len(values)]
+
+def _curves(row: Row, measures: Sequence[str]) -> dict[ObjectKey, Curves]:
+    """The curves of objects that have all these measures, from the arrays beside the row's record."""
+    curves = records.read_curves(row.path) if row.path and measures else {}
     return {
-        key: (
-            np.asarray(arrays.get(f"{key}/frame", np.arange(1, len(arrays[f"{key}/J"]) + 1)), np.float64),
-            arrays[f"{key}/J"],
-            arrays[f"{key}/F"],
-        )
-        for key in keys
-        if f"{key}/F" in arrays
+        key: Curves(curve.frames, {name: curve.measures[name] for name in measures})
+        for key, curve in curves.items()
+        if set(measures) <= set(curve.measures)
     }
 
 
-def _most_different(methods: Mapping[str, Mapping[str, Curve]]) -> list[str]:
-    """The objects whose mean of J and F spreads most over the methods; of equal spread, the worst come first."""
-    means: dict[str, list[float]] = {}
+def _most_different(methods: Mapping[str, Mapping[ObjectKey, Curves]]) -> list[ObjectKey]:
+    """The objects whose mean over time spreads most over the methods; of equal spread, the worst come first."""
+    means: dict[ObjectKey, list[float]] = {}
     for curves in methods.values():
-        for key, (_, j, f) in curves.items():
-            means.setdefault(key, []).append(float((j + f).mean() / 2))
-    return sorted(means, key=lambda key: (-np.ptp(means[key]), np.mean(means[key]), key))[:OBJECTS]
-
-
-def _named(key: str) -> str:
-    """ "<sequence>_<id>" for a reader."""
-    return f"{sequence_of(key)}, object {key.rpartition('_')[2]}"
+        for key, curve in curves.items():
+            means.setdefault(key, []).append(float(np.mean([values.mean() for values in curve.measures.values()])))
+    return sorted(means, key=lambda key: (-np.ptp(means[key]), np.mean(means[key]), str(key)))[:OBJECTS]
 
 
 def _percent(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{100 * value:.1f}"
+    return percent(value) or UNKNOWN
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

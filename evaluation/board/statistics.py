@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from vosbench.evaluation.object_key import ObjectKey
+
 
 class Interval(NamedTuple):
     """A mean over objects and its 95 % interval; the bounds are None where there are fewer than two sequences."""
@@ -20,21 +22,24 @@ class Interval(NamedTuple):
 
 
 def bootstrap(
-    values: Mapping[str, float], resamples: int = 10_000, seed: int = 0, groups: Mapping[str, str] | None = None
+    values: Mapping[ObjectKey, float],
+    resamples: int = 10_000,
+    seed: int = 0,
+    groups: Mapping[ObjectKey, str] | None = None,
 ) -> Interval | None:
-    """Percentile interval of the mean of `values`, which are by "<sequence>_<id>" and of any unit; None without values.
+    """Percentile interval of the mean of `values`, of any unit; None without values.
 
-    groups  by the same names: the statistic is then the mean over groups of the mean of each (G of YouTube-VOS), and
+    groups  of the same objects: the statistic is then the mean over groups of the mean of each (G of YouTube-VOS), and
             resamples that miss a group are left out
     """
     if not values:
         return None
-    group = {name: (groups or {}).get(name, "") for name in values}
-    rows, columns = sorted({sequence_of(name) for name in values}), sorted(set(group.values()))
+    group = {key: (groups or {}).get(key, "") for key in values}
+    rows, columns = sorted({key.sequence for key in values}), sorted(set(group.values()))
     sums, counts = np.zeros((2, len(rows), len(columns)))
-    for name in sorted(values):
-        place = rows.index(sequence_of(name)), columns.index(group[name])
-        sums[place] += values[name]
+    for key in sorted(values, key=str):
+        place = rows.index(key.sequence), columns.index(group[key])
+        sums[place] += values[key]
         counts[place] += 1
     mean = float(np.mean(sums.sum(0) / counts.sum(0)))
     if len(rows) < 2:
@@ -47,21 +52,16 @@ def bootstrap(
 
 
 def paired_difference(
-    values: Mapping[str, float],
-    reference: Mapping[str, float],
+    values: Mapping[ObjectKey, float],
+    reference: Mapping[ObjectKey, float],
     resamples: int = 10_000,
     seed: int = 0,
-    groups: Mapping[str, str] | None = None,
+    groups: Mapping[ObjectKey, str] | None = None,
 ) -> Interval | None:
     """Interval of mean(values − reference) over the same objects; None when the two are not about the same objects."""
     if set(values) != set(reference):
         return None
-    return bootstrap({name: values[name] - reference[name] for name in values}, resamples, seed, groups)
-
-
-def sequence_of(name: str) -> str:
-    """ "<sequence>_<id>" → "<sequence>"."""
-    return name.rpartition("_")[0]
+    return bootstrap({key: values[key] - reference[key] for key in values}, resamples, seed, groups)
 
 
 @lru_cache(maxsize=4)

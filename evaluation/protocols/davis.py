@@ -4,17 +4,31 @@ Every frame with an annotation counts, except a sequence's first and last. Objec
 annotation.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from vosbench.audit.findings import Note, Problem
 from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f
+from vosbench.evaluation.protocols.protocol import Measure, ObjectScores, Protocol, SubmissionFormat
 from vosbench.util.errors import UserError
 from vosbench.util.wording import listing
 from vosbench.video.images import VOID
 
-MEASURES = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+J_AND_F = Measure("J&F-Mean", parts=("J-Mean", "F-Mean"))
+MEASURES = tuple(
+    measure
+    for name in ("J", "F")
+    for measure in (
+        Measure(f"{name}-Mean", parts=(f"{name}-Mean",)),
+        Measure(f"{name}-Recall", parts=(f"{name}-Recall",)),
+        Measure(f"{name}-Decay", parts=(f"{name}-Decay",), low=-1.0, falling=True),
+    )
+)
+INNER_FRAMES = "protocol {name}, which scores neither first nor last frame, refuses such videos"
+TOO_SHORT = "protocol {name} scores neither first nor last frame, so it needs 3: leave these videos out"
+GAPS = "protocol {name} takes a gap among the ids of the first frame for an empty object"
 
 
 def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
@@ -72,10 +86,10 @@ def summarise(curves: Curves) -> dict[str, float]:
     }
 
 
-def aggregate(objects: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def aggregate(objects: ObjectScores) -> dict[str, float]:
     """The flat mean over all objects of all sequences; J&F-Mean is the mean of J-Mean and F-Mean."""
-    scores = {measure: float(np.mean([values[measure] for values in objects.values()])) for measure in MEASURES}
-    return {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
+    scores = {each.name: float(np.mean([each.of(values) for values in objects.values()])) for each in MEASURES}
+    return {J_AND_F.name: J_AND_F.of(scores), **scores}
 
 
 def mean(values: Float64[np.ndarray, " t"]) -> float:
@@ -102,3 +116,25 @@ def count_objects(annotation: Objects, sequence: str) -> int:
     if not count:
         raise UserError(f"{sequence}: its first annotation shows no object; leave this sequence out of the split")
     return count
+
+
+PROTOCOL = Protocol(
+    name="davis",
+    score=score,
+    summarise=summarise,
+    aggregate=aggregate,
+    measures=(J_AND_F, *MEASURES),
+    over_time=("J", "F"),
+    fewest_frames=3,
+    late_objects=False,
+    advice={
+        Problem.TOO_SHORT: TOO_SHORT.format(name="davis"),
+        Note.BINARY: "use dataset.year=2016 or dataset.binary=true: elsewhere 255 is void",
+        Note.FEW: "enough to predict and submit; to score, protocol davis needs 3",
+        Note.GAPS: GAPS.format(name="davis"),
+        Note.LATE: "these are ignored; protocol=vos-benchmark with dataset.late_objects=true scores them",
+        Note.SHORT: INNER_FRAMES.format(name="davis"),
+    },
+    submission=SubmissionFormat(),
+    official_task="semi-supervised",
+)

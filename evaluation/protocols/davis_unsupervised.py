@@ -10,8 +10,10 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Float64
 
+from vosbench.audit.findings import Note
 from vosbench.evaluation.metrics import EMPTY, Curves, Objects, Pair, check_sizes, jaccard_and_f
-from vosbench.evaluation.protocols.davis import aggregate, count_objects, curves, summarise
+from vosbench.evaluation.protocols.davis import GAPS, J_AND_F, MEASURES, aggregate, count_objects, curves, summarise
+from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.util.errors import UserError
 from vosbench.util.wording import listing
 from vosbench.video.images import VOID
@@ -63,3 +65,22 @@ def _match(scores: Float64[np.ndarray, "p n"]) -> list[int]:
 
     _, proposals = linear_sum_assignment(scores.T, maximize=True)
     return [int(proposal) for proposal in proposals]
+
+
+PROTOCOL = Protocol(
+    name="davis-unsupervised",
+    score=score,
+    summarise=summarise,
+    aggregate=aggregate,
+    measures=(J_AND_F, *MEASURES),
+    over_time=("J", "F"),
+    fewest_frames=1,
+    late_objects=False,
+    advice={
+        Note.GAPS: GAPS.format(name="davis-unsupervised"),
+        Note.LATE: "these are ignored",
+        Note.VOID: "these are left out",
+        Note.MANY: f"protocol davis-unsupervised takes at most {PROPOSALS} proposals",
+    },
+    official_task="unsupervised",
+)

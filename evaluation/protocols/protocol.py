@@ -1,48 +1,151 @@
-"""The scoring protocols: what a module of this folder offers to be one, and finding it by name."""
+"""What a scoring protocol says about itself, and how it is found by name.
+
+A protocol is one module of this folder that defines `PROTOCOL`. Everything else asks that object: what a data set must
+have to be scored, what `vosbench check` advises, what a submission looks like, which score ranks a table.
+"""
 
 import importlib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Protocol, cast
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
+from vosbench.audit.findings import Advice
+from vosbench.evaluation import protocols
 from vosbench.evaluation.metrics import Curves, Pair
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.util.errors import UserError
 
+ObjectScores = Mapping[ObjectKey, Mapping[str, float]]  # the scores of each object
+INFRASTRUCTURE = {"protocol"}  # modules of the folder that are no protocols
 
-class ScoringProtocol(Protocol):
-    """What a module of this folder offers to be named by `protocol=`; `davis.py` is the model.
 
-    It may also say ANY_SIZE (it resizes predictions itself) and UNOFFICIAL (why its numbers are not the official ones).
+@dataclass(frozen=True)
+class Measure:
+    """One score of a whole data set.
+
+    name       in records and tables
+    parts      the scores of an object whose mean is its share of this one; (): the score is no mean over objects
+    groups     the score of an object that names its group; the measure is then the mean of the groups' means
+    low, high  the range of its values, as fractions
+    falling    lower values are better
     """
 
-    def score(self, pairs: Iterable[Pair], sequence: str) -> dict[int, Curves]: ...
+    name: str
+    parts: tuple[str, ...] = ()
+    groups: str | None = None
+    low: float = 0.0
+    high: float = 1.0
+    falling: bool = False
 
-    def summarise(self, curves: Curves) -> dict[str, float]: ...
+    @property
+    def label(self) -> str:
+        """The short name, for headers and for the log of a training: J&F for J&F-Mean."""
+        return self.name.removesuffix("-Mean")
 
-    def aggregate(self, objects: Mapping[str, Mapping[str, float]]) -> dict[str, float]: ...
+    def of(self, scores: Mapping[str, float]) -> float:
+        """The mean of the parts: an object's share, or the measure itself where `scores` are those of the data set."""
+        return sum(scores[part] for part in self.parts) / len(self.parts)
 
+    def has(self, scores: Mapping[str, float]) -> bool:
+        """Whether these scores of an object give a share."""
+        return bool(self.parts) and all(part in scores for part in self.parts)
 
-def protocol_named(name: str) -> ScoringProtocol:
-    """The protocol's module: `davis-unsupervised` is davis_unsupervised.py. Raises UserError listing what exists."""
-    here = {path.stem for path in Path(__file__).parent.glob("*.py")}
-    stem = name.replace("-", "_")
-    if stem not in here or not _is_protocol(stem):
-        known = ", ".join(sorted(stem.replace("_", "-") for stem in here if _is_protocol(stem)))
-        raise UserError(f"protocol={name} does not exist: choose from {known}")
-    return cast(ScoringProtocol, importlib.import_module(f"vosbench.evaluation.{stem}"))
-
-
-def described(protocol: str) -> str:
-    """The name of a protocol as tables print it, with a mark where its numbers are not the official ones."""
-    return f"{protocol} (unofficial)" if why_unofficial(protocol) else protocol
-
-
-def why_unofficial(protocol: str) -> str | None:
-    """Why a protocol's numbers are not the official ones, if so. Records may name protocols that are not here."""
-    known = (Path(__file__).parent / f"{protocol.replace('-', '_')}.py").is_file()
-    return getattr(protocol_named(protocol), "UNOFFICIAL", None) if known else None
+    def rank(self, value: float) -> float:
+        """A number that is lower for a better value."""
+        return value if self.falling else -value
 
 
-def _is_protocol(stem: str) -> bool:
-    module = importlib.import_module(f"vosbench.evaluation.{stem}")
-    return all(hasattr(module, function) for function in ("score", "summarise", "aggregate"))
+@dataclass(frozen=True)
+class SubmissionFormat:
+    """What a benchmark's server takes.
+
+    top          the folder above the sequences, with its slash; "": there is none
+    listed_only  only the frames that the data set lists; others are left out
+    """
+
+    top: str = ""
+    listed_only: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Protocol:
+    """A way of scoring, whole. Its functions are functions of a module, so that it travels to other processes.
+
+    score          curves over time of each object of a sequence, from its (annotation, prediction) pairs in time order
+    summarise      the scores of an object, from its curves
+    aggregate      the scores of the data set, from those of all its objects
+    measures       all that `aggregate` may give, in its order; the first that all results of a table have ranks them
+    over_time      the curves with values in [0, 1] that can be drawn, the first an intersection over union; (): none
+    fewest_frames  annotated frames that a sequence needs to be scored
+    late_objects   whether objects that the first annotation does not show are scored
+    advice         what `vosbench check` says instead of its usual advice; None: the finding is not worth a line
+    any_size       predictions of another size than the annotation are taken
+    submission     the format of submissions, where a server takes them
+    official_task  the name that the official DAVIS scorer has for it
+    unofficial     why its numbers are not the official ones, where they are not
+    """
+
+    name: str
+    score: Callable[[Iterable[Pair], str], dict[int, Curves]]
+    summarise: Callable[[Curves], dict[str, float]]
+    aggregate: Callable[[ObjectScores], dict[str, float]]
+    measures: tuple[Measure, ...]
+    over_time: tuple[str, ...]
+    fewest_frames: int
+    late_objects: bool
+    advice: Advice = field(default_factory=dict)
+    any_size: bool = False
+    submission: SubmissionFormat | None = None
+    official_task: str | None = None
+    unofficial: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The name as tables print it, with a mark where its numbers are not the official ones."""
+        return f"{self.name} (unofficial)" if self.unofficial else self.name
+
+    @cached_property
+    def plain_mean(self) -> Measure | None:
+        """The first measure that is a plain mean over objects."""
+        return next((measure for measure in self.measures if measure.parts and not measure.groups), None)
+
+    @property
+    def monitored(self) -> Measure:
+        """What training is validated by: the plain mean over objects, which every result has, or the first measure."""
+        return self.plain_mean or self.measures[0]
+
+    def measure(self, name: str) -> Measure:
+        """The measure of this name; for one that is not declared, all that is known is the name."""
+        return next((measure for measure in self.measures if measure.name == name), Measure(name))
+
+
+def protocol_named(name: str) -> Protocol:
+    """The protocol of this name: `davis-unsupervised` is davis_unsupervised.py. Raises UserError listing what exists."""
+    found = _modules().get(name)
+    if found is None:
+        raise UserError(f"protocol={name} does not exist: choose from {', '.join(sorted(_modules()))}")
+    return _load(found)
+
+
+def known_protocol(name: str) -> Protocol | None:
+    """The protocol of this name, or None: records may name protocols that this version does not have."""
+    found = _modules().get(name)
+    return None if found is None else _load(found)
+
+
+def all_protocols() -> list[Protocol]:
+    """Every protocol, by name."""
+    return [_load(module) for _, module in sorted(_modules().items())]
+
+
+def _modules() -> dict[str, str]:
+    """The modules that are protocols, by the name of the protocol."""
+    stems = {module.name for module in pkgutil.iter_modules(protocols.__path__)} - INFRASTRUCTURE
+    return {stem.replace("_", "-"): stem for stem in stems}
+
+
+def _load(stem: str) -> Protocol:
+    module = importlib.import_module(f"{protocols.__name__}.{stem}")
+    protocol: Protocol = module.PROTOCOL
+    return protocol

@@ -5,19 +5,20 @@ followers score it: one confusion matrix over all annotated frames of all videos
 another size are resized to the annotation's (nearest). Label maps hold classes here, not objects.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Int64
 
+from vosbench.audit.findings import Note
 from vosbench.evaluation.metrics import Curves, Pair
+from vosbench.evaluation.protocols.protocol import Measure, ObjectScores, Protocol
 from vosbench.util.errors import UserError
 from vosbench.util.wording import listing
 from vosbench.video.images import resize_labels
 from vosbench.video.video import LabelMap
 
 CLASSES = 20
-ANY_SIZE = True
 
 
 def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
@@ -59,12 +60,29 @@ def summarise(curves: Curves) -> dict[str, float]:
     return {"IoU": intersection / union, "intersection": intersection, "union": union}
 
 
-def aggregate(objects: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def aggregate(objects: ObjectScores) -> dict[str, float]:
     """IoU of each class that occurs anywhere, over all sequences together, and first IoU-Mean, the mean over these."""
     sums: dict[int, list[float]] = {}
-    for name, values in objects.items():
-        total = sums.setdefault(int(name.rpartition("_")[2]), [0.0, 0.0])
+    for key, values in objects.items():
+        total = sums.setdefault(key.id, [0.0, 0.0])
         total[0] += values["intersection"]
         total[1] += values["union"]
     classes = {f"IoU-{class_:02}": sums[class_][0] / sums[class_][1] for class_ in sorted(sums)}
     return {"IoU-Mean": float(np.mean(list(classes.values()))), **classes}
+
+
+PROTOCOL = Protocol(
+    name="vip",
+    score=score,
+    summarise=summarise,
+    aggregate=aggregate,
+    measures=(Measure("IoU-Mean"), *(Measure(f"IoU-{class_:02}") for class_ in range(CLASSES))),
+    over_time=(),
+    fewest_frames=1,
+    late_objects=True,
+    advice={  # ids are classes of parts, which come and go
+        **dict.fromkeys((Note.GAPS, Note.LATE, Note.VANISHING, Note.EMPTY)),
+        Note.VOID: "these are left out",
+    },
+    any_size=True,
+)

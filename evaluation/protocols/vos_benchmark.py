@@ -5,14 +5,18 @@ too. An object's history starts at the first scored frame where it is annotated 
 Predicted objects that are never annotated cost nothing. (That tool prints percent; here are fractions as everywhere.)
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
+from vosbench.audit.findings import Note, Problem
 from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jaccard_and_f
+from vosbench.evaluation.protocols.davis import INNER_FRAMES, J_AND_F, TOO_SHORT
+from vosbench.evaluation.protocols.protocol import Measure, ObjectScores, Protocol
 from vosbench.util.errors import UserError
 from vosbench.video.images import VOID
 
+MEANS = tuple(Measure(f"{name}-Mean", parts=(f"{name}-Mean",)) for name in ("J", "F"))
 History = dict[int, list[tuple[int, float, float]]]
 
 
@@ -57,7 +61,25 @@ def summarise(curves: Curves) -> dict[str, float]:
     return {f"{name}-Mean": float(values.mean()) for name, values in curves.measures.items()}
 
 
-def aggregate(objects: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def aggregate(objects: ObjectScores) -> dict[str, float]:
     """The flat mean over all objects of all sequences; J&F-Mean is the mean of J-Mean and F-Mean."""
-    j, f = (float(np.mean([values[f"{name}-Mean"] for values in objects.values()])) for name in ("J", "F"))
-    return {"J&F-Mean": (j + f) / 2, "J-Mean": j, "F-Mean": f}
+    scores = {each.name: float(np.mean([each.of(values) for values in objects.values()])) for each in MEANS}
+    return {J_AND_F.name: J_AND_F.of(scores), **scores}
+
+
+PROTOCOL = Protocol(
+    name="vos-benchmark",
+    score=score,
+    summarise=summarise,
+    aggregate=aggregate,
+    measures=(J_AND_F, *MEANS),
+    over_time=("J", "F"),
+    fewest_frames=3,
+    late_objects=True,
+    advice={
+        Problem.TOO_SHORT: TOO_SHORT.format(name="vos-benchmark"),
+        Note.LATE: "these are scored: give them where they first appear (dataset.late_objects=true in DAVIS layout)",
+        Note.VOID: "protocol vos-benchmark takes them for one more object",
+        Note.SHORT: INNER_FRAMES.format(name="vos-benchmark"),
+    },
+)

@@ -6,12 +6,14 @@ withheld: this is for splits that have them.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
 from vosbench.evaluation.metrics import Curves, Pair, check_sizes, jaccard_and_f
-from vosbench.evaluation.protocols.vos_benchmark import History, curves_of, summarise
+from vosbench.evaluation.protocols.davis import J_AND_F
+from vosbench.evaluation.protocols.protocol import Measure, ObjectScores, Protocol, SubmissionFormat
+from vosbench.evaluation.protocols.vos_benchmark import MEANS, History, curves_of, summarise
 from vosbench.evaluation.protocols.vos_benchmark import aggregate as means
 from vosbench.util.errors import UserError
 from vosbench.util.wording import listing
@@ -20,7 +22,8 @@ from vosbench.video.images import VOID
 __all__ = ["aggregate", "score", "summarise"]
 
 log = logging.getLogger(__name__)
-UNOFFICIAL = "the server's code was never published"
+
+G = Measure("G", parts=J_AND_F.parts, groups="seen")
 
 
 def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
@@ -47,7 +50,7 @@ def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Cu
     return curves_of(scored)
 
 
-def aggregate(objects: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def aggregate(objects: ObjectScores) -> dict[str, float]:
     """G = (J_seen + F_seen + J_unseen + F_unseen) / 4, each a mean over objects, and gap, seen minus unseen.
 
     Objects say under `seen` whether their category is one of training (1.0) or not (0.0). Where some do not, or all are
@@ -71,3 +74,23 @@ def aggregate(objects: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         "gap": seen["J&F-Mean"] - unseen["J&F-Mean"],
         **means(objects),
     }
+
+
+PROTOCOL = Protocol(
+    name="youtube-vos",
+    score=score,
+    summarise=summarise,
+    aggregate=aggregate,
+    measures=(
+        G,
+        *(Measure(f"{name}_{group}") for group in ("seen", "unseen") for name in ("J", "F")),
+        Measure("gap", low=-1.0, falling=True),
+        J_AND_F,
+        *MEANS,
+    ),
+    over_time=("J", "F"),
+    fewest_frames=2,
+    late_objects=True,
+    submission=SubmissionFormat(top="Annotations/", listed_only=True),
+    unofficial="the server's code was never published",
+)

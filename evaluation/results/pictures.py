@@ -17,7 +17,8 @@ from jaxtyping import Bool, Int64, UInt8
 
 from vosbench.drawing import encoding, overlays
 from vosbench.drawing.contact_sheet import contact_sheet
-from vosbench.evaluation.board.statistics import sequence_of
+from vosbench.evaluation.metrics import mask_jaccard
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.predictions.label_maps import LabelMaps, Source, read_as_scored
 from vosbench.evaluation.scoring.evaluate import Scores
 from vosbench.util.errors import UserError
@@ -53,37 +54,40 @@ class Picture:
 
 @dataclass(frozen=True)
 class ObjectFrame:
-    """An object in one frame, with its J and F there as fractions.
+    """An object in one frame.
 
-    mean         of J and F over all its frames
-    best_frame   where its J is highest, and best_j
+    values        what its protocol measured there, by name: J and F, as fractions
+    mean          of all these over all its frames
+    best_frame    where its overlap with the annotation is highest, and best_overlap
     """
 
-    sequence: str
-    object_id: int
+    key: ObjectKey
     frame: str
-    j: float
-    f: float
+    values: dict[str, float]
     mean: float
     best_frame: str
-    best_j: float
+    best_overlap: float
 
     @property
-    def rank(self) -> tuple[float, float, str, int]:
+    def rank(self) -> tuple[float, float, ObjectKey]:
         """The worst comes first; of equally bad ones that of the object which fails most on the whole."""
-        return (self.j + self.f) / 2, self.mean, self.sequence, self.object_id
+        return sum(self.values.values()) / len(self.values), self.mean, self.key
+
+    @property
+    def scores(self) -> str:
+        return ", ".join(f"{name} {100 * value:.1f}" for name, value in self.values.items())
 
     @property
     def caption(self) -> str:
-        scores = f"J {100 * self.j:.1f}, F {100 * self.f:.1f}"
-        return f"{self.sequence}, object {self.object_id}, frame {self.frame}: {scores}"
+        return f"{self.key.title}, frame {self.frame}: {self.scores}"
 
 
 def write_pictures(dataset: Dataset, source: Source, scores: Scores, folder: Path, count: int) -> None:
     """Writes `sheets/` and `worst/` with an index into `folder`, in place of those that an earlier scoring left.
 
     count: of sequences that get a sheet, chosen evenly over the sorted names and so the same for every method, and of
-    worst frames, one a sequence; 0 writes none. Protocols without J and F have no worst frames. A sequence that cannot
+    worst frames, one a sequence; 0 writes none. There are worst frames where the protocol measures something over time
+    that can be drawn. A sequence that cannot
     be drawn is named in a warning: scores never fail for want of a picture.
     """
     (folder / INDEX).unlink(missing_ok=True)  # first, for the index names what is whole
@@ -100,9 +104,10 @@ def write_pictures(dataset: Dataset, source: Source, scores: Scores, folder: Pat
             log.warning("no sheet of %s: %s", name, error)
     for place, worst in enumerate(worst_frames(scores)[:count], 1):
         try:
-            pictures.append(_write_worst(videos[worst.sequence], source.sequence(worst.sequence), worst, place, folder))
+            video = videos[worst.key.sequence]
+            pictures.append(_write_worst(video, source.sequence(video.name), worst, place, folder))
         except ValueError as error:
-            log.warning("no picture of the worst frame of %s: %s", worst.sequence, error)
+            log.warning("no picture of the worst frame of %s: %s", worst.key.sequence, error)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / INDEX, (json.dumps([asdict(picture) for picture in pictures], indent=1) + "\n").encode())
 
@@ -117,24 +122,24 @@ def read_pictures(folder: Path) -> list[Picture]:
 
 
 def worst_frames(scores: Scores) -> list[ObjectFrame]:
-    """The object-frame with the lowest (J + F)/2 of each sequence, worst first; of equal ones in time the earliest."""
+    """The object-frame with the lowest mean of the protocol's curves in each sequence, worst first; of equal ones in
+    time the earliest."""
     found: dict[str, ObjectFrame] = {}
-    for name, stems in scores.stems.items():
-        j, f = (scores.frames.get(f"{name}/{measure}", np.empty(0)) for measure in "JF")
-        if not len(j) or not len(f):
+    for key, stems in scores.stems.items():
+        curves = {name: scores.curves[key].measures[name] for name in scores.protocol.over_time}
+        if not curves or not stems:
             continue
-        place, best = int(np.argmin(j + f)), int(np.argmax(j))
+        overlap, total = curves[scores.protocol.over_time[0]], np.sum(list(curves.values()), axis=0)
+        place, best = int(np.argmin(total)), int(np.argmax(overlap))
         worst = ObjectFrame(
-            sequence=sequence_of(name),
-            object_id=int(name.rpartition("_")[2]),
+            key=key,
             frame=stems[place],
-            j=float(j[place]),
-            f=float(f[place]),
-            mean=float((j + f).mean() / 2),
+            values={name: float(values[place]) for name, values in curves.items()},
+            mean=float(total.mean() / len(curves)),
             best_frame=stems[best],
-            best_j=float(j[best]),
+            best_overlap=float(overlap[best]),
         )
-        found[worst.sequence] = min(found.get(worst.sequence, worst), worst, key=lambda each: each.rank)
+        found[key.sequence] = min(found.get(key.sequence, worst), worst, key=lambda each: each.rank)
     return sorted(found.values(), key=lambda each: each.rank)
 
 
@@ -172,41 +177,36 @@ def _write_worst(video: Video, maps: LabelMaps | None, worst: ObjectFrame, place
         raise UserError(f"frame {worst.frame} has no {'prediction' if maps is None else 'annotation'} any more")
     prediction = resize_labels(read_as_scored(maps, video, video.frame_names[index]), *annotation.shape)
     image = resize_image(video.frame(index), *annotation.shape)
-    truth = annotation == worst.object_id
+    truth = annotation == worst.key.id
     scored = prediction == _scored_label(video, maps, worst)
     box = _around(truth | scored)
     panels = [_overlaid(image[box], labels[box], WORST_CELL) for labels in (annotation, prediction)]
     shown = _resized(image[box], WORST_CELL)
     masks = [resize_labels(mask[box].astype(np.uint8), *shown.shape[:2]) for mask in (truth, scored)]
     titles = [
-        f"annotation: {worst.sequence}, object {worst.object_id}",
-        f"prediction, frame {worst.frame}: J {100 * worst.j:.1f}, F {100 * worst.f:.1f}",
+        f"annotation: {worst.key.title}",
+        f"prediction, frame {worst.frame}: {worst.scores}",
         "errors: red missed, orange false",
     ]
     sheet = contact_sheet([[*panels, overlays.error_map(masks[0], masks[1], shown)]], titles, width=WIDTH)
-    file = f"worst/{place}-{worst.sequence}_{worst.object_id}-{worst.frame}.jpg"
+    file = f"worst/{place}-{worst.key}-{worst.frame}.jpg"
     _write_jpeg(folder / file, sheet)
-    return Picture("worst", file, worst.sequence, worst.caption)
+    return Picture("worst", file, worst.key.sequence, worst.caption)
 
 
 def _scored_label(video: Video, maps: LabelMaps, worst: ObjectFrame) -> int:
     """The predicted label that is scored as the object: its own id, or another one where the protocol matches them.
 
-    It is the one whose J in the object's best frame is that which was counted; in the worst frame all may have none.
+    It is the one whose overlap in the object's best frame is the one that was counted; in the worst frame all may have
+    none.
     """
     index = video.frame_names.index(worst.best_frame)
     annotation, prediction = video.annotation(index), read_as_scored(maps, video, video.frame_names[index])
     if annotation is None or annotation.shape != prediction.shape:
-        return worst.object_id
-    truth = annotation == worst.object_id
-    labels: list[int] = [worst.object_id, *np.unique(prediction[prediction > 0]).tolist()]
-    return min(labels, key=lambda label: abs(_overlap(truth, prediction == label) - worst.best_j))
-
-
-def _overlap(one: Mask, other: Mask) -> float:
-    """Intersection over union; 1 when both are empty."""
-    union = np.count_nonzero(one | other)
-    return float(np.count_nonzero(one & other) / union) if union else 1.0
+        return worst.key.id
+    truth = annotation == worst.key.id
+    labels: list[int] = [worst.key.id, *np.unique(prediction[prediction > 0]).tolist()]
+    return min(labels, key=lambda label: abs(mask_jaccard(truth, prediction == label) - worst.best_overlap))
 
 
 def _around(mask: Mask) -> tuple[slice, slice]:
@@ -242,7 +242,7 @@ def _write_jpeg(path: Path, image: overlays.Picture) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether an image can be read to its end."""
+    """Whether an image can be read to the end."""
     try:
         read_image(path)
     except ValueError:

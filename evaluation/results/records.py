@@ -1,47 +1,59 @@
 """Result records: one JSON a run, data set and protocol. Tables are made from these files and nothing else."""
 
-import csv
 import io
 import json
-import shlex
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
-import vosbench
-from vosbench.evaluation.scoring.evaluate import Scores
-from vosbench.runs.code import commit
+from vosbench.evaluation.metrics import Curves
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
 
-SCHEMA = 1
-PACKAGES = ("torch", "torchvision", "lightning", "numpy", "opencv-python-headless", "pillow")
-Frames = Mapping[str, Shaped[np.ndarray, " t"]]
+SCHEMA = 2
+Arrays = Mapping[str, Shaped[np.ndarray, " t"]]
+NEW = {"algorithm": None, "subset": None, "inference": None, "remarks": []}  # fields that schema 1 did not have
+# What the recipes that schema 1 knew by these names are: the method's own name.
+ALGORITHMS = {
+    "copy_first": "copy_first",
+    "flow_warp": "flow_warp",
+    "mamp": "mamp",
+    "mamp_small": "mamp",
+    "mask_embedding": "mask_embedding",
+    "mask_embedding_small": "mask_embedding",
+    "munet": "munet",
+    "munet_small": "munet",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One result; None is unknown.
 
-    supervision    self-supervised | supervised (learned from masks) | none (nothing was learned)
-    training_data  all that the weights learned from, those of earlier stages first; parameters: their number
+    method         what tables call it: the recipe, or what was given
+    algorithm      the method's own name (mamp); None for predictions of others
+    supervision    none (nothing was learned) | self-supervised | flow-supervised (no masks or labels of objects; the
+                   flow network learned from true flow) | supervised (learned from masks or labels)
+    training_data  all that weights and flow network learned from, that of earlier stages first; parameters: their number
     checkpoint     "untrained", or {"name", "sha256"}
     resolution     the data set's resolution folder; frames: "all" or "annotated" frames were given to the method
+    subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: what was scored of the data set; None: all of it
+    inference      the size at which the method saw frames, such as "short side 480"; None: their own
     scores         fractions at full precision, as the protocol names them; objects: the same by "<sequence>_<id>"
     speed          {device, precision, size, fps, latency_ms {p50, p95}, fps_sequence_mean, peak_memory_mb,
-                   peak_memory_kind (rss | cuda), warmup, timed}
-    provenance     {command, overrides, commit, versions, seed, hashes, time}
+                   peak_memory_kind (rss | cuda), warmup, timed}; fps and latencies are None where nothing was timed
+    remarks        what a reader of tables must know of it
+    provenance     {command, overrides, commit, commits, versions, seed, hashes, time}
     """
 
     schema: int = SCHEMA
     method: str
+    algorithm: str | None = None
     supervision: str | None = None
     training_data: str | None = None
     parameters: int | None = None
@@ -51,10 +63,28 @@ class Record:
     protocol: str
     resolution: str
     frames: str
+    subset: dict[str, int | None] | None = None
+    inference: str | None = None
     scores: dict[str, float]
     objects: dict[str, dict[str, float]]
     speed: dict[str, Any] | None = None
+    remarks: list[str] = field(default_factory=list)
     provenance: dict[str, Any] | None = None
+
+
+def part_of_set(subset: Mapping[str, int | None] | None) -> str | None:
+    """A record's `subset` for a reader: "3 of 10 videos, at most 6 frames"; None for the whole data set."""
+    if subset is None:
+        return None
+    videos = f"{subset['videos']} of {subset['of']} videos" if subset["videos"] != subset["of"] else "all videos"
+    frames = subset["max_frames"]
+    return videos if frames is None else f"{videos}, at most {frames} frame{'s' * (frames != 1)}"
+
+
+def restrictions(subset: Mapping[str, int | None] | None, inference: str | None) -> list[str]:
+    """What a title says when not all was scored, or methods saw frames at another size: nothing, one part or two."""
+    part = part_of_set(subset)
+    return [*([part] if part else []), *([f"seen at {inference}"] if inference else [])]
 
 
 def path_of(run: Path, dataset: str, split: str, protocol: str) -> Path:
@@ -62,32 +92,44 @@ def path_of(run: Path, dataset: str, split: str, protocol: str) -> Path:
     return run / "results" / f"{dataset}-{split}-{protocol}.json"
 
 
-def write(record: Record, frames: Frames, path: Path) -> None:
-    """Writes the record, and beside it as `.frames.npz` what is measured over time (Scores.frames).
+def write(record: Record, arrays: Arrays, path: Path) -> None:
+    """Writes the record, and beside it as `.frames.npz` what is measured over time (see `arrays_of`).
 
     The record comes last and at once: where it is, all of it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.savez(buffer, **frames)  # type: ignore[arg-type]
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     replace_file(frames_path(path), buffer.getvalue())
     replace_file(path, (json.dumps(asdict(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
 def read(path: Path) -> Record:
-    """Raises UserError naming the file when it is no record, or a record of another schema."""
+    """Raises UserError naming the file when it is no record, or a record of a schema that is not known."""
     remedy = "evaluate again, or move it away"
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read record {path}: {error}; {remedy}") from error
     schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != SCHEMA:
-        raise UserError(f"record {path} has schema {schema}, this version reads {SCHEMA}: {remedy}")
+    if schema not in (1, SCHEMA):
+        raise UserError(f"record {path} has schema {schema}, this version reads 1 and {SCHEMA}: {remedy}")
+    if schema == 1:
+        content = _migrated(content)
     expected = {field.name for field in fields(Record)}
     if expected != set(content):
         raise UserError(f"record {path} has missing or unknown fields {sorted(expected ^ set(content))}: {remedy}")
     return Record(**content)
+
+
+def _migrated(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of schema 1 as one of today. It does not say which part of its data set it is about."""
+    measured = content.get("parameters") is not None  # not foreign predictions, which may be called anything
+    algorithm = ALGORITHMS.get(str(content.get("method"))) if measured else None
+    provenance = content.get("provenance")
+    if provenance and "commits" not in provenance:
+        provenance = {**provenance, "commits": [provenance["commit"]] if provenance.get("commit") else []}
+    return {**content, **NEW, "schema": SCHEMA, "algorithm": algorithm, "provenance": provenance}
 
 
 def frames_path(path: Path) -> Path:
@@ -96,11 +138,36 @@ def frames_path(path: Path) -> Path:
 
 
 def read_frames(path: Path) -> dict[str, Shaped[np.ndarray, " t"]]:
-    """What is measured over time beside the record at `path`; empty when the file is not there."""
+    """The arrays beside the record at `path` as they lie there; empty when the file is not there."""
     if not frames_path(path).is_file():
         return {}
     with np.load(frames_path(path)) as frames:
         return dict(frames)
+
+
+def arrays_of(curves: Mapping[ObjectKey, Curves]) -> dict[str, Shaped[np.ndarray, " t"]]:
+    """Curves under the names that they have on disk: "<sequence>_<id>/J", and "/frame" for the positions of the frames
+    among the annotated frames of the sequence."""
+    arrays: dict[str, Shaped[np.ndarray, " t"]] = {}
+    for key, curve in curves.items():
+        arrays.update({f"{key}/{measure}": values for measure, values in curve.measures.items()})
+        arrays[f"{key}/frame"] = curve.frames
+    return arrays
+
+
+def read_curves(path: Path) -> dict[ObjectKey, Curves]:
+    """The curves beside the record at `path`, of objects with any; positions count from 1 where a file has none."""
+    found: dict[ObjectKey, dict[str, Shaped[np.ndarray, " t"]]] = {}
+    for name, values in read_frames(path).items():
+        key, _, measure = name.rpartition("/")
+        found.setdefault(ObjectKey.parse(key), {})[measure] = values
+    curves = {}
+    for object_, arrays in found.items():
+        length = max(map(len, arrays.values()))
+        frames = arrays.pop("frame", np.arange(1, length + 1))
+        if length and arrays:
+            curves[object_] = Curves(frames, arrays)
+    return curves
 
 
 def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
@@ -116,58 +183,3 @@ def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
         remedy = "overwrite=true redoes it, name=<new name> keeps both"
         raise UserError(f"{', '.join(changed)} changed since {path} was written: {remedy}")
     return True
-
-
-def provenance(overrides: Sequence[str], seed: int | None, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """How a result came about. `commit` is the checkout's, or None when the code is installed; `time` is UTC."""
-    return {
-        "command": shlex.join(["vosbench", *(word for word in sys.argv[1:] if word != "--config-name")]),
-        "overrides": list(overrides),
-        "commit": commit(),
-        "versions": {"vosbench": vosbench.__version__, "python": sys.version.split()[0], **_versions()},
-        "seed": seed,
-        "hashes": dict(hashes),
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def write_tables(scores: Scores, split: str, folder: Path) -> None:
-    """The official tool's two CSVs (3 decimals) and one with every frame (full precision), into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    measures = list(scores.scores)
-    overall = [f"{scores.scores[measure]:.3f}" for measure in measures]
-    _write_csv(folder / f"global_results-{split}.csv", measures, [overall])
-    every = dict.fromkeys(measure for values in scores.objects.values() for measure in values)
-    means = [measure for measure in every if not measure.endswith(("-Recall", "-Decay"))]
-    rows = [
-        [name, *(f"{values[measure]:.3f}" if measure in values else "" for measure in means)]
-        for name, values in scores.objects.items()
-    ]
-    _write_csv(folder / f"per-sequence_results-{split}.csv", ["Sequence", *means], rows)
-    over_time = list(dict.fromkeys(key.rpartition("/")[2] for key in scores.frames if not key.endswith("/frame")))
-    rows = [row for name in scores.stems for row in _frame_rows(scores, name, over_time)]
-    _write_csv(folder / f"per-frame_results-{split}.csv", ["Sequence", "Frame", *over_time], rows)
-
-
-def _frame_rows(scores: Scores, name: str, measures: Sequence[str]) -> list[list[str]]:
-    values = [scores.frames[f"{name}/{measure}"].tolist() for measure in measures]
-    return [[name, stem, *map(str, row)] for stem, *row in zip(scores.stems[name], *values, strict=True)]
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    replace_file(path, text.getvalue().encode())
-
-
-def _versions() -> dict[str, str]:
-    """Versions of what changes numbers, without importing it."""
-    found: dict[str, str] = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

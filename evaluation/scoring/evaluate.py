@@ -1,6 +1,6 @@
 """Scores predicted label maps against a data set, sequence by sequence, in as many processes as wanted.
 
-Workers import neither torch nor pandas and hold two frames at a time.
+Workers do not import torch, and hold two frames at a time.
 """
 
 import logging
@@ -11,10 +11,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Shaped
 
+from vosbench.evaluation.metrics import Curves
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.predictions.label_maps import Source
-from vosbench.evaluation.protocols.protocol import ScoringProtocol, protocol_named
+from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.evaluation.scoring import sequence
 from vosbench.evaluation.scoring.sequence import ExtraFrames, Job, Result
 from vosbench.util.errors import Problems, UserError
@@ -29,22 +30,22 @@ log = logging.getLogger(__name__)
 class Scores:
     """The scores of one set of label maps, as fractions.
 
-    scores   of the whole data set, the one that ranks first; objects: by "<sequence>_<id>"
-    frames   over time under "<sequence>_<id>/J" and "/F", or what else the protocol measures; and under "/frame" the
-             positions of these frames among the annotated frames of the sequence
-    stems    by object, the names of these frames
+    protocol  what they were scored by
+    scores    of the whole data set, in the protocol's order; objects: the scores of each object
+    curves    what the protocol measured over time, by object; stems: the names of the frames that were scored
     """
 
+    protocol: Protocol
     scores: dict[str, float]
-    objects: dict[str, dict[str, float]]
-    frames: dict[str, Shaped[np.ndarray, " t"]]
-    stems: dict[str, list[str]]
+    objects: dict[ObjectKey, dict[str, float]]
+    curves: dict[ObjectKey, Curves]
+    stems: dict[ObjectKey, list[str]]
 
 
 def evaluate(
     dataset: Dataset,
     source: Source,
-    protocol: str | None = None,
+    protocol: Protocol | None = None,
     workers: int = 2,
     *,
     ignore_extra: bool = False,
@@ -52,24 +53,23 @@ def evaluate(
 ) -> Scores:
     """Scores the label maps of every annotated frame of the data set.
 
-    protocol      name of a protocol; None: the data set's own
+    protocol      None: the data set's own
     workers       processes; 0 scores in this one
     cache         folder that keeps the annotated objects cut out, for scoring more results against them
     ignore_extra  predictions of sequences and frames that the data set does not have are no error (it was restricted)
 
     Raises Problems that list everything wrong with all sequences: missing or extra sequences and frames, masks that are
-    unreadable, RGB or of another size than the annotation, and ids that cannot be; ValueError for a data set without
+    unreadable, RGB or of another size than the annotation, and ids that cannot be; UserError for a data set without
     annotations. BrokenProcessPool when a worker dies.
     """
-    name, videos = protocol or dataset.protocol, dataset.videos
-    rules = protocol_named(name)
+    protocol, videos = protocol or protocol_named(dataset.protocol), dataset.videos
     maps = {video.name: found for video in videos if (found := source.sequence(video.name)) is not None}
     problems = [] if ignore_extra and maps else source.problems([video.name for video in videos])
     if missing := [video.name for video in videos if video.name not in maps]:
         problems.append(f"{len(missing)} sequence(s) without predictions: {some(missing)}")
     extra: ExtraFrames = "left out" if dataset.frames == "annotated" else "wrong"
     jobs = [
-        Job(video, maps[video.name], name, "ignored" if ignore_extra else extra, cache)
+        Job(video, maps[video.name], protocol, "ignored" if ignore_extra else extra, cache)
         for video in videos
         if video.name in maps
     ]
@@ -81,7 +81,7 @@ def evaluate(
     if problems:
         where = f"{source.path} or the annotations of {dataset.name} {dataset.split}"
         raise Problems(f"{len(problems)} problem(s) with {where}; nothing was scored", problems)
-    scores = _collect(ordered, {video.name: video.seen for video in videos}, rules)
+    scores = _collect(ordered, {video.name: video.seen for video in videos}, protocol)
     _notice(dataset, ordered, scores)
     return scores
 
@@ -92,9 +92,11 @@ def _notice(dataset: Dataset, results: Sequence[Result], scores: Scores) -> None
         log.warning("%s has one object: any nonzero pixel of the predictions was read as object 1", dataset.name)
     if left_out := sum(result.left_out for result in results):
         log.info("%d predicted frames that are not annotated were left out", left_out)
-    measured = [values for name, values in scores.frames.items() if name.endswith(("/J", "/F"))]
+    over_time = scores.protocol.over_time
+    measured = [curves.measures[name] for curves in scores.curves.values() for name in over_time]
     if measured and all(np.all(values == 1) for values in measured):
-        log.warning("every J and every F is exactly 1: are these predictions the annotations themselves?")
+        every = " and ".join(f"every {name}" for name in over_time)
+        log.warning("%s is exactly 1: are these predictions the annotations themselves?", every)
 
 
 def _scored(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
@@ -117,15 +119,26 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def _collect(results: Iterable[Result], seen: Mapping[str, Mapping[int, bool]], rules: ScoringProtocol) -> Scores:
-    scores = Scores({}, {}, {}, {})
+def _collect(results: Iterable[Result], seen: Mapping[str, Mapping[int, bool]], protocol: Protocol) -> Scores:
+    scores = Scores(protocol, {}, {}, {}, {})
     for result in results:
+        scores.objects.update(summaries(protocol, result.name, result.curves, seen[result.name]))
         for id_, curves in result.curves.items():
-            key = f"{result.name}_{id_}"
-            known = {"seen": float(seen[result.name][id_])} if id_ in seen[result.name] else {}
-            scores.objects[key] = {**rules.summarise(curves), **known}
-            scores.frames.update({f"{key}/{measure}": values for measure, values in curves.measures.items()})
-            scores.frames[f"{key}/frame"] = curves.frames
+            key = ObjectKey(result.name, id_)
+            scores.curves[key] = curves
             scores.stems[key] = [result.stems[position] for position in curves.frames]
-    scores.scores.update(rules.aggregate(scores.objects))
+    scores.scores.update(protocol.aggregate(scores.objects))
     return scores
+
+
+def summaries(
+    protocol: Protocol, sequence: str, curves: Mapping[int, Curves], seen: Mapping[int, bool]
+) -> dict[ObjectKey, dict[str, float]]:
+    """The scores of each object of a sequence, with `seen` (1 or 0) where its category is known to be of training."""
+    return {
+        ObjectKey(sequence, id_): {
+            **protocol.summarise(values),
+            **({"seen": float(seen[id_])} if id_ in seen else {}),
+        }
+        for id_, values in curves.items()
+    }

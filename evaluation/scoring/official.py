@@ -12,20 +12,23 @@ from typing import Any, cast
 
 import numpy as np
 
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.predictions.label_maps import Source, read_as_scored
+from vosbench.evaluation.protocols.protocol import Protocol, all_protocols
 from vosbench.util.errors import UserError
 from vosbench.video.images import write_label_map
 from vosbench.video.video import Dataset
 
-TASKS = {"davis": "semi-supervised", "davis-unsupervised": "unsupervised"}
+FOLDERS = {"semi-supervised": "Annotations", "unsupervised": "Annotations_unsupervised"}  # by task
 STATISTICS = {"Mean": "M", "Recall": "R", "Decay": "D"}
 REPOSITORY = "https://github.com/davisvideochallenge/davis2017-evaluation"
 
 
-def check(protocol: str) -> type[Any]:
+def check(protocol: Protocol) -> type[Any]:
     """The package's class. Raises UserError for protocols it does not have, and saying how to install it."""
-    if protocol not in TASKS:
-        raise UserError(f"scorer=official scores protocols {', '.join(TASKS)}, not {protocol}")
+    if protocol.official_task is None:
+        known = ", ".join(each.name for each in all_protocols() if each.official_task)
+        raise UserError(f"scorer=official scores protocols {known}, not {protocol.name}")
     try:
         from davis2017.evaluation import DAVISEvaluation  # type: ignore[import-not-found]
     except ImportError as error:
@@ -33,7 +36,9 @@ def check(protocol: str) -> type[Any]:
     return cast(type[Any], DAVISEvaluation)
 
 
-def score(dataset: Dataset, source: Source, protocol: str) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+def score(
+    dataset: Dataset, source: Source, protocol: Protocol
+) -> tuple[dict[str, float], dict[ObjectKey, dict[str, float]]]:
     """The official scores of the data set and of each object, under our names, as fractions.
 
     It reads only a folder of its own layout at 480p, and takes 255 for void; so it is given copies of the label maps as
@@ -42,11 +47,13 @@ def score(dataset: Dataset, source: Source, protocol: str) -> tuple[dict[str, fl
     evaluation = check(protocol)
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        _write_copies(dataset, source, root, "Annotations" + ("_unsupervised" if "unsupervised" in protocol else ""))
+        _write_copies(dataset, source, root, FOLDERS[protocol.official_task])
         printed = io.StringIO()
         try:
             with contextlib.redirect_stdout(printed):
-                found = evaluation(str(root), TASKS[protocol], "val", codalab=True).evaluate(str(root / "results"))
+                found = evaluation(str(root), protocol.official_task, "val", codalab=True).evaluate(
+                    str(root / "results")
+                )
         except SystemExit as error:  # with status 0, when it does not take the masks
             raise UserError(f"the official scorer stopped and said: {printed.getvalue()}") from error
     scores = {
@@ -55,10 +62,11 @@ def score(dataset: Dataset, source: Source, protocol: str) -> tuple[dict[str, fl
         for statistic, key in STATISTICS.items()
     }
     objects = {
-        key: {f"{name}-Mean": float(found[name]["M_per_object"][key]) for name in "JF"}
+        ObjectKey.parse(key): {f"{name}-Mean": float(found[name]["M_per_object"][key]) for name in "JF"}
         for key in found["J"]["M_per_object"]
     }
-    return {"J&F-Mean": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}, objects
+    mean = protocol.measures[0]
+    return {mean.name: mean.of(scores), **scores}, objects
 
 
 def _write_copies(dataset: Dataset, source: Source, root: Path, annotations: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vosbench.evaluation.metrics import Curves, Objects, Pair
 from vosbench.evaluation.predictions.label_maps import LabelMaps
-from vosbench.evaluation.protocols.protocol import protocol_named
+from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.evaluation.scoring.region_cache import RegionCache
 from vosbench.util.wording import rows_columns, some
 from vosbench.video.images import VOID
@@ -24,11 +24,11 @@ OBJECTS = 20  # hardly a video has more: many more values are grey levels
 
 @dataclass(frozen=True)
 class Job:
-    """One sequence to score. extra_frames: what predictions of frames that the video does not have are."""
+    """One sequence to score. extra_frames: what is made of predictions for frames that the video does not have."""
 
     video: Video
     maps: LabelMaps
-    protocol: str
+    protocol: Protocol
     extra_frames: ExtraFrames
     cache: Path | None
 
@@ -73,12 +73,11 @@ def score(job: Job) -> Result:
     if extra and job.extra_frames == "wrong":
         result.faults.append(("", f"{len(extra)} frame(s) that the video does not have: {some(extra)}"))
     result.left_out = len(extra) if job.extra_frames == "left out" else 0
-    rules = protocol_named(job.protocol)
     with ExitStack() as stack:
         annotated = _annotations(video, job.cache, stack)
         try:
-            pairs = _pairs(video, annotated, maps, getattr(rules, "ANY_SIZE", False), result)
-            result.curves = rules.score(pairs, video.name)
+            pairs = _pairs(video, annotated, maps, job.protocol.any_size, result)
+            result.curves = job.protocol.score(pairs, video.name)
         except ValueError as error:
             result.faults.append(("", str(error).removeprefix(f"{video.name}: ")))
     if missing := [stem for stem in result.stems if stem not in maps.names]:

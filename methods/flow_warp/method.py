@@ -38,6 +38,7 @@ class FlowWarp(Method[Motion, Masks]):
     def __init__(self, flow: FlowEstimator[Any]) -> None:
         super().__init__()
         self.flow = flow
+        self.helpers = (flow,)
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
         raise UserError("flow_warp has nothing to train: choose another method")

@@ -80,6 +80,7 @@ class MAMP(Method[Features, Memory]):
         super().__init__()
         self.encoder = Encoder(widths, channels)
         self.flow = flow
+        self.helpers = (flow,) if matching == "flow" else ()
         self.train_radius, self.radius = train_radius, radius
         self.top_k = None if matching == "mast" else top_k
         self.matching, self.alignment, self.upsample, self.mask_oob = matching, alignment, upsample, mask_oob

@@ -75,6 +75,7 @@ class Dino(nn.Module):
     """
 
     name = "dino"
+    supervision = "self-supervised"
     centre: Tensor
 
     def __init__(

@@ -1,6 +1,6 @@
 """What `vosbench check` can find in a data set: problems to mend, notes to know; and the lines that say so."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -25,14 +25,14 @@ class Problem(Enum):
     ORPHAN = "annotations without an image", "add the images, or remove these files"
     UNREAD = "images of a kind that is not read", "give frames as .jpg, .jpeg or .png, masks as .png"
     NO_START = "no object to start from", "label the first frame (objects 1, 2, …), or leave these videos out"
-    TOO_SHORT = "1 or 2 frames", "neither first nor last frame is scored: leave these videos out"
+    TOO_SHORT = "too few frames to be scored", "leave these videos out"
 
     def __init__(self, what: str, advice: str) -> None:
         self.what, self.advice = what, advice
 
 
 class Note(Enum):
-    """What is worth knowing of a data set, and what to do about it (under some protocols something else, see below)."""
+    """What is worth knowing about a data set, and what to do about it (protocols may advise otherwise)."""
 
     BINARY = "masks of 0 and 255", "255 is void: save object ids 1, 2, …"
     MERGED = "masks of several ids read as one object", "dataset.binary=false or year=2017 keeps objects apart"
@@ -59,40 +59,12 @@ class Note(Enum):
         self.what, self.advice = what, advice
 
 
-_INNER_FRAMES = "protocol {protocol}, which scores neither first nor last frame, refuses such videos"
-_NUMBERED = "protocol {protocol} takes a gap among the ids of the first frame for an empty object"
-# What a note says instead under some protocols; None: there it is not worth a line.
-ADVICE: dict[str, dict[Note, str | None]] = {
-    "davis": {
-        Note.BINARY: "use dataset.year=2016 or dataset.binary=true: elsewhere 255 is void",
-        Note.FEW: "enough to predict and submit; to score, protocol davis needs 3",
-        Note.GAPS: _NUMBERED,
-        Note.LATE: "these are ignored; protocol=vos-benchmark with dataset.late_objects=true scores them",
-        Note.SHORT: _INNER_FRAMES,
-    },
-    "davis-unsupervised": {
-        Note.GAPS: _NUMBERED,
-        Note.LATE: "these are ignored",
-        Note.VOID: "these are left out",
-        Note.MANY: "protocol davis-unsupervised takes at most 20 proposals",
-    },
-    "vos-benchmark": {
-        Note.LATE: "these are scored: give them where they first appear (dataset.late_objects=true in DAVIS layout)",
-        Note.VOID: "protocol vos-benchmark takes them for one more object",
-        Note.SHORT: _INNER_FRAMES,
-    },
-    "vip": {  # ids are classes of parts, which come and go
-        **dict.fromkeys((Note.GAPS, Note.LATE, Note.VANISHING, Note.EMPTY)),
-        Note.VOID: "these are left out",
-    },
-}
+Advice = Mapping[Problem | Note, str | None]  # of a protocol, by what was found; None: not worth a line there
 
 
-def advice(kind: Problem | Note, protocol: str) -> str | None:
-    """What to do about a kind of finding where `protocol` scores; None: it is not worth a line there."""
-    own = ADVICE.get(protocol, {})
-    said = own.get(kind, kind.advice) if isinstance(kind, Note) else kind.advice
-    return said and said.format(protocol=protocol)
+def advice(kind: Problem | Note, own: Advice) -> str | None:
+    """What to do about a kind of finding; `own` is what the protocol says instead. None: it is not worth a line there."""
+    return own.get(kind, kind.advice)
 
 
 class Finding(NamedTuple):
@@ -125,12 +97,12 @@ class VideoFacts:
         self.found.append(Finding(kind, f"{self.name}{place}", self.name))
 
 
-def lines(kinds: type[Problem] | type[Note], found: Iterable[Finding], videos: int, protocol: str) -> list[str]:
-    """One line for all findings of a kind, in the order of `kinds`: what, how many, where, what to do."""
+def lines(kinds: type[Problem] | type[Note], found: Iterable[Finding], videos: int, own: Advice) -> list[str]:
+    """One line for all findings of a kind, in the order of `kinds`: what, how many, where, what to do. `own`: see `advice`."""
     by_kind: dict[Problem | Note, list[Finding]] = {}
     for finding in found:
         by_kind.setdefault(finding.kind, []).append(finding)
-    said = ((kind, advice(kind, protocol)) for kind in kinds if kind in by_kind)
+    said = ((kind, advice(kind, own)) for kind in kinds if kind in by_kind)
     return [_line(kind.what, by_kind[kind], videos, remedy) for kind, remedy in said if remedy]
 
 

@@ -39,6 +39,16 @@ class Inference:
         if self.square is not None and (self.short_side is not None or self.halve_from is not None):
             raise UserError("inference.square is all that is said of the size: leave short_side and halve_from null")
 
+    def described(self) -> str | None:
+        """The size at which the method sees frames, as records say it; None where it is their own."""
+        said = {
+            f"short side {self.short_side}": self.short_side is not None,
+            f"square {self.square}": self.square is not None,
+            f"half size from width {self.halve_from} on": self.halve_from is not None,
+            f"every {self.subsample}. pixel": self.subsample > 1,
+        }
+        return ", ".join(text for text, holds in said.items() if holds) or None
+
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width to which frames of this size are brought."""
         if self.square is not None:

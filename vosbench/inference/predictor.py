@@ -28,17 +28,26 @@ from vosbench.util.options import Content, Where
 from vosbench.util.progress import progress_bar
 from vosbench.video.video import LabelMap, Video
 from vosbench.weights.loading import restore
-from vosbench.weights.origin import Checkpoint, facts
+from vosbench.weights.origin import Checkpoint, facts, has_weights, name_of
 
 log = logging.getLogger(__name__)
+
+UNTRAINED = (
+    "untrained: method %s has random weights (checkpoint=none is its default), so scores say nothing of the method: "
+    "give checkpoint=<file or run folder>, or checkpoint=none to mean it"
+)
 
 LOOP = ("vosbench.inference.propagator", "vosbench.inference.device")  # what every prediction is computed by
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictorOptions:
-    """The keys of conf/inference.yaml, which explains them."""
+    """The keys of conf/inference.yaml, which explains them.
 
+    overrides  of the command, as typed: without checkpoint=none among them, random weights are warned of
+    """
+
+    overrides: Where[list[str]]
     method: dict[str, Any]
     memory: dict[str, Any]
     inference: dict[str, Any]
@@ -74,18 +83,20 @@ class Predictor:
         torch.set_flush_denormal(True)  # CPUs are up to 39× slower on weights of a softmax that are almost zero
         torch.manual_seed(options.seed)
         method = instantiate(options.method, _convert_="all")
-        checkpoint = restore(method, options.checkpoint, options.seed)
+        checkpoint, inference = restore(method, options.checkpoint, options.seed), instantiate(options.inference)
+        if checkpoint.name == "untrained" and has_weights(method) and "checkpoint=none" not in options.overrides:
+            log.warning(UNTRAINED, name_of(method))
         parts = {key: getattr(options, key) for key in ("method", "memory", "inference", "precision")}
         return cls(
             method=method.to(device).eval(),
             memory=instantiate(options.memory, _partial_=True, _convert_="all"),
-            inference=instantiate(options.inference),
+            inference=inference,
             checkpoint=checkpoint,
             device=device,
             precision=options.precision,
             recipe=settings(parts, PredictorOptions),
             code=sources([*LOOP, *modules(parts)]),
-            facts=facts(method, options.method, checkpoint),
+            facts=facts(method, inference, checkpoint),
         )
 
     def fingerprint(self, video: Video) -> Fingerprint:

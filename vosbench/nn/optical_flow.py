@@ -20,12 +20,27 @@ from torchvision.models.optical_flow._utils import make_coords_grid
 
 from vosbench.util.errors import UserError
 from vosbench.util.options import Content
+from vosbench.util.supervision import Supervision
 
+# What torchvision's own weights learned from: Raft_Large_Weights.C_T_SKHT_V1 and Raft_Small_Weights.C_T_V2.
+TRUE_FLOW = {
+    "large": ("FlyingChairs", "FlyingThings3D", "Sintel", "KITTI", "HD1K"),
+    "small": ("FlyingChairs", "FlyingThings3D"),
+}
 S = TypeVar("S")
 
 
 class FlowEstimator(Protocol[S]):
-    """`encode` sees every frame once; `estimate` may be asked for any pair."""
+    """`encode` sees every frame once; `estimate` may be asked for any pair.
+
+    `learned_from` names what it learned from, and `supervision` says how: true flow is flow-supervised.
+    """
+
+    @property
+    def supervision(self) -> Supervision: ...
+
+    @property
+    def learned_from(self) -> tuple[str, ...]: ...
 
     def encode(self, image: UInt8[Tensor, "3 h w"]) -> S:
         """All that is needed of one RGB frame, as query and as reference."""
@@ -40,6 +55,9 @@ class FlowEstimator(Protocol[S]):
 class NoFlow:
     """Nothing moves: turns motion-aware matching into plain local matching."""
 
+    supervision: Supervision = "none"
+    learned_from: tuple[str, ...] = ()
+
     def encode(self, image: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "h w"]:
         return image[0]
 
@@ -52,6 +70,9 @@ class NoFlow:
 class Dis:
     """Dense inverse search (Kroeger et al. 2016) of OpenCV on the CPU: no weights. `preset`: ultrafast, fast or
     medium."""
+
+    supervision: Supervision = "none"
+    learned_from: tuple[str, ...] = ()
 
     def __init__(self, preset: Literal["ultrafast", "fast", "medium"] = "medium") -> None:
         self.preset = preset
@@ -88,8 +109,11 @@ class Raft:
     weights    a torchvision state dict; without it, torchvision's own weights are loaded (downloaded once)
     updates    refinement steps; `updates_far` of them when the gap exceeds `far` frames (15 on DAVIS, 5 on YouTube-VOS)
 
+    All of these weights learned from true flow, most of it rendered; a file is named as what it learned from.
     Raises UserError at the first frame when weights are missing, or when a frame is under 128 pixels on a side.
     """
+
+    supervision: Supervision = "flow-supervised"
 
     def __init__(
         self,
@@ -100,6 +124,7 @@ class Raft:
         far: int = 15,
     ) -> None:
         self.size, self.weights = size, weights
+        self.learned_from = TRUE_FLOW[size] if weights is None else (Path(weights).name,)
         self.updates, self.updates_far, self.far = updates, updates_far, far
 
     @cached_property

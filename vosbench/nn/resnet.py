@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from operator import mul
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
+from vosbench.util.supervision import Supervision
 from vosbench.util.wording import some
 
 DEPTHS = {
@@ -37,6 +38,9 @@ class ResNet(nn.Sequential):
                  .safetensors file of torchvision's names, or of a network that has one such part (Mask R-CNN); heads
                  and further stages are left out; or another ResNet, to begin as its copy
     stem_bias    of the first convolution, as networks with another stem often have it
+
+    `learned_from` names what the weights it begins with learned from, and `supervision` says how: a foreign file learned
+    from itself, for all that is known, and with labels.
 
     Raises UserError when weights are missing or do not fit, naming what does not.
     """
@@ -65,10 +69,19 @@ class ResNet(nn.Sequential):
         for i, stride in enumerate(strides):
             self.add_module(f"layer{i + 1}", _stage(block, before[i], widths[i], stride, counts[i]))
         self.apply(_initialise)
+        self.learned_from: tuple[str, ...] = ()
+        self.supervision: Supervision = "none"
         if isinstance(weights, ResNet):
             _load(self, weights.state_dict(), "another ResNet")
+            self.learned_from, self.supervision = weights.learned_from, weights.supervision
+        elif weights == "imagenet":
+            _load(self, _imagenet(depth, width), weights)
+            self.learned_from, self.supervision = (weights,), "supervised"
         elif weights is not None:
-            _load(self, _imagenet(depth, width) if weights == "imagenet" else _from_file(weights), weights)
+            state, metadata = _from_file(weights)
+            _load(self, state, weights)
+            self.learned_from = tuple(metadata.get("training_data", [Path(weights).name]))
+            self.supervision = metadata.get("supervision", "supervised")
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Feature maps of all stages, first to last, at `stage_strides` (sizes rounded up) with `stage_channels`."""
@@ -114,13 +127,13 @@ def _imagenet(depth: Literal[18, 50], width: int) -> dict[str, Tensor]:
     return downloaded
 
 
-def _from_file(weights: str) -> dict[str, Tensor]:
+def _from_file(weights: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not Path(weights).is_file():
         raise UserError(f"weights={weights} of a ResNet is no file: give a torchvision state dict, imagenet, or null")
-    state, _ = read(Path(weights))
+    state, metadata = read(Path(weights))
     marks = [key for key in state if key.endswith(MARK)]
     prefix = marks[0].removesuffix(MARK) if len(marks) == 1 else ""
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}, metadata
 
 
 def _load(net: ResNet, state: dict[str, Tensor], source: str) -> None:

@@ -11,14 +11,26 @@ from torch import Tensor
 
 from vosbench.util.errors import UserError
 
+# How weights learned that were written before files said so, by the last part of what they say they were trained for.
+UNSAID = {
+    "mamp": "self-supervised",
+    "dino": "self-supervised",
+    "mask_embedding": "self-supervised",
+    "maskembedding": "self-supervised",
+    "munet": "supervised",
+}
+
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights, and vosbench's own metadata (empty for foreign files). Raises UserError naming an unreadable file."""
+    """Weights, and vosbench's own metadata (empty for foreign files). Raises UserError naming an unreadable file.
+
+    The metadata says under `supervision` how the weights learned, where that is known.
+    """
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
                 metadata = json.loads((file.metadata() or {}).get("vosbench", "{}"))
-                return {key: file.get_tensor(key).float() for key in file.keys()}, metadata  # noqa: SIM118
+                return {key: file.get_tensor(key).float() for key in file.keys()}, _said(metadata)  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, SafetensorError, EOFError, KeyError, ValueError, UnpicklingError) as error:
         raise UserError(
@@ -30,5 +42,11 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     metadata = content.get("vosbench", {})
     if metadata:
         state = {key.removeprefix("method."): value for key, value in state.items()}
-        metadata = {**metadata, "steps": content.get("global_step")}
+        metadata = _said({**metadata, "steps": content.get("global_step")})
     return state, metadata
+
+
+def _said(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata with its supervision, where an older file leaves it to be known from the method."""
+    found = UNSAID.get(str(metadata.get("method")).rpartition(".")[2].lower())
+    return {"supervision": found, **metadata} if found else metadata

@@ -15,8 +15,9 @@ import torch
 from hydra.utils import instantiate
 
 from vosbench.evaluation.predictions.label_maps import PngFolder
-from vosbench.evaluation.results import records
-from vosbench.evaluation.results.recording import Recording
+from vosbench.evaluation.protocols.protocol import protocol_named
+from vosbench.evaluation.results.provenance import provenance
+from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.runs.identity import digest
@@ -37,7 +38,6 @@ class Options(PredictorOptions):
     """The keys of conf/benchmark.yaml, which explains them."""
 
     run: Where[str]
-    overrides: Where[list[str]]
     subject: Where[str]
     overwrite: Where[bool]
     changed_code: Where[ChangedCode]
@@ -51,22 +51,23 @@ class Options(PredictorOptions):
 def run(options: Options) -> None:
     """Writes the record `<run>/results/<dataset>-<split>-<protocol>.json` and prints its scores."""
     dataset: Dataset = instantiate(options.dataset)
+    protocol = protocol_named(options.protocol or dataset.protocol)
     folder = PredictionFolder(Path(options.run, "predictions", f"{dataset.name}-{dataset.split}"))
     predictor = Predictor.load(options)
     predictions = _predict_all(predictor, dataset, folder, options)
-    recording = Recording(
+    scoring = ScoringRun(
         dataset=dataset,
         source=PngFolder(folder.root),
-        protocol=options.protocol or dataset.protocol,
+        protocol=protocol,
         run=Path(options.run),
         settings=options.dataset,
         workers=options.workers,
         cache=options.cache,
         pictures=options.pictures,
     )
-    hashes = {**recording.hashes(), "method": digest(predictor.recipe), "checkpoint": predictor.checkpoint.sha256}
-    provenance = records.provenance(options.overrides, options.seed, hashes)
-    recording.make(_facts(options, predictor, predictions), provenance, overwrite=options.overwrite)
+    hashes = {**scoring.hashes(), "method": digest(predictor.recipe), "checkpoint": predictor.checkpoint.sha256}
+    made = provenance("benchmark", options.overrides, options.seed, hashes)
+    scoring.make(_facts(options, predictor, predictions), made, overwrite=options.overwrite)
 
 
 def _facts(options: Options, predictor: Predictor, predictions: Sequence[Prediction]) -> dict[str, Any]:
@@ -94,18 +95,20 @@ def _predict_all(
 
 def speed(predictions: Sequence[Prediction], predictor: Predictor) -> dict[str, Any]:
     """The record's `speed`: frames per second over all frames, the mean over sequences of their own, latency
-    percentiles."""
+    percentiles. These are None where every sequence has but its first frame, which is not timed."""
     latencies = [np.array(prediction.latency_ms) for prediction in predictions if prediction.latency_ms]
-    every = np.concatenate(latencies)
+    every = np.concatenate(latencies) if latencies else None
     cuda = predictor.device.type == "cuda"
     sizes = sorted({f"{height}x{width}" for height, width in (prediction.size for prediction in predictions)})
     return {
         "device": torch.cuda.get_device_name(predictor.device) if cuda else f"cpu, {torch.get_num_threads()} threads",
         "precision": predictor.precision,
         "size": ", ".join(sizes),
-        "fps": float(1000 * len(every) / every.sum()),
-        "latency_ms": {"p50": float(np.percentile(every, 50)), "p95": float(np.percentile(every, 95))},
-        "fps_sequence_mean": float(np.mean([1000 / values.mean() for values in latencies])),
+        "fps": None if every is None else float(1000 * len(every) / every.sum()),
+        "latency_ms": {
+            f"p{share}": None if every is None else float(np.percentile(every, share)) for share in (50, 95)
+        },
+        "fps_sequence_mean": float(np.mean([1000 / values.mean() for values in latencies])) if latencies else None,
         "peak_memory_mb": max(prediction.peak_memory_mb for prediction in predictions),
         "peak_memory_kind": "cuda" if cuda else "rss",
         "warmup": WARMUP,

@@ -17,11 +17,14 @@ from rich.progress import track
 
 from vosbench.audit.findings import Finding, Note, Problem, VideoFacts, lines
 from vosbench.audit.inspection import inspect, visible
+from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.util import errors
 from vosbench.util.options import Positive
 from vosbench.util.wording import rows_columns
 from vosbench.util.workers import shared_out
 from vosbench.video.video import Dataset, Video
+
+SHORT = 2  # frames: in so few there is nothing to follow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,7 @@ class Options:
 def run(options: Options) -> None:
     """Raises errors.Problems for a data set that has some, ValueError for one that cannot be read at all."""
     dataset: Dataset = instantiate(options.dataset)
+    protocol = protocol_named(dataset.protocol)
     whole = not any(options.dataset.get(key) for key in ("sequences", "exclude"))
     console = Console(markup=False, highlight=False, soft_wrap=True)  # whole lines in a log
     jobs = [
@@ -47,11 +51,11 @@ def run(options: Options) -> None:
     bar = track(every, "checking", len(jobs), console=console, transient=True, disable=not console.is_terminal)
     facts = sorted(bar, key=lambda video: video.name)
     found = [finding for video in facts for finding in video.found]
-    found += [*_found_in_set(dataset, facts, options.stride), *_found_beside(dataset.videos, whole)]
+    found += [*_found_in_set(facts, protocol, options.stride), *_found_beside(dataset.videos, whole)]
     console.print(summary(dataset, facts, options), end="")
-    if notes := lines(Note, found, len(facts), dataset.protocol):
+    if notes := lines(Note, found, len(facts), protocol.advice):
         console.print("notes\n" + "\n".join(f"  - {line}" for line in notes))
-    if problems := lines(Problem, found, len(facts), dataset.protocol):
+    if problems := lines(Problem, found, len(facts), protocol.advice):
         raise errors.Problems(f"problems with {dataset.name} {dataset.split}", problems)
     console.print("no problems found")
 
@@ -66,15 +70,16 @@ def _label_folders(videos: Sequence[Video]) -> list[Path | None]:
     return [video.mask_folder or (above and above / video.name) for video in videos]
 
 
-def _found_in_set(dataset: Dataset, facts: Sequence[VideoFacts], stride: int) -> Iterator[Finding]:
+def _found_in_set(facts: Sequence[VideoFacts], protocol: Protocol, stride: int) -> Iterator[Finding]:
     """Findings that depend on the other videos, the protocol or the stride."""
     labelled = any(video.annotated for video in facts)
     for video in facts:
         if video.frames and not video.annotated:
             yield Finding(Problem.NO_START if labelled else Note.UNLABELLED, video.name, video.name)
-        if 0 < video.frames <= 2:
-            scored = video.annotated and dataset.protocol in ("davis", "vos-benchmark")
-            yield Finding(Problem.TOO_SHORT if scored else Note.SHORT, f"{video.name} {video.frames}", video.name)
+        if video.annotated and 0 < video.frames < protocol.fewest_frames:
+            yield Finding(Problem.TOO_SHORT, f"{video.name} {video.frames}", video.name)
+        elif 0 < video.frames <= SHORT:
+            yield Finding(Note.SHORT, f"{video.name} {video.frames}", video.name)
         if video.size and _is_padded(video.size, stride):
             yield Finding(Note.STRIDE, f"{video.name} {rows_columns(video.size)}", video.name)
 

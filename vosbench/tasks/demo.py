@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vosbench.cli import configuration
-from vosbench.evaluation.board.leaderboard import boards, load
+from vosbench.evaluation.board.leaderboard import boards
+from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.board.tables import show
 from vosbench.tasks.leaderboard import write
 from vosbench.util.options import Positive

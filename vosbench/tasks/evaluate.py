@@ -3,19 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
-from vosbench.evaluation.board.statistics import sequence_of
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.predictions.label_maps import open_source
-from vosbench.evaluation.results import records
-from vosbench.evaluation.results.recording import Recording
+from vosbench.evaluation.protocols.protocol import protocol_named
+from vosbench.evaluation.results.provenance import provenance
+from vosbench.evaluation.results.records import Record
+from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.evaluation.scoring import official
 from vosbench.inference.prediction_folder import PredictionFolder
 from vosbench.util.errors import UserError
+from vosbench.util.options import Where
+from vosbench.util.supervision import Supervision
 from vosbench.video.video import Dataset
 
 
@@ -34,9 +38,9 @@ class Options:
     pictures: int
     overwrite: bool
     method_name: str
-    supervision: str | None
-    training_data: str | None
-    checkpoint: str | None
+    supervision: Where[str | None]
+    training_data: Where[str | None]
+    checkpoint: Where[str | None]
 
 
 def run(options: Options) -> None:
@@ -44,11 +48,12 @@ def run(options: Options) -> None:
     if options.scorer not in ("vosbench", "official"):
         raise UserError(f"scorer={options.scorer}: choose from vosbench, official")
     dataset: Dataset = instantiate(options.dataset)
-    protocol = options.protocol or dataset.protocol
+    protocol = protocol_named(options.protocol or dataset.protocol)
+    _check_supervision(options.supervision)
     if options.scorer == "official":
         official.check(protocol)
     folder = Path(options.predictions or Path(options.run) / "predictions" / f"{dataset.name}-{dataset.split}")
-    recording = Recording(
+    scoring = ScoringRun(
         dataset=dataset,
         source=open_source(folder),
         protocol=protocol,
@@ -58,23 +63,31 @@ def run(options: Options) -> None:
         cache=options.cache,
         pictures=options.pictures,
     )
-    if folder.resolve() in recording.path.resolve().parents:
+    if folder.resolve() in scoring.path.resolve().parents:
         raise UserError(f"the results would be written into {folder}, which is read: choose another run folder")
     noted = PredictionFolder(folder).facts(video.name for video in dataset.videos)
     facts = {
         "method": options.method_name,
+        "algorithm": noted.get("algorithm"),
+        "inference": noted.get("inference"),
         "supervision": options.supervision or noted.get("supervision"),
         "training_data": options.training_data or noted.get("training_data"),
         "checkpoint": options.checkpoint or noted.get("checkpoint"),
     }
-    provenance = records.provenance(options.overrides, None, recording.hashes())
-    record = recording.make(facts, provenance, overwrite=options.overwrite)
+    made = provenance("evaluate", options.overrides, None, scoring.hashes())
+    record = scoring.make(facts, made, overwrite=options.overwrite)
     if options.scorer == "official":
-        show_differences(record, *official.score(dataset, recording.source, protocol))
+        show_differences(record, *official.score(dataset, scoring.source, protocol))
+
+
+def _check_supervision(given: str | None) -> None:
+    """Raises UserError for a word that tables do not know: rows are told apart by it."""
+    if given is not None and given not in get_args(Supervision):
+        raise UserError(f"supervision={given}: choose from {', '.join(get_args(Supervision))}")
 
 
 def show_differences(
-    record: records.Record, scores: Mapping[str, float], objects: Mapping[str, Mapping[str, float]]
+    record: Record, scores: Mapping[str, float], objects: Mapping[ObjectKey, Mapping[str, float]]
 ) -> None:
     """Prints our scores (fractions) beside the official scorer's, and the largest difference of any object's mean."""
     table = Table(
@@ -82,17 +95,18 @@ def show_differences(
     )
     for header in ("", "vosbench", "official", "difference"):
         table.add_column(header, justify="right")
-    for name, ours in record.scores.items():
-        table.add_row(name, f"{ours:.12f}", f"{scores[name]:.12f}", f"{ours - scores[name]:+.1e}")
+    for name, score in record.scores.items():
+        table.add_row(name, f"{score:.12f}", f"{scores[name]:.12f}", f"{score - scores[name]:+.1e}")
     # Sorted in each sequence: under davis-unsupervised the official tool numbers objects as their proposals.
-    kinds = {(sequence_of(key), name) for key, values in objects.items() for name in values}
+    ours = {ObjectKey.parse(name): values for name, values in record.objects.items()}
+    kinds = {(key.sequence, name) for key, values in objects.items() for name in values}
     worst = max(
-        abs(ours - theirs)
+        abs(one - other)
         for kind in kinds
-        for ours, theirs in zip(*(_sorted(found, *kind) for found in (record.objects, objects)), strict=True)
+        for one, other in zip(*(_sorted(found, *kind) for found in (ours, objects)), strict=True)
     )
     Console().print(table, f"largest difference of an object's J or F: {worst:.1e} ({len(objects)} objects)")
 
 
-def _sorted(objects: Mapping[str, Mapping[str, float]], sequence: str, measure: str) -> list[float]:
-    return sorted(values[measure] for key, values in objects.items() if sequence_of(key) == sequence)
+def _sorted(objects: Mapping[ObjectKey, Mapping[str, float]], sequence: str, measure: str) -> list[float]:
+    return sorted(values[measure] for key, values in objects.items() if key.sequence == sequence)

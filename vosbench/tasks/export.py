@@ -14,6 +14,7 @@ from vosbench.evaluation.results import records
 from vosbench.method import Method
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
+from vosbench.util.supervision import Supervision, strongest
 from vosbench.weights.loading import restore
 from vosbench.weights.origin import Checkpoint, name_of
 
@@ -46,13 +47,14 @@ def run(options: Options) -> None:
     checkpoint = restore(method, options.checkpoint, seed=0)
     metadata = {
         "method": name_of(method),
-        "supervision": method.supervision,
+        "supervision": _supervision(method, checkpoint),
         "colours": method.colours,
         "training_data": checkpoint.training_data,
         "steps": checkpoint.steps,
         "licence": options.licence,
     }
-    tensors = {key: _half(tensor) for key, tensor in method.state_dict().items()}
+    counted = {key for key, _ in method.named_buffers()}
+    tensors = {key: _small(tensor, exact=key in counted) for key, tensor in method.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, save(tensors, {"vosbench": json.dumps(metadata)}))
     parameters = sum(parameter.numel() for parameter in method.parameters())
@@ -60,8 +62,18 @@ def run(options: Options) -> None:
     log.info("wrote %s (%.1f MB) and its card %s", path, path.stat().st_size / 1e6, path.with_suffix(".md"))
 
 
-def _half(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
+def _supervision(method: Method[Any, Any], checkpoint: Checkpoint) -> Supervision:
+    return strongest(method.supervision, checkpoint.supervision or "none")
+
+
+def _small(tensor: torch.Tensor, *, exact: bool) -> torch.Tensor:
+    """In float16, but as it is where float16 cannot hold it. exact: nor may values vanish or lose more than rounding,
+    as those of a running variance, which divide. (Weights of almost nothing may become nothing.)"""
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    half = tensor.half()
+    fits = half.isfinite().all() and (not exact or torch.allclose(half.float(), tensor.float(), rtol=1e-3, atol=0))
+    return (half if fits else tensor).contiguous()
 
 
 def card(options: Options, method: Method[Any, Any], checkpoint: Checkpoint, parameters: int, path: Path) -> str:
@@ -75,7 +87,7 @@ def card(options: Options, method: Method[Any, Any], checkpoint: Checkpoint, par
         "|---|---|",
         f"| method | `{name_of(method)}` |",
         f"| parameters | {parameters:,} (float16, {path.stat().st_size / 1e6:.1f} MB) |",
-        f"| supervision | {method.supervision} |",
+        f"| supervision | {_supervision(method, checkpoint)} |",
         f"| trained on | {', '.join(checkpoint.training_data) or 'unknown'} |",
         f"| steps | {checkpoint.steps if checkpoint.steps is not None else 'unknown'} |",
         f"| licence of the weights | {options.licence} |",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vosbench.evaluation.board import report, tables
-from vosbench.evaluation.board.leaderboard import Board, boards, load, load_published
+from vosbench.evaluation.board.leaderboard import Board, boards
+from vosbench.evaluation.board.rows import load, load_published
 from vosbench.util.files import replace_file
 from vosbench.util.options import Positive
 

@@ -20,6 +20,7 @@ from rich.progress import track
 from vosbench.evaluation.metrics import ids_of
 from vosbench.evaluation.predictions.label_maps import LabelMaps, Source, open_source
 from vosbench.evaluation.predictions.rle import write_rle
+from vosbench.evaluation.protocols.protocol import Protocol, SubmissionFormat, all_protocols, protocol_named
 from vosbench.util.errors import Problems, UserError
 from vosbench.util.files import naming, replacing
 from vosbench.util.wording import rows_columns, some
@@ -44,25 +45,7 @@ class Options:
     overwrite: bool
 
 
-@dataclass(frozen=True)
-class Format:
-    """What is asked for.
-
-    top          the folder above the sequences
-    listed_only  only frames that the data set lists; others are left out
-    whole        all of the data set, with its objects and none else, and its masks where they are given: a submission
-    """
-
-    top: str
-    listed_only: bool
-    whole: bool
-
-
-FORMATS = {
-    "davis": Format(top="", listed_only=False, whole=True),
-    "youtube-vos": Format(top="Annotations/", listed_only=True, whole=True),
-}
-RLE = Format(top="", listed_only=True, whole=False)
+RLE = SubmissionFormat(listed_only=True)
 
 
 def run(options: Options) -> None:
@@ -72,11 +55,12 @@ def run(options: Options) -> None:
     if output.suffix not in (".zip", ".json"):
         raise UserError(f"output={output} must end in .zip (a submission) or .json (COCO RLE)")
     dataset: Dataset = instantiate(options.dataset)
-    what, format_ = _format(options, dataset.protocol)
-    submission = Submission(dataset.videos, open_source(predictions), format_, ignore_extra=bool(_parts(options)))
+    what, format_ = _format(options, protocol_named(dataset.protocol))
+    is_rle, ignored = format_ is RLE, bool(_parts(options))
+    submission = Submission(dataset.videos, open_source(predictions), format_, whole=not is_rle, ignore_extra=ignored)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as aside:
-        if format_ is RLE:
+        if is_rle:
             write_rle(aside, submission.label_maps())
         else:
             write_zip(aside, format_.top, submission.label_maps())
@@ -91,25 +75,26 @@ def run(options: Options) -> None:
     log.info("%s holds %d label maps of %d sequences (%.1f MB)", output, frames, len(dataset.videos), size)
 
 
-def _format(options: Options, protocol: str) -> tuple[str, Format]:
+def _format(options: Options, protocol: Protocol) -> tuple[str, SubmissionFormat]:
     """What the output is called and asks for. Raises UserError for an unknown format, and for a part of a data set
     where the whole one is asked for, naming the keys that leave videos or frames out."""
     if options.output.endswith(".json"):
         if options.format:
             raise UserError(f"format={options.format} is of submissions, which are .zip files: leave it out")
         return "COCO RLE", RLE
-    name = options.format or protocol
-    if name not in FORMATS:
-        choice = f"set format to one of: {', '.join(FORMATS)}; or output=<file>.json"
+    name = options.format or protocol.name
+    formats = {each.name: each.submission for each in all_protocols() if each.submission}
+    if name not in formats:
+        choice = f"set format to one of: {', '.join(formats)}; or output=<file>.json"
         raise UserError(f"{name} is no format of submissions: {choice}")
     keys = _parts(options)
-    if options.dataset.get("frames") == "annotated" and not FORMATS[name].listed_only:
+    if options.dataset.get("frames") == "annotated" and not formats[name].listed_only:
         keys.append("frames")
     if keys:
         chosen = ", ".join(f"dataset.{key}={options.dataset[key]}" for key in keys)
         whole = "use the whole one, or output=<file>.json"
         raise UserError(f"a submission holds the whole data set, but {chosen} makes it a part: {whole}")
-    return f"{name} submission", FORMATS[name]
+    return f"{name} submission", formats[name]
 
 
 def _parts(options: Options) -> list[str]:
@@ -142,13 +127,15 @@ def write_zip(path: Path, top: str, videos: Iterable[tuple[str, Iterable[tuple[s
 class Submission:
     """Label maps on their way into a file; what is wrong with them is collected while they pass.
 
+    whole         all of the data set, with its objects and none else, and its masks where they are given: for a server
     ignore_extra  sequences that the data set does not have are no error: it was restricted
     left_out      frames that were there but are not asked for; packed: how many label maps passed
     """
 
     videos: Sequence[Video]
     source: Source
-    format: Format
+    format: SubmissionFormat
+    whole: bool = True
     ignore_extra: bool = False
     left_out: list[str] = field(default_factory=list)
     packed: int = 0
@@ -179,7 +166,7 @@ class Submission:
 
     def _checked(self, video: Video, maps: LabelMaps) -> Iterator[tuple[str, LabelMap]]:
         names = self._names(video, maps)
-        starts = self._starts(video) if self.format.whole else {}
+        starts = self._starts(video) if self.whole else {}
         for index, name in enumerate(video.frame_names):
             labels = self._read(video, index, maps) if name in names else None
             if labels is not None:

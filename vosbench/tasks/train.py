@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
 from vosbench.datasets.sampling import StepSampler
+from vosbench.evaluation.protocols.protocol import Measure, Protocol
 from vosbench.inference.memory import Memory
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
@@ -32,7 +33,7 @@ from vosbench.util.files import content_digest
 from vosbench.util.options import Content, Counted, Positive, Where
 from vosbench.util.wording import some
 from vosbench.weights.loading import initialise
-from vosbench.weights.origin import find, learned_from, name_of, pretrained
+from vosbench.weights.origin import find, name_of, of_training
 
 log = logging.getLogger(__name__)
 say = rank_zero_only(log.info)
@@ -96,10 +97,11 @@ def run(options: Options) -> None:
     if options.overwrite:
         _clear(Path(options.run))
     torch.manual_seed(options.seed)
-    engine = _engine(options, fingerprint)
-    if done is None and options.init != "none":
-        _initialise(engine, options.init)
-    trainer = _trainer(options, last)
+    init = options.init if done is None else "none"
+    engine = _engine(options, fingerprint, init, data.protocol)
+    if init != "none":
+        _initialise(engine, init)
+    trainer = _trainer(options, last, data.protocol)
     StepSampler(0, steps, data.batch, 0, trainer.world_size)  # raises before other processes are started
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     say("training from step %d to %d on %s", done or 0, steps, where)
@@ -146,31 +148,28 @@ def _clear(run: Path) -> None:
     (run / "metrics.csv").unlink(missing_ok=True)
 
 
-def _engine(options: Options, fingerprint: Fingerprint) -> Engine:
+def _engine(options: Options, fingerprint: Fingerprint, init: str, protocol: Protocol | None) -> Engine:
     method = instantiate(options.method)
     names = [source["dataset"].get("name", name) for name, source in options.data["sources"].items()]
+    origin = of_training(method, names, init)
     metadata = {
         "method": name_of(method),
         "colours": method.colours if isinstance(method, Method) else Method.colours,
         "fingerprint": fingerprint.asdict(),
         "commits": [commit()],
-        "training_data": _once([*pretrained(options.method), *names]),
+        "training_data": list(origin.learned_from),
+        "supervision": origin.supervision,
     }
     memory: partial[Memory[Any]] = instantiate(options.memory, _partial_=True)
     optimizer, schedule = instantiate(options.optimizer), instantiate(options.schedule)
     inference = instantiate(options.inference)
-    return Engine(method, optimizer, schedule, options.data["batch_size"], memory, inference, options.seed, metadata)
+    batch = options.data["batch_size"]
+    return Engine(method, optimizer, schedule, batch, memory, inference, protocol, options.seed, metadata)
 
 
 def _initialise(engine: Engine, init: str) -> None:
     new = initialise(engine.method, init)
-    engine.metadata["training_data"] = _once([*learned_from(init), *engine.metadata["training_data"]])
     say("weights of %s%s", init, f"; initial ones of {some(new)}" if new else "")
-
-
-def _once(names: list[str]) -> list[str]:
-    """In the order in which they were learned from."""
-    return list(dict.fromkeys(names))
 
 
 def _callbacks(chosen: dict[str, Any]) -> list[L.Callback]:
@@ -181,14 +180,14 @@ def _callbacks(chosen: dict[str, Any]) -> list[L.Callback]:
     return [instantiate(callback) for callback in chosen.values() if callback]
 
 
-def _trainer(options: Options, last: Path) -> L.Trainer:
+def _trainer(options: Options, last: Path, protocol: Protocol | None) -> L.Trainer:
     """Raises UsageError for settings that Lightning does not have or that this machine cannot serve."""
     settings: dict[str, Any] = {
         "default_root_dir": options.run,
         "callbacks": [
             _Bar(),
             *_callbacks(options.callbacks),
-            ModelCheckpoint(last.parent, "best", monitor="val/J&F", mode="max", enable_version_counter=False),
+            *([] if protocol is None else [_best(last.parent, protocol.monitored)]),
             LastCheckpoint(last, options.save_every),
         ],
         "plugins": [WholeFiles()],
@@ -198,7 +197,7 @@ def _trainer(options: Options, last: Path) -> L.Trainer:
         "use_distributed_sampler": False,  # StepSampler shares clips out itself
         "enable_model_summary": False,
     }
-    if not options.data["validation"]:
+    if protocol is None:
         settings["limit_val_batches"] = 0
     try:
         trainer = L.Trainer(**{**settings, **options.trainer})
@@ -211,6 +210,12 @@ def _trainer(options: Options, last: Path) -> L.Trainer:
             "trainer.accumulate_grad_batches: leave it out; data.batch_size is one step's, of all processes"
         )
     return trainer
+
+
+def _best(folder: Path, measure: Measure) -> ModelCheckpoint:
+    """Keeps the weights with the best score of this measure."""
+    mode = "min" if measure.falling else "max"
+    return ModelCheckpoint(folder, "best", monitor=f"val/{measure.label}", mode=mode, enable_version_counter=False)
 
 
 def _fit(trainer: L.Trainer, engine: Engine, data: "ClipData", resume: Path | None) -> None:

@@ -11,10 +11,11 @@ from torch.utils.data import DataLoader
 from vosbench.contract import Clip
 from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.sampling import StepSampler
+from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.runs.identity import digest
-from vosbench.util.errors import UserError
+from vosbench.training.validation import check_videos
 from vosbench.util.options import Positive, Where
-from vosbench.video.video import Video
+from vosbench.video.video import Dataset, Video
 
 
 class ClipOptions(TypedDict):
@@ -28,7 +29,11 @@ class ClipOptions(TypedDict):
 
 
 class ClipData(L.LightningDataModule):
-    """Clips by global step, so that a resumed run and any number of processes see the same batches."""
+    """Clips by global step, so that a resumed run and any number of processes see the same batches.
+
+    `validation`: the videos to validate on, and `protocol`: what they are scored by, if there are any. Raises Problems
+    that list validation videos which cannot be scored.
+    """
 
     trainer: L.Trainer
 
@@ -36,13 +41,12 @@ class ClipData(L.LightningDataModule):
         super().__init__()
         sources, clips = (instantiate(part, _convert_="all") for part in (data["sources"], data["clips"]))
         self.clips = Clips(sources, **clips, seed=seed)
-        self.validation: list[Video] = list(instantiate(data["validation"]).videos) if data["validation"] else []
-        for video in self.validation:
-            if len(video.frame_names) < 3 or video.annotation(0) is None:
-                raise UserError(
-                    f"data.validation: video {video.name} cannot be scored, for want of annotations or of a third "
-                    "frame: leave it out, or set data.validation=null"
-                )
+        self.validation: list[Video] = []
+        self.protocol: Protocol | None = None
+        if data["validation"]:
+            dataset: Dataset = instantiate(data["validation"])
+            self.validation, self.protocol = list(dataset.videos), protocol_named(dataset.protocol)
+            check_videos(self.validation, self.protocol)
         self.batch, self.workers = data["batch_size"], data["workers"]
 
     def fingerprint(self) -> str:

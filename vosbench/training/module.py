@@ -1,4 +1,4 @@
-"""The one LightningModule: sums and logs a method's losses, steps its optimizer, scores it on validation videos."""
+"""The LightningModule: sums and logs a method's losses, steps its optimizer, scores it on validation videos."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,11 +9,12 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from vosbench.contract import Clip
-from vosbench.evaluation.metrics import Objects
-from vosbench.evaluation.protocols import davis
+from vosbench.evaluation.object_key import ObjectKey
+from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.inference.frame import Inference
 from vosbench.inference.memory import Memory
 from vosbench.inference.propagator import Propagator, propagate
+from vosbench.training.validation import means, of_all_processes, score_video
 from vosbench.util.errors import UserError
 from vosbench.video.video import Video
 
@@ -25,6 +26,8 @@ class Engine(L.LightningModule):
     schedule   from samples seen so far to a multiplier of the learning rate
     batch      samples in a step, over all processes
     memory     a fresh memory per validation video
+    protocol   that validation videos are scored by; None: there are none
+    metadata   what checkpoints say about themselves
     """
 
     def __init__(
@@ -35,13 +38,16 @@ class Engine(L.LightningModule):
         batch: int,
         memory: Callable[[], Memory[Any]],
         inference: Inference,
+        protocol: Protocol | None,
         seed: int,
         metadata: dict[str, Any],
     ) -> None:
         super().__init__()
         self.method = method
         self.optimizer, self.schedule, self.batch = optimizer, schedule, batch
-        self.memory, self.inference, self.seed, self.metadata = memory, inference, seed, metadata
+        self.memory, self.inference, self.protocol = memory, inference, protocol
+        self.seed, self.metadata = seed, metadata
+        self._scored: dict[ObjectKey, dict[str, float]] = {}
 
     def training_step(self, clip: Clip, _: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):
@@ -59,16 +65,18 @@ class Engine(L.LightningModule):
         return total
 
     def validation_step(self, video: Video, _: int) -> None:
-        """J and F of one video, weighted by its objects: the epoch's value is the mean over all objects, as in
-        `davis`."""
+        """Scores the objects of one video; those of all videos are averaged at the end."""
+        assert self.protocol is not None  # or there would be no videos
         propagator: Propagator[Any, Any] = Propagator(self.method, self.memory(), self.inference, self.device)  # type: ignore[arg-type]
-        maps = enumerate(propagate(propagator, video))
-        known = ((truth, labels) for i, labels in maps if (truth := video.annotation(i)) is not None)
-        pairs = ((Objects.of(truth), Objects.of(labels)) for truth, labels in known)
-        curves = davis.score(pairs, video.name).values()
-        j, f = (torch.tensor([curve.measures[name].mean() for curve in curves]).mean() for name in ("J", "F"))
-        means = {"val/J": j, "val/F": f, "val/J&F": (j + f) / 2}
-        self.log_dict(means, sync_dist=True, batch_size=len(curves), prog_bar=True)
+        self._scored |= score_video(video, propagate(propagator, video), self.protocol)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs `val/<measure>` as the protocol counts it over all objects of all videos: val/J&F, val/J and val/F."""
+        assert self.protocol is not None
+        scores = means(of_all_processes(self._scored), self.protocol)
+        self._scored = {}
+        values = {f"val/{name}": torch.tensor(score) for name, score in scores.items()}
+        self.log_dict(values, sync_dist=True, prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.method.named_parameters())
@@ -76,9 +84,9 @@ class Engine(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Only the first run knows the data behind its initial weights, and which commits have trained since."""
+        """Only the first run knows what the training began with; which commits have trained since, all of them know."""
         stored = checkpoint["vosbench"]
-        self.metadata["training_data"] = stored.get("training_data", self.metadata["training_data"])
+        self.metadata |= {key: stored[key] for key in ("training_data", "supervision") if key in stored}
         self.metadata["commits"] = list(dict.fromkeys([*stored.get("commits", []), *self.metadata["commits"]]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

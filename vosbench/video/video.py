@@ -166,13 +166,15 @@ def check_max_frames(max_frames: int | None) -> None:
 
 
 class Dataset(Protocol):
-    """What `dataset=` names: the videos of one split, and how they are scored by default."""
+    """What `dataset=` names: the videos of one split, and how they are scored by default. `whole`: the number of videos
+    before any were left out."""
 
     name: str
     split: str
     resolution: str
     frames: Frames
     protocol: str
+    whole: int
 
     @property
     def videos(self) -> Sequence[Video]: ...

@@ -20,7 +20,7 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     damaged, or of another method, width or colour space.
     """
     if checkpoint == "none":
-        return Checkpoint("untrained", f"seed-{seed}", (), None)
+        return Checkpoint("untrained", f"seed-{seed}", (), None, None)
     path = find(checkpoint)
     state, metadata = read(path)
     trained = metadata.get("method")
@@ -38,7 +38,8 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     _load(method, state if trained else method.adapt(state), path)
     name = checkpoint if path == shipped(checkpoint) else path.name
     data = tuple(metadata.get("training_data", ()))
-    return Checkpoint(name, hashlib.sha256(path.read_bytes()).hexdigest(), data, metadata.get("steps"))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Checkpoint(name, sha256, data, metadata.get("steps"), metadata.get("supervision"))
 
 
 def initialise(module: nn.Module, init: str) -> list[str]:

@@ -1,17 +1,19 @@
 """Where weights come from: their file, the method they were trained for, and the data they learned from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.utils import get_class
 from torch import nn
 
+from vosbench.inference.frame import Inference
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
+from vosbench.util.supervision import Learned, Supervision, strongest
 
 # What weights of before methods had names say they were trained for.
 NAMES = {
@@ -25,38 +27,80 @@ NAMES = {
 @dataclass(frozen=True)
 class Checkpoint:
     """What a method's weights are. `name` is "untrained", or a shipped name, or a file's name; `sha256` is of the
-    file."""
+    file; `supervision` is None where the file does not say."""
 
     name: str
     sha256: str
     training_data: tuple[str, ...]
     steps: int | None
+    supervision: Supervision | None
 
 
-def facts(method: Method[Any, Any], recipe: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
-    """What result records say of a method, made by `recipe`, and of its weights: their fields of these names."""
+@dataclass(frozen=True)
+class Origin:
+    """What weights learned from, that of earlier stages first, and how."""
+
+    learned_from: tuple[str, ...]
+    supervision: Supervision
+
+
+def combined(*origins: Learned) -> Origin:
+    """What all of these learned from, each named once in the order given, and the strongest supervision."""
+    data = dict.fromkeys(name for origin in origins for name in origin.learned_from)
+    return Origin(tuple(data), strongest(*(origin.supervision for origin in origins)))
+
+
+def facts(method: Method[Any, Any], inference: Inference, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What result records say of a method and of its weights: their fields of these names."""
     untrained = checkpoint.name == "untrained"
-    data = pretrained(recipe) if untrained else checkpoint.training_data
-    weights = "untrained" if untrained else {"name": checkpoint.name, "sha256": checkpoint.sha256}
+    if untrained:
+        weights = started_from(method)
+    else:
+        weights = Origin(checkpoint.training_data, checkpoint.supervision or method.supervision)
+    all_of_it = combined(weights, Origin((), method.supervision), *map(_checked, method.helpers))
+    found = "untrained" if untrained else {"name": checkpoint.name, "sha256": checkpoint.sha256}
     return {
-        "supervision": method.supervision,
-        "training_data": " + ".join(data) or None,
-        "checkpoint": None if method.supervision == "none" else weights,  # there is nothing to train
+        "algorithm": name_of(method),
+        "supervision": all_of_it.supervision,
+        "training_data": " + ".join(all_of_it.learned_from) or None,
+        "checkpoint": found if has_weights(method) else None,
+        "inference": inference.described(),
     }
 
 
-def learned_from(init: str) -> list[str]:
-    """The training data behind the weights of `init`: of a file that does not say, its name."""
-    path = find(init, key="init")
+def has_weights(method: Method[Any, Any]) -> bool:
+    """Whether there is anything to train."""
+    return method.supervision != "none"
+
+
+def started_from(module: nn.Module) -> Origin:
+    """What the weights learned from that the parts of a network begin with."""
+    parts = (part for part in module.modules() if hasattr(part, "learned_from"))
+    return combined(*(_checked(part) for part in parts))
+
+
+def of_training(module: nn.Module, sources: Iterable[str], init: str) -> Origin:
+    """What weights will have learned from that begin as `init` (none | file | run folder | shipped name) and learn from
+    `sources`. A module that does not say how it learns counts as supervised."""
+    own = Origin(tuple(sources), getattr(module, "supervision", "supervised"))
+    earlier = [] if init == "none" else [_of_file(find(init, key="init"))]
+    return combined(*earlier, started_from(module), own)
+
+
+def _of_file(path: Path) -> Origin:
+    """Of a file that does not say: its name, and nothing but what the method itself needs."""
     _, metadata = read(path)
-    return list(metadata.get("training_data", [path.name]))
+    return Origin(tuple(metadata.get("training_data", [path.name])), metadata.get("supervision", "none"))
 
 
-def pretrained(method: Mapping[str, Any]) -> list[str]:
-    """The training data behind `weights`, which the recipe of a method may start its networks from: the name of what
-    is downloaded (imagenet), or of the file."""
-    weights = method.get("weights")
-    return [] if weights is None else [Path(weights).name]
+def _checked(part: Any) -> Learned:
+    """Raises UserError for a flow estimator, or a part of a network, that does not say what it learned from."""
+    if hasattr(part, "learned_from") and hasattr(part, "supervision"):
+        return cast(Learned, part)
+    raise UserError(
+        f"{type(part).__name__} does not say what it learned from: give it the attributes learned_from (names, maybe "
+        "none) and supervision (none, self-supervised, flow-supervised or supervised)"
+    )
 
 
 def name_of(module: nn.Module) -> str:

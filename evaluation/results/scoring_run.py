@@ -1,4 +1,4 @@
-"""From label maps to a record with its tables and pictures: what evaluate and benchmark share."""
+"""One scoring run: from label maps to a record with its tables and pictures. `evaluate` and `benchmark` share it."""
 
 import logging
 from collections.abc import Mapping
@@ -11,20 +11,26 @@ from rich.table import Table
 
 import vosbench
 from vosbench.evaluation.predictions.label_maps import Source, hash_annotations, hash_predictions
-from vosbench.evaluation.protocols.protocol import described
+from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.evaluation.results import pictures, records
 from vosbench.evaluation.results.records import Record
+from vosbench.evaluation.results.score_tables import write_tables
 from vosbench.evaluation.scoring.evaluate import Scores, evaluate
 from vosbench.video.video import Dataset
 
-LABELS = ("method", "supervision", "training_data", "checkpoint", "resolution", "frames")
+# Fields that say what was scored rather than how well: they may be corrected without scoring again.
+LABELS = (
+    *("method", "algorithm", "supervision", "training_data", "checkpoint"),
+    *("resolution", "frames", "subset", "inference", "remarks"),
+)
+RESTRICTING = ("sequences", "exclude", "max_frames")  # settings of a data set that leave some of it out
 ACROSS = 8  # more scores are printed one below the other
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Recording:
-    """One scoring of label maps under a protocol.
+class ScoringRun:
+    """Label maps that are scored under a protocol.
 
     run       the folder whose `results/` take record, tables and pictures
     settings  of the data set: where they leave videos or frames out, predictions of the whole set are no mistake
@@ -33,7 +39,7 @@ class Recording:
 
     dataset: Dataset
     source: Source
-    protocol: str
+    protocol: Protocol
     run: Path
     settings: Mapping[str, Any]
     workers: int
@@ -42,7 +48,7 @@ class Recording:
 
     @property
     def path(self) -> Path:
-        return records.path_of(self.run, self.dataset.name, self.dataset.split, self.protocol)
+        return records.path_of(self.run, self.dataset.name, self.dataset.split, self.protocol.name)
 
     def hashes(self) -> dict[str, str]:
         """What a score depends on: both kinds of label maps, and the version that scores them."""
@@ -52,31 +58,40 @@ class Recording:
             "version": vosbench.__version__,
         }
 
+    def subset(self) -> dict[str, int | None] | None:
+        """What is scored of the data set; None: all of it."""
+        videos, frames = len(self.dataset.videos), self.settings.get("max_frames")
+        whole = getattr(self.dataset, "whole", videos)  # a data set of a user's own may not say
+        if videos == whole and not frames:
+            return None
+        return {"videos": videos, "of": whole, "max_frames": frames}
+
     def make(self, facts: Mapping[str, Any], provenance: Mapping[str, Any], *, overwrite: bool) -> Record:
         """The record, which is also shown. One that was made from the same inputs stays, and is only labelled anew.
 
         facts: more fields of the record. Raises UserError saying what differs for a record of other inputs, unless
         `overwrite`, and as `evaluate` does.
         """
-        labels = {**facts, "resolution": self.dataset.resolution, "frames": self.dataset.frames}
+        where = {"resolution": self.dataset.resolution, "frames": self.dataset.frames, "subset": self.subset()}
+        fields = {**facts, **where}
         drawn = not self.pictures or (self.path.with_suffix("") / pictures.INDEX).is_file()
         if not overwrite and records.is_current(self.path, provenance["hashes"]) and drawn:
-            return self._labelled({key: value for key, value in labels.items() if key in LABELS})
+            return self._labelled({key: value for key, value in fields.items() if key in LABELS})
         scores = evaluate(
             self.dataset,
             self.source,
             self.protocol,
             self.workers,
-            ignore_extra=any(self.settings.get(key) for key in ("sequences", "exclude", "max_frames")),
+            ignore_extra=any(self.settings.get(key) for key in RESTRICTING),
             cache=Path(self.cache) if self.cache else None,
         )
         record = Record(
-            **labels,
+            **fields,
             dataset=self.dataset.name,
             split=self.dataset.split,
-            protocol=self.protocol,
+            protocol=self.protocol.name,
             scores=scores.scores,
-            objects=scores.objects,
+            objects={str(key): values for key, values in scores.objects.items()},
             provenance=dict(provenance),
         )
         self._write(record, scores)
@@ -95,18 +110,23 @@ class Recording:
         return record
 
     def _write(self, record: Record, scores: Scores) -> None:
-        """The record, and in the folder of its name tables and pictures: these come last, as they can be redone."""
+        """The record, and in the folder of its name tables and pictures."""
         folder = self.path.with_suffix("")
-        records.write_tables(scores, record.split, folder)
-        records.write(record, scores.frames, self.path)
+        write_tables(scores, record.split, folder)
+        records.write(record, records.arrays_of(scores.curves), self.path)
         pictures.write_pictures(self.dataset, self.source, scores, folder, self.pictures)
 
 
 def show(record: Record) -> None:
     """Prints the scores in percent under the protocol, resolution and frames they hold for."""
-    title = f"{record.method} on {record.dataset} {record.split}, {record.resolution}, {record.frames} frames"
-    of = f", mean over {len(record.objects)} objects" if next(iter(record.scores)) == "J&F-Mean" else ""
-    table = Table(title=title, caption=f"protocol {described(record.protocol)}, percent{of}")
+    protocol = protocol_named(record.protocol)
+    parts = [f"{record.dataset} {record.split}", record.resolution, f"{record.frames} frames"]
+    parts += records.restrictions(record.subset, record.inference)
+    headline = protocol.measure(next(iter(record.scores)))
+    is_plain_mean = headline.parts and not headline.groups
+    of = f", mean over {len(record.objects)} objects" if is_plain_mean else ""
+    title, caption = f"{record.method} on {', '.join(parts)}", f"protocol {protocol.title}, percent{of}"
+    table = Table(title=title, caption=caption)
     cells = {name: f"{100 * value:.1f}" for name, value in record.scores.items()}
     if len(cells) <= ACROSS:
         for name in cells:
@@ -118,3 +138,5 @@ def show(record: Record) -> None:
         for row in cells.items():
             table.add_row(*row)
     Console().print(table)
+    for remark in record.remarks:
+        log.info("remark: %s", remark)

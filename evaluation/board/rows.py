@@ -1,0 +1,133 @@
+"""Rows of tables: a result record each, measured here or quoted from a paper."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from vosbench.evaluation.board.statistics import Interval
+from vosbench.evaluation.object_key import ObjectKey
+from vosbench.evaluation.protocols.protocol import Measure, Protocol, known_protocol
+from vosbench.evaluation.results import records
+from vosbench.evaluation.results.records import Record
+from vosbench.util.errors import UserError
+
+COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames", "subset")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result. `path` is its record's file, or None for a number quoted from `source`, whose objects are not known.
+
+    run            the run's folder, relative to the folder that was searched
+    remark         what is odd about a quoted number
+    ranked_by      the score that ranks its board; "": the first that its protocol gives
+    interval       95 % of the headline over sequences; to_best and to_baseline: of the paired differences (fractions)
+    to_best        supervised rows are compared with the best of them, the others with the best of the others
+    """
+
+    record: Record
+    run: str = ""
+    path: Path | None = None
+    source: str = ""
+    remark: str = ""
+    interval: Interval | None = None
+    to_best: Interval | None = None
+    to_baseline: Interval | None = None
+    ranked_by: str = ""
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What only results of one kind have in common: the fields COMPARABLE, as text."""
+        values = (getattr(self.record, key) for key in COMPARABLE[:-1])
+        return (*map(str, values), self.part or "all videos")
+
+    @property
+    def part(self) -> str | None:
+        """Which part of the data set was scored; None: all of it."""
+        return records.part_of_set(self.record.subset)
+
+    @property
+    def annotations(self) -> str | None:
+        """A hash of what it was scored against: the frames and masks of the data set as it was restricted."""
+        found = (self.record.provenance or {}).get("hashes", {}).get("annotations")
+        return None if found is None else str(found)
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether it learned from masks or labels, so that it does not compete with those that did not, or do not
+        say."""
+        return self.record.supervision == "supervised"
+
+    @cached_property
+    def rules(self) -> Protocol | None:
+        """Its protocol; None where a record names one that this version does not have."""
+        return known_protocol(self.record.protocol)
+
+    @property
+    def protocol_title(self) -> str:
+        return self.rules.title if self.rules else self.record.protocol
+
+    @cached_property
+    def measure(self) -> Measure:
+        """The headline: what ranks its board."""
+        name = self.ranked_by or next(iter(self.record.scores))
+        return self.rules.measure(name) if self.rules else Measure(name)
+
+    @property
+    def headline(self) -> float:
+        return self.record.scores[self.measure.name]
+
+    @property
+    def rank(self) -> tuple[float, str, str]:
+        """By this rows are sorted, the best first."""
+        return self.measure.rank(self.headline), self.record.method, self.run
+
+    @cached_property
+    def objects(self) -> dict[ObjectKey, dict[str, float]]:
+        return {ObjectKey.parse(name): values for name, values in self.record.objects.items()}
+
+    @cached_property
+    def headlines(self) -> dict[ObjectKey, float]:
+        """Each object's share of the headline; nothing where that is no mean over objects."""
+        measure = self.measure
+        return {key: measure.of(values) for key, values in self.objects.items() if measure.has(values)}
+
+    @cached_property
+    def groups(self) -> dict[ObjectKey, str]:
+        """By object, the group whose mean the headline averages; nothing where it has none."""
+        group = self.measure.groups
+        return {} if group is None else {key: str(values[group]) for key, values in self.objects.items()}
+
+
+def load(runs: Path) -> list[Row]:
+    """Every record under `runs`. Raises UserError when there is none, or one cannot be read."""
+    paths = sorted(runs.glob("**/results/*.json"))
+    if not paths:
+        raise UserError(f"no result record (**/results/*.json) in {runs}: run vosbench benchmark first, or set runs")
+    return [Row(records.read(path), _run_name(path.parents[1], runs), path) for path in paths]
+
+
+def load_published() -> list[Row]:
+    """Numbers quoted from papers (published.yaml), as fractions."""
+    tables = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("published.yaml")))
+    return [quoted(table, result) for table in cast(list[dict[str, Any]], tables) for result in table["results"]]
+
+
+def quoted(table: dict[str, Any], result: dict[str, Any]) -> Row:
+    """A row of published.yaml. `table`: what its results have in common. All numbers are scores, in percent."""
+    scores = {
+        name: round(value / 100, 6)
+        for name, value in result.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    where = {key: table[key] for key in COMPARABLE[:-1]}
+    facts: dict[str, Any] = {key: result.get(key) for key in ("supervision", "training_data")}
+    record = Record(method=result["method"], scores=scores, objects={}, **facts, **where)
+    return Row(record, source=table["source"], remark=result.get("note", ""))
+
+
+def _run_name(folder: Path, runs: Path) -> str:
+    return str(folder.relative_to(runs)) if folder != runs else folder.resolve().name

@@ -1,0 +1,24 @@
+"""The name of an object: the sequence it is in, and its id there."""
+
+from typing import NamedTuple
+
+
+class ObjectKey(NamedTuple):
+    """One object of a data set. As text, in records and tables, it is `<sequence>_<id>`."""
+
+    sequence: str
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.sequence}_{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ObjectKey":
+        """The object that `<sequence>_<id>` names; the sequence may contain underscores."""
+        sequence, _, id_ = text.rpartition("_")
+        return cls(sequence, int(id_))
+
+    @property
+    def title(self) -> str:
+        """For a reader."""
+        return f"{self.sequence}, object {self.id}"
