@@ -13,18 +13,24 @@ from vosbench.runs.code import commit
 PACKAGES = ("torch", "torchvision", "lightning", "numpy", "opencv-python-headless", "pillow")
 
 
-def provenance(verb: str, overrides: Sequence[str], seed: int | None, hashes: Mapping[str, str]) -> dict[str, Any]:
+def provenance(
+    verb: str,
+    overrides: Sequence[str],
+    seed: int | None,
+    hashes: Mapping[str, str],
+    commits: Sequence[str] = (),
+) -> dict[str, Any]:
     """The `provenance` of a record, made by `vosbench <verb> <overrides>`.
 
-    `commit` is the checkout's, or None when the code is installed; `commits`: of all that made its masks; `time` is
-    UTC.
+    `commit` is the checkout's, or None when the code is installed; `commits` are of all that made its masks, or the
+    checkout's where nobody noted them; `time` is UTC.
     """
     now = commit()
     return {
         "command": shlex.join(["vosbench", verb, *overrides]),
         "overrides": list(overrides),
         "commit": now,
-        "commits": [] if now is None else [now],
+        "commits": list(commits) or ([] if now is None else [now]),
         "versions": {"vosbench": vosbench.__version__, "python": sys.version.split()[0], **_versions()},
         "seed": seed,
         "hashes": dict(hashes),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from vosbench.evaluation.object_key import ObjectKey
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
 
+log = logging.getLogger(__name__)
 SCHEMA = 2
 Arrays = Mapping[str, Shaped[np.ndarray, " t"]]
 NEW = {"algorithm": None, "subset": None, "inference": None, "remarks": []}  # fields that schema 1 did not have
@@ -171,14 +173,18 @@ def read_curves(path: Path) -> dict[ObjectKey, Curves]:
 
 
 def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
-    """Whether the record at `path` was made from inputs with these hashes; False when there is none.
+    """Whether the record at `path` was made from inputs with these hashes, by this code; False when there is none.
 
-    Raises UserError saying what differs when it was made of something else: stale numbers are never shown or replaced.
+    What other code made is to be made again, whatever else has changed through it. Raises UserError saying what differs
+    when the inputs are others: stale numbers are never shown, and never replaced unasked.
     """
     if not path.is_file():
         return False
     old = (read(path).provenance or {}).get("hashes", {})
     changed = [name for name, value in hashes.items() if old.get(name) != value]
+    if "code" in changed:
+        log.warning("%s was made by other code: it is made again", path)
+        return False
     if changed:
         remedy = "overwrite=true redoes it, name=<new name> keeps both"
         raise UserError(f"{', '.join(changed)} changed since {path} was written: {remedy}")

@@ -9,13 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-import vosbench
 from vosbench.evaluation.predictions.label_maps import Source, hash_annotations, hash_predictions
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.evaluation.results import pictures, records
 from vosbench.evaluation.results.records import Record
 from vosbench.evaluation.results.score_tables import write_tables
 from vosbench.evaluation.scoring.evaluate import Scores, evaluate
+from vosbench.runs.code import sources
+from vosbench.runs.identity import digest
 from vosbench.video.video import Dataset
 
 # Fields that say what was scored rather than how well: they may be corrected without scoring again.
@@ -51,11 +52,11 @@ class ScoringRun:
         return records.path_of(self.run, self.dataset.name, self.dataset.split, self.protocol.name)
 
     def hashes(self) -> dict[str, str]:
-        """What a score depends on: both kinds of label maps, and the version that scores them."""
+        """What a score depends on: both kinds of label maps, and the code that scores them."""
         return {
             "predictions": hash_predictions(self.source, (video.name for video in self.dataset.videos)),
             "annotations": hash_annotations(self.dataset),
-            "version": vosbench.__version__,
+            "code": digest(sources(["vosbench.evaluation.scoring.sequence", self.protocol.score.__module__])),
         }
 
     def subset(self) -> dict[str, int | None] | None:

@@ -1,6 +1,6 @@
 """Annotated objects cut out once and kept on disk, for scoring many results against the same annotations.
 
-A video is one file, `<hash of its annotations>.regions`: the mask, boundary and near of each region, one bit a pixel;
+A video is one file, `<hash of its annotations and of the code that cuts them out>.regions`: the mask, boundary and near of each region, one bit a pixel;
 then the index, one row a region; then their sizes. Regions are read when asked for, so memory does not grow with the
 video. A file is whole when its end says so. One that is not is written anew in its place, by one process at a time:
 what a killed process leaves behind does no harm, and a whole file is never written to.
@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from vosbench.evaluation.metrics import Objects, Region
+from vosbench.runs.code import sources
+from vosbench.runs.identity import digest
 from vosbench.util.files import naming
 from vosbench.video.video import LabelMap, Video
 
@@ -35,7 +37,7 @@ class RegionCache:
 
     def __init__(self, folder: Path, video: Video) -> None:
         self._video = video
-        self._file, self._rows = _open(folder / f"{video.annotation_fingerprint()}.regions", video)
+        self._file, self._rows = _open(folder / f"{_made_of(video)}.regions", video)
 
     def __enter__(self) -> "RegionCache":
         return self
@@ -67,6 +69,11 @@ class RegionCache:
             np.unpackbits(plane, count=height * width).view(np.bool_).reshape(height, width) for plane in packed
         )
         return Region(top, left, mask, boundary, near, area, length)
+
+
+def _made_of(video: Video) -> str:
+    """A digest of the annotations, and of the code that cuts objects out of them."""
+    return digest([video.annotation_fingerprint(), sources(["vosbench.evaluation.metrics"])])
 
 
 def _open(path: Path, video: Video) -> tuple[BinaryIO, Rows]:

@@ -70,6 +70,11 @@ class PredictionFolder:
         every = [found.facts if (found := self.read(name)) else {} for name in sequences]
         return every[0] if every and all(each == every[0] for each in every) else {}
 
+    def commits(self, sequences: Iterable[str]) -> list[str]:
+        """The commits by which these sequences were predicted, as far as they are known."""
+        found = (self.read(name) for name in sequences)
+        return sorted({each.commit for each in found if each is not None and each.commit is not None})
+
     def label_map(self, sequence: str, frame: str) -> LabelMap:
         return read_label_map(self.root / sequence / f"{frame}.png")
 

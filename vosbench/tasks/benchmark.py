@@ -66,8 +66,11 @@ def run(options: Options) -> None:
         pictures=options.pictures,
     )
     hashes = {**scoring.hashes(), "method": digest(predictor.recipe), "checkpoint": predictor.checkpoint.sha256}
-    made = provenance("benchmark", options.overrides, options.seed, hashes)
-    scoring.make(_facts(options, predictor, predictions), made, overwrite=options.overwrite)
+    hashes["code"] = digest([hashes["code"], *sorted(digest(each.fingerprint.code) for each in predictions)])
+    commits = folder.commits(video.name for video in dataset.videos)
+    made = provenance("benchmark", options.overrides, options.seed, hashes, commits)
+    facts = _facts(options, predictor, predictions) | {"remarks": _remarks(predictor, dataset, folder)}
+    scoring.make(facts, made, overwrite=options.overwrite)
 
 
 def _facts(options: Options, predictor: Predictor, predictions: Sequence[Prediction]) -> dict[str, Any]:
@@ -78,6 +81,15 @@ def _facts(options: Options, predictor: Predictor, predictions: Sequence[Predict
         "parameters": sum(parameter.numel() for parameter in predictor.method.parameters()),
         "speed": speed(predictions, predictor),
     }
+
+
+def _remarks(predictor: Predictor, dataset: Dataset, folder: PredictionFolder) -> list[str]:
+    """That label maps of other code were kept, if so."""
+    other = [video.name for video in dataset.videos if not folder.has(video.name, predictor.fingerprint(video))]
+    if not other:
+        return []
+    commits = ", ".join(folder.commits(other)) or "unknown"
+    return [f"{len(other)} of {len(dataset.videos)} videos were predicted by other code (commit {commits})"]
 
 
 def _predict_all(

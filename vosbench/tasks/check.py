@@ -19,7 +19,7 @@ from vosbench.audit.findings import Finding, Note, Problem, VideoFacts, lines
 from vosbench.audit.inspection import inspect, visible
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.util import errors
-from vosbench.util.options import Positive
+from vosbench.util.options import Placed, Positive
 from vosbench.util.wording import rows_columns
 from vosbench.util.workers import shared_out
 from vosbench.video.video import Dataset, Video
@@ -31,7 +31,7 @@ SHORT = 2  # frames: in so few there is nothing to follow
 class Options:
     """The top-level keys of conf/check.yaml, which explains them."""
 
-    dataset: dict[str, Any]
+    dataset: Placed[dict[str, Any]]
     stride: Positive
     full: bool
     workers: int

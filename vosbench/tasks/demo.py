@@ -14,7 +14,7 @@ from vosbench.evaluation.board.leaderboard import boards
 from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.board.tables import show
 from vosbench.tasks.leaderboard import write
-from vosbench.util.options import Positive
+from vosbench.util.options import Positive, Where
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class Options:
     """The top-level keys of conf/demo.yaml, which explains them."""
 
-    run: str
+    run: Where[str]
     methods: dict[str, list[str]]
     shipped: list[str]
     baselines: list[str]

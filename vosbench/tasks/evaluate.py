@@ -18,7 +18,7 @@ from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.evaluation.scoring import official
 from vosbench.inference.prediction_folder import PredictionFolder
 from vosbench.util.errors import UserError
-from vosbench.util.options import Where
+from vosbench.util.options import Placed, Where
 from vosbench.util.supervision import Supervision
 from vosbench.video.video import Dataset
 
@@ -27,16 +27,16 @@ from vosbench.video.video import Dataset
 class Options:
     """The top-level keys of conf/evaluate.yaml, which explains them."""
 
-    run: str
-    overrides: list[str]
-    dataset: dict[str, Any]
+    run: Where[str]
+    overrides: Where[list[str]]
+    dataset: Placed[dict[str, Any]]
     predictions: str | None
-    protocol: str | None
-    scorer: str
-    workers: int
-    cache: str | None
-    pictures: int
-    overwrite: bool
+    protocol: Placed[str | None]
+    scorer: Where[str]
+    workers: Where[int]
+    cache: Where[str | None]
+    pictures: Where[int]
+    overwrite: Where[bool]
     method_name: str
     supervision: Where[str | None]
     training_data: Where[str | None]
@@ -65,7 +65,8 @@ def run(options: Options) -> None:
     )
     if folder.resolve() in scoring.path.resolve().parents:
         raise UserError(f"the results would be written into {folder}, which is read: choose another run folder")
-    noted = PredictionFolder(folder).facts(video.name for video in dataset.videos)
+    names, predicted = [video.name for video in dataset.videos], PredictionFolder(folder)
+    noted = predicted.facts(names)
     facts = {
         "method": options.method_name,
         "algorithm": noted.get("algorithm"),
@@ -74,7 +75,7 @@ def run(options: Options) -> None:
         "training_data": options.training_data or noted.get("training_data"),
         "checkpoint": options.checkpoint or noted.get("checkpoint"),
     }
-    made = provenance("evaluate", options.overrides, None, scoring.hashes())
+    made = provenance("evaluate", options.overrides, None, scoring.hashes(), predicted.commits(names))
     record = scoring.make(facts, made, overwrite=options.overwrite)
     if options.scorer == "official":
         show_differences(record, *official.score(dataset, scoring.source, protocol))

@@ -14,6 +14,7 @@ from vosbench.evaluation.results import records
 from vosbench.method import Method
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
+from vosbench.util.options import Where
 from vosbench.util.supervision import Supervision, strongest
 from vosbench.weights.loading import restore
 from vosbench.weights.origin import Checkpoint, name_of
@@ -27,11 +28,11 @@ class Options:
 
     method: dict[str, Any]
     checkpoint: str
-    overwrite: bool
-    output: str
-    record: str | None
-    licence: str
-    notes: str
+    overwrite: Where[bool]
+    output: Where[str]
+    record: Where[str | None]
+    licence: Where[str]
+    notes: Where[str]
 
 
 def run(options: Options) -> None:

@@ -9,7 +9,7 @@ from vosbench.evaluation.board import report, tables
 from vosbench.evaluation.board.leaderboard import Board, boards
 from vosbench.evaluation.board.rows import load, load_published
 from vosbench.util.files import replace_file
-from vosbench.util.options import Positive
+from vosbench.util.options import Positive, Where
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 class Options:
     """The top-level keys of conf/leaderboard.yaml, which explains them."""
 
-    runs: str
-    run: str
+    runs: Where[str]
+    run: Where[str]
     mixed: bool
     baseline: str | None
     published: bool

@@ -23,6 +23,7 @@ from vosbench.evaluation.predictions.rle import write_rle
 from vosbench.evaluation.protocols.protocol import Protocol, SubmissionFormat, all_protocols, protocol_named
 from vosbench.util.errors import Problems, UserError
 from vosbench.util.files import naming, replacing
+from vosbench.util.options import Placed, Where
 from vosbench.util.wording import rows_columns, some
 from vosbench.video.images import VOID, write_label_map
 from vosbench.video.video import Dataset, LabelMap, Video
@@ -38,11 +39,11 @@ VOID_HINT = " (255 is void in annotations: save objects as 1, 2, …)"
 class Options:
     """The top-level keys of conf/pack.yaml, which explains them."""
 
-    dataset: dict[str, Any]
+    dataset: Placed[dict[str, Any]]
     predictions: str
-    output: str
-    format: str | None
-    overwrite: bool
+    output: Where[str]
+    format: Where[str | None]
+    overwrite: Where[bool]
 
 
 RLE = SubmissionFormat(listed_only=True)

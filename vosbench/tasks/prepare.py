@@ -1,6 +1,5 @@
 """`vosbench prepare`: writes a data set to disk at another size, in DAVIS layout. Repeating it does what is missing."""
 
-import hashlib
 import json
 import logging
 import shutil
@@ -15,7 +14,11 @@ from hydra.utils import instantiate
 from PIL import Image as Pillow
 from rich.progress import track
 
+from vosbench.runs.code import sources
+from vosbench.runs.identity import Fingerprint, digest
+from vosbench.runs.recipe import settings
 from vosbench.util.errors import UserError
+from vosbench.util.options import Placed, Where
 from vosbench.util.workers import shared_out
 from vosbench.video.images import resize_image, resize_labels, write_label_map
 from vosbench.video.video import Dataset, Image, Video
@@ -29,13 +32,13 @@ MANIFEST = ".prepared.json"
 class Options:
     """The top-level keys of conf/prepare.yaml, which explains them."""
 
-    dataset: dict[str, Any]
-    output: str
+    dataset: Placed[dict[str, Any]]
+    output: Where[str]
     size: int | None
     square: bool
     quality: int
-    workers: int
-    overwrite: bool
+    workers: Where[int]
+    overwrite: Where[bool]
 
 
 @dataclass(frozen=True)
@@ -89,20 +92,20 @@ def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: b
         if folder.is_dir():
             if not (folder / MANIFEST).is_file():
                 raise UserError(f"{folder} was not written by vosbench prepare: choose another output, or remove it")
-            found, wanted = json.loads((folder / MANIFEST).read_text()), _manifest(video, form)
-            if found == wanted:
+            found, wanted = Fingerprint.read(json.loads((folder / MANIFEST).read_text())), _made_of(video, form)
+            if not overwrite and found == wanted:
                 continue
             if not overwrite:
-                differs = ", ".join(key for key in wanted if found.get(key) != wanted[key])
-                raise UserError(f"{folder} was prepared with another {differs}: set overwrite=true, or another output")
+                differs = "; ".join(wanted.differences(found))
+                raise UserError(f"{folder} was prepared otherwise ({differs}): set overwrite=true, or another output")
         todo.append(video)
     return todo
 
 
-def _manifest(video: Video, form: _Form) -> dict[str, Any]:
-    """What a prepared video was made from and how."""
-    source = f"{video.fingerprint()} {video.annotation_fingerprint()}"
-    return {"source": hashlib.sha256(source.encode()).hexdigest()[:16], **asdict(form)}
+def _made_of(video: Video, form: _Form) -> Fingerprint:
+    """What a prepared video depends on: its frames and annotations, and how they are written."""
+    data = digest([video.fingerprint(), video.annotation_fingerprint()])
+    return Fingerprint(sources(["vosbench.video.images"]), settings(asdict(form), _Form), data)
 
 
 def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
@@ -118,7 +121,7 @@ def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
             if annotation is not None:
                 masks.mkdir(exist_ok=True)
                 write_label_map(masks / f"{name}.png", resize_labels(annotation, height, width))
-        (frames / MANIFEST).write_text(json.dumps(_manifest(video, form)))
+        (frames / MANIFEST).write_text(json.dumps(_made_of(video, form).asdict()))
 
 
 @contextmanager
