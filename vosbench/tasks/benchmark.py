@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 
 from vosbench.evaluation.predictions.label_maps import PngFolder
 from vosbench.evaluation.results import records
@@ -20,6 +19,7 @@ from vosbench.evaluation.results.recording import Recording
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.runs.identity import digest
+from vosbench.util.making import made
 from vosbench.util.options import Placed, Where
 from vosbench.video.video import Dataset
 
@@ -50,7 +50,7 @@ class Options(PredictorOptions):
 
 def run(options: Options) -> None:
     """Writes the record `<run>/results/<dataset>-<split>-<protocol>.json` and prints its scores."""
-    dataset: Dataset = instantiate(options.dataset)
+    dataset: Dataset = made(options.dataset, "dataset")
     folder = PredictionFolder(Path(options.run, "predictions", f"{dataset.name}-{dataset.split}"))
     predictor = Predictor.load(options)
     predictions = _predict_all(predictor, dataset, folder, options)

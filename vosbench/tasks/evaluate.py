@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +15,7 @@ from vosbench.evaluation.results.recording import Recording
 from vosbench.evaluation.scoring import official
 from vosbench.inference.prediction_folder import PredictionFolder
 from vosbench.util.errors import UserError
+from vosbench.util.making import made
 from vosbench.video.video import Dataset
 
 
@@ -43,7 +43,7 @@ def run(options: Options) -> None:
     """Raises UserError for unusable predictions, and for a record of this run that was made from other files."""
     if options.scorer not in ("vosbench", "official"):
         raise UserError(f"scorer={options.scorer}: choose from vosbench, official")
-    dataset: Dataset = instantiate(options.dataset)
+    dataset: Dataset = made(options.dataset, "dataset")
     protocol = options.protocol or dataset.protocol
     if options.scorer == "official":
         official.check(protocol)

@@ -1,5 +1,6 @@
 """Lightning's Trainer as trainings here want it, its logger, and the optimizer: wrong settings are found at once."""
 
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -94,8 +95,9 @@ def make_optimizer(settings: dict[str, Any], method: nn.Module) -> Optimizer:
         with placed("optimizer"):
             optimizer(method.named_parameters())
     except (ValueError, TypeError) as error:
-        if isinstance(error, UserError) or not str(settings["_target_"]).startswith("torch.optim."):
-            raise  # of code that is not PyTorch's: its own line, or where it comes from
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if not str(frame.f_globals["__name__"]).startswith(("torch.optim.", "hydra.")):
+            raise  # not about settings
         raise UsageError(f"optimizer: {one_line(error)}") from error
     return optimizer
 
