@@ -19,6 +19,7 @@ from vosbench.datasets.augment import Augment, Warp, shows
 from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.datasets.sampling import ClipTable, FrameSampler
 from vosbench.util.errors import UserError
+from vosbench.util.making import placed
 from vosbench.video.images import VOID, resize_labels
 from vosbench.video.video import Dataset, Image, LabelMap, Video
 
@@ -135,15 +136,16 @@ class Clips(TorchDataset[Clip]):
         """With all objects of its own."""
         which, indices = self.table[index]
         name, video = self.videos[which]
-        frames = _stack(_each(video.frame, indices), name)
-        height, width = frames.shape[-2:]
+        source = name.removesuffix(f"/{video.name}")
         labels = pseudo = None
-        if self.labels:
-            labels = _scaled(_each(video.annotation, indices), height, width)
+        with placed(f"data.sources.{source}.dataset"):
+            frames = _stack(_each(video.frame, indices), name)
+            height, width = frames.shape[-2:]
+            if self.labels:
+                labels = _scaled(_each(video.annotation, indices), height, width)
         if self.augment is None:
             place: _Box | Warp = self._box(height, width, rng)
         else:
-            source = name.removesuffix(f"/{video.name}")
             place = self.augment.draw(source, len(indices), height, width, labels, self.size, rng)
         labels = None if labels is None else place.labels(labels)[None]
         if self.pseudo_labels:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float64
 
 from vosbench.datasets.folders import choose
 from vosbench.datasets.static_images import MOST, Still, check, folder
-from vosbench.util.errors import UserError
+from vosbench.util.errors import HERE, UserError
 from vosbench.util.options import Where
 from vosbench.util.wording import rows_columns
 from vosbench.video.images import image_size
@@ -107,7 +107,9 @@ def _read_coco(path: Path, objects: int, least: float) -> dict[str, Outlines]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}; set dataset.root and split to COCO's, or restore it") from error
+        raise UserError(
+            f"cannot read {path}: {error}; set {HERE}root and {HERE}split to COCO's, or restore it"
+        ) from error
     found: dict[Any, list[tuple[float, Segments]]] = {}
     try:
         for entry in content["annotations"]:

@@ -13,7 +13,7 @@ from vosbench.datasets.folders import (
     scan_video,
     subfolders,
 )
-from vosbench.util.errors import UserError
+from vosbench.util.errors import HERE, UserError
 from vosbench.util.options import Content, Where
 from vosbench.video.video import Frames
 
@@ -88,11 +88,11 @@ class Davis:
 def _subfolder(root: Path, kind: str, resolution: str | None) -> Path:
     check_root(root)
     if not (root / kind).is_dir():
-        raise UserError(f"data set root {root} has no folder {kind}: set the root to the folder that holds {kind}")
+        raise UserError(f"data set root {root} has no folder {kind}: set {HERE}root to the folder that holds {kind}")
     folder = root / kind / (resolution or "")
     if not folder.is_dir():
         there = ", ".join(subfolders(root / kind)) or "none"
-        raise UserError(f"{root / kind} has no resolution {resolution}: set the resolution to one of: {there}")
+        raise UserError(f"{root / kind} has no resolution {resolution}: set {HERE}resolution to one of: {there}")
     return folder
 
 
@@ -106,4 +106,5 @@ def _list_file(root: Path, split: str, year: int | str | None, resolution: str |
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise UserError(f"list file {candidates[0]} does not exist: set split and year, or split=null for every folder")
+    remedy = f"set {HERE}split and {HERE}year, or {HERE}split=null for every folder"
+    raise UserError(f"list file {candidates[0]} does not exist: {remedy}")

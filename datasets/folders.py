@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from vosbench.util.errors import UserError
+from vosbench.util.errors import HERE, UserError
 from vosbench.util.wording import some
 from vosbench.video.folder_video import FolderVideo
 from vosbench.video.video import Frames, check_max_frames
@@ -84,17 +84,19 @@ def choose(
     wanted = (known if only is None else known & set(only)) - set(exclude)
     chosen = [name for name in names if name in wanted]
     if not chosen and kind == "images":
-        raise UserError(f"{where}: no image with an object is left: check sequences, exclude and least")
+        raise UserError(
+            f"{where}: no image with an object is left: check {HERE}sequences, {HERE}exclude and {HERE}least"
+        )
     if not chosen:
         there = ", ".join(names) or "an empty folder"
-        raise UserError(f"{where}: no video is left of {there}; check sequences and exclude")
+        raise UserError(f"{where}: no video is left of {there}; check {HERE}sequences and {HERE}exclude")
     return chosen
 
 
 def check_frames(frames: Frames, max_frames: int | None) -> None:
     """Raises UserError for a choice of frames that does not exist, or that leaves none."""
     if frames not in get_args(Frames):
-        raise UserError(f"frames={frames}: give {' or '.join(get_args(Frames))}")
+        raise UserError(f"{HERE}frames={frames}: give {' or '.join(get_args(Frames))}")
     check_max_frames(max_frames)
 
 
@@ -114,9 +116,7 @@ def check_annotations(labels: Path) -> None:
 def check_root(root: Path) -> None:
     """Raises UserError for a data set that is not there."""
     if not root.is_dir():
-        raise UserError(
-            f"data set root {root} does not exist: set dataset.root, or VOSBENCH_DATA to the folder above it"
-        )
+        raise UserError(f"data set root {root} does not exist: set {HERE}root, or VOSBENCH_DATA to the folder above it")
 
 
 def subfolders(path: Path) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from vosbench.datasets.folders import IMAGE_SUFFIXES, check_root, choose, read_list
-from vosbench.util.errors import Problems, UserError
+from vosbench.util.errors import HERE, Problems, UserError
 from vosbench.util.options import Where
 from vosbench.util.wording import some
 from vosbench.video.images import VOID, image_size, read_image, read_label_map
@@ -95,7 +95,7 @@ class StaticImages:
         root = Path(root)
         check(name, objects, least)
         if masks_are not in ("objects", "saliency"):
-            raise UserError(f"{name}: masks_are={masks_are}: choose objects or saliency")
+            raise UserError(f"{HERE}masks_are={masks_are}: choose objects or saliency")
         self.name, self.split, self.resolution, self.protocol = name, split, resolution, protocol
         pairs = _pairs(folder(root, images, "images"), folder(root, masks, "masks"), warn=lists is None)
         if lists is not None:
@@ -132,13 +132,13 @@ class Mask:
     def _saliency(self) -> LabelMap:
         grey: LabelMap = read_image(self.path).max(axis=2)  # of a palette's colour: the brightest of R, G, B
         if grey.max() == 1:
-            raise UserError(f"mask {self.path} has values 0 and 1, no grey up to 255: set dataset.masks_are=objects")
+            raise UserError(f"mask {self.path} has values 0 and 1, no grey up to 255: set {HERE}masks_are=objects")
         return (grey >= HALF).astype(np.uint8)
 
     def _objects(self) -> LabelMap:
         labels = read_label_map(self.path)
         if set(np.unique(labels).tolist()) == {0, VOID}:
-            raise UserError(f"mask {self.path} has values 0 and 255 (void) only: set dataset.masks_are=saliency")
+            raise UserError(f"mask {self.path} has values 0 and 255 (void) only: set {HERE}masks_are=saliency")
         return labels
 
 
@@ -153,7 +153,7 @@ def folder(root: Path, name: str, key: str) -> Path:
     check_root(root)
     if not (root / name).is_dir():
         there = some(sorted(path.name for path in root.iterdir() if path.is_dir())) or "none"
-        raise UserError(f"{root} has no folder {name} of {key}: set dataset.{key} (folders there: {there})")
+        raise UserError(f"{root} has no folder {name} of {key}: set {HERE}{key} (folders there: {there})")
     return root / name
 
 
@@ -165,7 +165,7 @@ def _pairs(images: Path, masks: Path, *, warn: bool) -> dict[str, tuple[Path, Pa
     if not pairs:
         kinds = " ".join(suffixes)
         raise UserError(
-            f"no image ({kinds}) of {images} has a mask of its name (.png) in {masks}: set dataset.images and masks"
+            f"no image ({kinds}) of {images} has a mask of its name (.png) in {masks}: set {HERE}images and {HERE}masks"
         )
     if warn and len(pairs) < max(len(pictures), len(labels)):
         found = f"{len(pictures)} images of {images} and {len(labels)} masks of {masks}"
@@ -180,7 +180,7 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
 def _listed(pairs: Mapping[str, tuple[Path, Path]], path: Path) -> dict[str, tuple[Path, Path]]:
     if not path.is_file():
         there = some(sorted(each.stem for each in path.parent.glob("*.txt"))) or "none"
-        raise UserError(f"list file {path} does not exist: set dataset.split to one of: {there}")
+        raise UserError(f"list file {path} does not exist: set {HERE}split to one of: {there}")
     stems = read_list(path)
     if missing := [stem for stem in stems if stem not in pairs]:
         raise Problems(

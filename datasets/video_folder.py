@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vosbench.datasets.folders import check_frames, choose, scan_video
-from vosbench.util.errors import UserError
+from vosbench.util.errors import HERE, UserError
 from vosbench.util.options import Where
 from vosbench.video.images import read_label_map
 from vosbench.video.video import Frames, Video
@@ -54,7 +54,7 @@ class VideoFolder:
         self.frames: Frames = frames
         if not root.is_dir():
             raise UserError(
-                f"video folder {root} does not exist: set its root, or VOSBENCH_DATA to the folder above it"
+                f"video folder {root} does not exist: set {HERE}root, or VOSBENCH_DATA to the folder above it"
             )
         entries = sorted(path for path in root.iterdir() if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES)
         by_name: dict[str, Path] = {}

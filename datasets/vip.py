@@ -18,7 +18,7 @@ from vosbench.datasets.folders import (
     scan_video,
     subfolders,
 )
-from vosbench.util.errors import Problems, UserError
+from vosbench.util.errors import HERE, Problems, UserError
 from vosbench.util.options import Content, Where
 from vosbench.video.folder_video import FolderVideo
 from vosbench.video.video import Frames
@@ -73,7 +73,7 @@ class Vip:
         ]
         if bare := [video.name for video in every if not video.annotations]:
             problems = [f"video {sequence} has no mask of a frame" for sequence in bare]
-            raise Problems(f"{labels} lacks videos; add them, or leave them out with dataset.exclude", problems)
+            raise Problems(f"{labels} lacks videos; add them, or leave them out with {HERE}exclude", problems)
         self.videos = tuple(_from_first_mask(video, frames, max_frames) for video in every)
 
 
@@ -92,7 +92,7 @@ def _images(root: Path) -> Path:
     for folder in folders:
         if folder.is_dir():
             return folder
-    raise UserError(f"data set root {root} has no folder Images: set the root to the folder VIP_Fine")
+    raise UserError(f"data set root {root} has no folder Images: set {HERE}root to the folder VIP_Fine")
 
 
 def _list_file(root: Path, split: str) -> Path:
@@ -100,4 +100,4 @@ def _list_file(root: Path, split: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise UserError(f"list file {candidates[0]} does not exist: set split, or split=null for every folder")
+    raise UserError(f"list file {candidates[0]} does not exist: set {HERE}split, or {HERE}split=null for every folder")

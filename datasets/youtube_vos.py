@@ -21,7 +21,7 @@ from vosbench.datasets.folders import (
     scan_video,
     subfolders,
 )
-from vosbench.util.errors import Problems, UserError
+from vosbench.util.errors import HERE, Problems, UserError
 from vosbench.util.options import Content, Where
 from vosbench.util.wording import some
 from vosbench.video.folder_video import FolderVideo
@@ -89,7 +89,7 @@ class YoutubeVos:
             video = _listed_video(sequence, objects, folders, frames, max_frames, problems)
             videos.append(replace(video, seen=_seen(objects, categories)))
         if problems:
-            raise Problems(f"{folders.meta} does not fit; mend it, or leave videos out with dataset.exclude", problems)
+            raise Problems(f"{folders.meta} does not fit; mend it, or leave videos out with {HERE}exclude", problems)
         self.videos = tuple(videos)
 
 
@@ -118,7 +118,7 @@ class _Folders:
         images = _first(places[::-1], "JPEGImages") if frames == "all" else slow
         if slow is None or images is None:
             there = ", ".join(subfolders(root)) or "none"
-            raise UserError(f"{root} has no {split}/JPEGImages: set dataset.root, or dataset.split to one of: {there}")
+            raise UserError(f"{root} has no {split}/JPEGImages: set {HERE}root, or {HERE}split to one of: {there}")
         labels = _first(places, "Annotations")
         if annotations is not None:
             labels = Path(annotations)

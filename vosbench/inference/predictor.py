@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 
 from vosbench.inference.device import (
     autocast,
@@ -24,6 +23,7 @@ from vosbench.method import Method
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint
 from vosbench.runs.recipe import modules, settings
+from vosbench.util.making import factory, made
 from vosbench.util.options import Content, Where
 from vosbench.util.progress import progress_bar
 from vosbench.video.video import LabelMap, Video
@@ -82,14 +82,14 @@ class Predictor:
         device = device_named(options.device)
         torch.set_flush_denormal(True)  # CPUs are up to 39× slower on weights of a softmax that are almost zero
         torch.manual_seed(options.seed)
-        method = instantiate(options.method, _convert_="all")
-        checkpoint, inference = restore(method, options.checkpoint, options.seed), instantiate(options.inference)
+        method = made(options.method, "method", _convert_="all")
+        checkpoint, inference = restore(method, options.checkpoint, options.seed), made(options.inference, "inference")
         if checkpoint.name == "untrained" and has_weights(method) and "checkpoint=none" not in options.overrides:
             log.warning(UNTRAINED, name_of(method))
         parts = {key: getattr(options, key) for key in ("method", "memory", "inference", "precision")}
         return cls(
             method=method.to(device).eval(),
-            memory=instantiate(options.memory, _partial_=True, _convert_="all"),
+            memory=factory(options.memory, "memory", _convert_="all"),
             inference=inference,
             checkpoint=checkpoint,
             device=device,

@@ -13,7 +13,7 @@ from torchvision.models import ResNet18_Weights, ResNet50_Weights
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from vosbench.nn.weight_files import read
-from vosbench.util.errors import UserError
+from vosbench.util.errors import HERE, UserError
 from vosbench.util.supervision import Supervision
 from vosbench.util.wording import some
 
@@ -116,20 +116,25 @@ def _initialise(module: nn.Module) -> None:
 
 def _imagenet(depth: Literal[18, 50], width: int) -> dict[str, Tensor]:
     if width != 64:
-        raise UserError(f"weights=imagenet are of width 64, not {width}: set width=64, or weights=null to start anew")
+        raise UserError(
+            f"{HERE}weights=imagenet are of width 64, not {width}: set {HERE}width=64, or {HERE}weights=null to start "
+            "from random ones"
+        )
     try:
         downloaded: dict[str, Tensor] = DEPTHS[depth][2].get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError) as error:  # no network; a damaged download
         raise UserError(
             f"ImageNet weights of ResNet-{depth} could not be downloaded ({error}): give a torchvision resnet{depth} "
-            "state dict with weights=<file>, or weights=null to start anew"
+            f"state dict with {HERE}weights=<file>, or {HERE}weights=null to start anew"
         ) from error
     return downloaded
 
 
 def _from_file(weights: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not Path(weights).is_file():
-        raise UserError(f"weights={weights} of a ResNet is no file: give a torchvision state dict, imagenet, or null")
+        raise UserError(
+            f"{HERE}weights={weights} of a ResNet is no file: give a torchvision state dict, imagenet, or null"
+        )
     state, metadata = read(Path(weights))
     marks = [key for key in state if key.endswith(MARK)]
     prefix = marks[0].removesuffix(MARK) if len(marks) == 1 else ""
@@ -151,5 +156,7 @@ def _load(net: ResNet, state: dict[str, Tensor], source: str) -> None:
     unfit = {"lacks": own.keys() - state.keys(), "has the unknown": state.keys() - own.keys(), "differs in": misshaped}
     found = [f"it {problem} {some(sorted(keys))}" for problem, keys in unfit.items() if keys]
     if found:
-        raise UserError(f"weights={source} do not fit this ResNet: {'; '.join(found)}; choose its depth and width")
+        raise UserError(
+            f"{HERE}weights={source} do not fit this ResNet: {'; '.join(found)}; choose its depth and width"
+        )
     net.load_state_dict(state, strict=False)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 
 from vosbench.evaluation.predictions.label_maps import PngFolder
 from vosbench.evaluation.protocols.protocol import protocol_named
@@ -21,6 +20,7 @@ from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.runs.identity import digest
+from vosbench.util.making import made
 from vosbench.util.options import Placed, Where
 from vosbench.video.video import Dataset
 
@@ -50,7 +50,7 @@ class Options(PredictorOptions):
 
 def run(options: Options) -> None:
     """Writes the record `<run>/results/<dataset>-<split>-<protocol>.json` and prints its scores."""
-    dataset: Dataset = instantiate(options.dataset)
+    dataset: Dataset = made(options.dataset, "dataset")
     protocol = protocol_named(options.protocol or dataset.protocol)
     folder = PredictionFolder(Path(options.run, "predictions", f"{dataset.name}-{dataset.split}"))
     predictor = Predictor.load(options)
@@ -68,9 +68,9 @@ def run(options: Options) -> None:
     hashes = {**scoring.hashes(), "method": digest(predictor.recipe), "checkpoint": predictor.checkpoint.sha256}
     hashes["code"] = digest([hashes["code"], *sorted(digest(each.fingerprint.code) for each in predictions)])
     commits = folder.commits(video.name for video in dataset.videos)
-    made = provenance("benchmark", options.overrides, options.seed, hashes, commits)
+    origin = provenance("benchmark", options.overrides, options.seed, hashes, commits)
     facts = _facts(options, predictor, predictions) | {"remarks": _remarks(predictor, dataset, folder)}
-    scoring.make(facts, made, overwrite=options.overwrite)
+    scoring.make(facts, origin, overwrite=options.overwrite)
 
 
 def _facts(options: Options, predictor: Predictor, predictions: Sequence[Prediction]) -> dict[str, Any]:

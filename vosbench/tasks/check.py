@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from rich.console import Console
 from rich.progress import track
 
@@ -19,6 +18,7 @@ from vosbench.audit.findings import Finding, Note, Problem, VideoFacts, lines
 from vosbench.audit.inspection import inspect, visible
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.util import errors
+from vosbench.util.making import made
 from vosbench.util.options import Placed, Positive
 from vosbench.util.wording import rows_columns
 from vosbench.util.workers import shared_out
@@ -39,7 +39,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Raises errors.Problems for a data set that has some, ValueError for one that cannot be read at all."""
-    dataset: Dataset = instantiate(options.dataset)
+    dataset: Dataset = made(options.dataset, "dataset")
     protocol = protocol_named(dataset.protocol)
     whole = not any(options.dataset.get(key) for key in ("sequences", "exclude"))
     console = Console(markup=False, highlight=False, soft_wrap=True)  # whole lines in a log

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
-
 from vosbench.datasets.video_folder import open_video
 from vosbench.drawing.drawer import Drawer, Kind
 from vosbench.drawing.encoding import png_bytes
@@ -23,6 +21,7 @@ from vosbench.drawing.sheets import Folders
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.util.errors import UserError
 from vosbench.util.files import replacing
+from vosbench.util.making import made
 from vosbench.util.options import Placed, Positive, Where
 from vosbench.util.progress import progress_bar
 from vosbench.util.wording import some
@@ -81,7 +80,7 @@ def _videos(options: Options) -> tuple[Sequence[Video], Path]:
         return [open_video(options.input, options.mask)], drawings
     if options.mask is not None:
         raise UserError(f"mask={options.mask} belongs to a video of your own: give that, too: input=<video or folder>")
-    dataset = instantiate(options.dataset)
+    dataset = made(options.dataset, "dataset")
     return dataset.videos, drawings / f"{dataset.name}-{dataset.split}"
 
 

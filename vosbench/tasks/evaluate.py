@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +17,7 @@ from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.evaluation.scoring import official
 from vosbench.inference.prediction_folder import PredictionFolder
 from vosbench.util.errors import UserError
+from vosbench.util.making import made
 from vosbench.util.options import Placed, Where
 from vosbench.util.supervision import Supervision
 from vosbench.video.video import Dataset
@@ -47,7 +47,7 @@ def run(options: Options) -> None:
     """Raises UserError for unusable predictions, and for a record of this run that was made from other files."""
     if options.scorer not in ("vosbench", "official"):
         raise UserError(f"scorer={options.scorer}: choose from vosbench, official")
-    dataset: Dataset = instantiate(options.dataset)
+    dataset: Dataset = made(options.dataset, "dataset")
     protocol = protocol_named(options.protocol or dataset.protocol)
     _check_supervision(options.supervision)
     if options.scorer == "official":
@@ -75,8 +75,8 @@ def run(options: Options) -> None:
         "training_data": options.training_data or noted.get("training_data"),
         "checkpoint": options.checkpoint or noted.get("checkpoint"),
     }
-    made = provenance("evaluate", options.overrides, None, scoring.hashes(), predicted.commits(names))
-    record = scoring.make(facts, made, overwrite=options.overwrite)
+    origin = provenance("evaluate", options.overrides, None, scoring.hashes(), predicted.commits(names))
+    record = scoring.make(facts, origin, overwrite=options.overwrite)
     if options.scorer == "official":
         show_differences(record, *official.score(dataset, scoring.source, protocol))
 

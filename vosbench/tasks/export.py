@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from safetensors.torch import save
 
 from vosbench.evaluation.results import records
 from vosbench.method import Method
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
+from vosbench.util.making import made
 from vosbench.util.options import Where
 from vosbench.util.supervision import Supervision, strongest
 from vosbench.weights.loading import restore
@@ -44,7 +44,7 @@ def run(options: Options) -> None:
         raise UserError(f"{path} exists: choose another output, or overwrite=true")
     if options.checkpoint == "none":
         raise UserError("checkpoint=none has nothing to export: name a file or a run folder")
-    method = instantiate(options.method, _convert_="all")
+    method = made(options.method, "method", _convert_="all")
     checkpoint = restore(method, options.checkpoint, seed=0)
     metadata = {
         "method": name_of(method),

@@ -14,7 +14,6 @@ from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
-from hydra.utils import instantiate
 from rich.progress import track
 
 from vosbench.evaluation.metrics import ids_of
@@ -23,6 +22,7 @@ from vosbench.evaluation.predictions.rle import write_rle
 from vosbench.evaluation.protocols.protocol import Protocol, SubmissionFormat, all_protocols, protocol_named
 from vosbench.util.errors import Problems, UserError
 from vosbench.util.files import naming, replacing
+from vosbench.util.making import made
 from vosbench.util.options import Placed, Where
 from vosbench.util.wording import rows_columns, some
 from vosbench.video.images import VOID, write_label_map
@@ -55,7 +55,7 @@ def run(options: Options) -> None:
     output, predictions = Path(options.output), Path(options.predictions)
     if output.suffix not in (".zip", ".json"):
         raise UserError(f"output={output} must end in .zip (a submission) or .json (COCO RLE)")
-    dataset: Dataset = instantiate(options.dataset)
+    dataset: Dataset = made(options.dataset, "dataset")
     what, format_ = _format(options, protocol_named(dataset.protocol))
     is_rle, ignored = format_ is RLE, bool(_parts(options))
     submission = Submission(dataset.videos, open_source(predictions), format_, whole=not is_rle, ignore_extra=ignored)

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
-
 from vosbench.datasets.video_folder import open_video
 from vosbench.drawing.encoding import write_video
 from vosbench.drawing.overlays import overlay
 from vosbench.inference.prediction_folder import ChangedCode, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.util.errors import UserError
+from vosbench.util.making import made
 from vosbench.util.options import Placed, Where
 from vosbench.video.video import Video
 
@@ -50,7 +49,7 @@ def run(options: Options) -> None:
         videos: Sequence[Video] = [open_video(options.input, options.mask)]
         default = Path(options.run, "predictions")
     else:
-        dataset = instantiate(options.dataset)
+        dataset = made(options.dataset, "dataset")
         videos, default = dataset.videos, Path(options.run, "predictions", f"{dataset.name}-{dataset.split}")
     folder = PredictionFolder(Path(options.output or default))
     predictor = Predictor.load(options)

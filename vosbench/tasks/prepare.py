@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from PIL import Image as Pillow
 from rich.progress import track
 
@@ -18,6 +18,7 @@ from vosbench.runs.code import sources
 from vosbench.runs.identity import Fingerprint, digest
 from vosbench.runs.recipe import settings
 from vosbench.util.errors import UserError
+from vosbench.util.making import made
 from vosbench.util.options import Placed, Where
 from vosbench.util.workers import shared_out
 from vosbench.video.images import resize_image, resize_labels, write_label_map
@@ -66,7 +67,7 @@ def run(options: Options) -> None:
         raise UserError(f"size={options.size} with square={options.square}: give the pixels of the shorter side")
     if not 1 <= options.quality <= 100:
         raise UserError(f"quality={options.quality}: JPEG quality is 1 to 100")
-    dataset: Dataset = instantiate(options.dataset)
+    dataset: Dataset = made(options.dataset, "dataset")
     form = _Form(options.size, options.square, options.quality)
     output = Path(options.output)
     resolution = f"{form.size}p" if form.size else dataset.resolution
@@ -81,7 +82,15 @@ def run(options: Options) -> None:
     with _aside(output / "ImageSets" / f"{dataset.split}.txt") as listed:
         listed.write_text("".join(f"{video.name}\n" for video in dataset.videos))
     log.info("%d videos written, %d were there", len(todo), len(dataset.videos) - len(todo))
-    log.info("use: root=%s resolution=%s split=%s", output, resolution, dataset.split)
+    log.info("use: %s", shlex.join(_overrides(dataset, output, resolution)))
+
+
+def _overrides(dataset: Dataset, output: Path, resolution: str) -> list[str]:
+    """What to type to use the copy."""
+    form = {"root": output, "resolution": resolution, "split": dataset.split, "name": dataset.name}
+    late = {"late_objects": "true"} if any(video.late_objects for video in dataset.videos) else {}
+    own = {"protocol": dataset.protocol} if dataset.protocol != "davis" else {}
+    return ["dataset=davis2017", *(f"dataset.{key}={value}" for key, value in {**form, **late, **own}.items())]
 
 
 def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: bool) -> list[Video]:

@@ -6,38 +6,34 @@ import shutil
 import subprocess
 import warnings
 from dataclasses import dataclass, fields
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 import lightning as L
 import torch
-from hydra.utils import instantiate
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
 from vosbench.datasets.sampling import StepSampler
-from vosbench.evaluation.protocols.protocol import Measure, Protocol
-from vosbench.inference.memory import Memory
+from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint
-from vosbench.runs.recipe import modules, settings
-from vosbench.training.checkpointing import LastCheckpoint, WholeFiles
+from vosbench.runs.recipe import modules, settings, target
+from vosbench.training.checkpointing import LastCheckpoint
 from vosbench.training.datamodule import ClipData, ClipOptions
 from vosbench.training.module import Engine
-from vosbench.util.errors import UsageError, UserError, one_line
+from vosbench.training.trainer import TrainerOptions, make_logger, make_optimizer, make_trainer
+from vosbench.util.errors import UsageError, UserError
 from vosbench.util.files import content_digest
-from vosbench.util.options import Content, Counted, Positive, Where
+from vosbench.util.making import factory, made
+from vosbench.util.options import Content, Keywords, Positive, Seed, Where
 from vosbench.util.wording import some
 from vosbench.weights.loading import initialise
 from vosbench.weights.origin import find, name_of, of_training
 
 log = logging.getLogger(__name__)
 say = rank_zero_only(log.info)
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming does here on purpose
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"You're resuming from a checkpoint that ended before the epoch ended",
@@ -46,15 +42,6 @@ NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming do
     r"Found \d+ module\(s\) in eval mode at the start of training",
     r"The number of training batches .* is smaller than the logging interval",
 )
-
-
-class TrainerOptions(TypedDict, total=False):
-    """Keys of conf/trainer/*.yaml: how many steps, and what changes the weights. Lightning has many others."""
-
-    max_steps: Positive
-    precision: Counted[str]
-    gradient_clip_val: Counted[float | None]
-    gradient_clip_algorithm: Counted[str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +56,18 @@ class Options:
     callbacks: dict[str, Any]
     data: ClipOptions
     inference: dict[str, Any]
-    trainer: Where[TrainerOptions]
+    trainer: Where[Annotated[TrainerOptions, Keywords(L.Trainer)]]
     logger: Where[dict[str, Any] | None]
     init: Content[str]
     save_every: Where[Positive]
-    seed: int
+    seed: Seed
     overwrite: Where[bool]
     changed_code: Where[Literal["refuse", "keep"]]
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a method that has nothing to train, which is known without making it."""
+        if getattr(target(self.method.get("_target_")), "supervision", None) == "none":
+            raise UsageError("this method has nothing to train: choose another, such as method=mamp")
 
 
 def run(options: Options) -> None:
@@ -85,8 +77,6 @@ def run(options: Options) -> None:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     last, steps = Path(options.run, "checkpoints", "last.ckpt"), options.trainer["max_steps"]
-    if steps < 1:
-        raise UserError(f"trainer.max_steps={steps}: give the number of steps to train")
     data = ClipData(options.data, options.seed)
     stored = _stored(last, options)
     fingerprint = _fingerprint(options, data, stored)
@@ -101,7 +91,13 @@ def run(options: Options) -> None:
     engine = _engine(options, fingerprint, init, data.protocol)
     if init != "none":
         _initialise(engine, init)
-    trainer = _trainer(options, last, data.protocol)
+    trainer = make_trainer(
+        options.trainer,
+        run=options.run,
+        callbacks=[*_callbacks(options.callbacks), LastCheckpoint(last, options.save_every)],
+        logger=make_logger(options.logger),
+        best_by=None if data.protocol is None else data.protocol.monitored,
+    )
     StepSampler(0, steps, data.batch, 0, trainer.world_size)  # raises before other processes are started
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     say("training from step %d to %d on %s", done or 0, steps, where)
@@ -149,7 +145,7 @@ def _clear(run: Path) -> None:
 
 
 def _engine(options: Options, fingerprint: Fingerprint, init: str, protocol: Protocol | None) -> Engine:
-    method = instantiate(options.method)
+    method = made(options.method, "method")
     names = [source["dataset"].get("name", name) for name, source in options.data["sources"].items()]
     origin = of_training(method, names, init)
     metadata = {
@@ -160,11 +156,17 @@ def _engine(options: Options, fingerprint: Fingerprint, init: str, protocol: Pro
         "training_data": list(origin.learned_from),
         "supervision": origin.supervision,
     }
-    memory: partial[Memory[Any]] = instantiate(options.memory, _partial_=True)
-    optimizer, schedule = instantiate(options.optimizer), instantiate(options.schedule)
-    inference = instantiate(options.inference)
-    batch = options.data["batch_size"]
-    return Engine(method, optimizer, schedule, batch, memory, inference, protocol, options.seed, metadata)
+    return Engine(
+        method,
+        make_optimizer(options.optimizer, method),
+        made(options.schedule, "schedule"),
+        options.data["batch_size"],
+        factory(options.memory, "memory"),
+        made(options.inference, "inference"),
+        protocol,
+        options.seed,
+        metadata,
+    )
 
 
 def _initialise(engine: Engine, init: str) -> None:
@@ -177,55 +179,15 @@ def _callbacks(chosen: dict[str, Any]) -> list[L.Callback]:
     for name, callback in chosen.items():
         if callback and "_target_" not in callback:
             raise UserError(f"callbacks.{name}: there is none to set {some(sorted(callback))} of: leave these out")
-    return [instantiate(callback) for callback in chosen.values() if callback]
-
-
-def _trainer(options: Options, last: Path, protocol: Protocol | None) -> L.Trainer:
-    """Raises UsageError for settings that Lightning does not have or that this machine cannot serve."""
-    settings: dict[str, Any] = {
-        "default_root_dir": options.run,
-        "callbacks": [
-            _Bar(),
-            *_callbacks(options.callbacks),
-            *([] if protocol is None else [_best(last.parent, protocol.monitored)]),
-            LastCheckpoint(last, options.save_every),
-        ],
-        "plugins": [WholeFiles()],
-        "logger": instantiate(options.logger) if options.logger else False,
-        "check_val_every_n_epoch": None,
-        "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,  # StepSampler shares clips out itself
-        "enable_model_summary": False,
-    }
-    if protocol is None:
-        settings["limit_val_batches"] = 0
-    try:
-        trainer = L.Trainer(**{**settings, **options.trainer})
-    except (TypeError, ValueError, MisconfigurationException) as error:
-        raise UsageError(f"trainer: {one_line(error)}") from error
-    if trainer.precision not in PRECISIONS:
-        raise UsageError(f"trainer.precision={trainer.precision}: choose from {', '.join(PRECISIONS)}")
-    if trainer.accumulate_grad_batches != 1:
-        raise UsageError(
-            "trainer.accumulate_grad_batches: leave it out; data.batch_size is one step's, of all processes"
-        )
-    return trainer
-
-
-def _best(folder: Path, measure: Measure) -> ModelCheckpoint:
-    """Keeps the weights with the best score of this measure."""
-    mode = "min" if measure.falling else "max"
-    return ModelCheckpoint(folder, "best", monitor=f"val/{measure.label}", mode=mode, enable_version_counter=False)
+    return [made(callback, f"callbacks.{name}") for name, callback in chosen.items() if callback]
 
 
 def _fit(trainer: L.Trainer, engine: Engine, data: "ClipData", resume: Path | None) -> None:
-    """Ends as every verb does: an interrupt is a KeyboardInterrupt, and a worker's error is its message."""
+    """Ends as every verb does: an interrupt is a KeyboardInterrupt."""
     try:
         trainer.fit(engine, datamodule=data, ckpt_path=resume, weights_only=False)
     except SystemExit as end:  # what Lightning makes of an interrupt and of SIGTERM
         raise KeyboardInterrupt from end
-    except UserError as error:  # from a DataLoader's worker it comes with its traceback as text
-        raise UserError(str(error).rpartition("UserError: ")[2]) from error
     finally:
         # The other processes may wait for this one for ever. They get time to say what is wrong.
         for process in getattr(trainer.strategy.launcher, "procs", []):
@@ -233,14 +195,3 @@ def _fit(trainer: L.Trainer, engine: Engine, data: "ClipData", resume: Path | No
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-class _Bar(RichProgressBar):
-    """Lightning's progress bar, counting the steps of the whole training: there is but one epoch."""
-
-    @property
-    def total_train_batches(self) -> int:
-        return self.trainer.max_steps
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        return "train"

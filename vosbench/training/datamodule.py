@@ -1,31 +1,40 @@
 """The clips that a training takes and the videos that it is validated on."""
 
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import cv2
 import lightning as L
 import torch
-from hydra.utils import instantiate
 from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from vosbench.contract import Clip
-from vosbench.datasets.clips import Clips, collate
+from vosbench.datasets.clips import Clips, Source, collate
 from vosbench.datasets.sampling import StepSampler
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.runs.identity import digest
 from vosbench.training.validation import check_videos
-from vosbench.util.options import Positive, Where
+from vosbench.util.errors import UsageError, UserError
+from vosbench.util.making import made, placed
+from vosbench.util.options import Keywords, Natural, Positive, Where
 from vosbench.video.video import Dataset, Video
+
+
+class SourceOptions(TypedDict):
+    """One of `data.sources`: a data set, and how often an epoch goes through it."""
+
+    dataset: dict[str, Any]
+    repeat: Positive
 
 
 class ClipOptions(TypedDict):
     """The keys of conf/data/*.yaml. `batch_size` is that of a step, over all processes."""
 
-    sources: dict[str, Any]
-    clips: dict[str, Any]
+    sources: dict[str, SourceOptions]
+    clips: Annotated[dict[str, Any], Keywords(Clips)]
     validation: dict[str, Any] | None
     batch_size: Positive
-    workers: Where[int]
+    workers: Where[Natural]
 
 
 class ClipData(L.LightningDataModule):
@@ -39,12 +48,18 @@ class ClipData(L.LightningDataModule):
 
     def __init__(self, data: ClipOptions, seed: int) -> None:
         super().__init__()
-        sources, clips = (instantiate(part, _convert_="all") for part in (data["sources"], data["clips"]))
-        self.clips = Clips(sources, **clips, seed=seed)
+        if not data["sources"]:
+            raise UsageError("data.sources has none to train on: choose data=<one of those in vosbench train --help>")
+        sources: dict[str, Source] = {
+            name: {"dataset": made(source["dataset"], _place(name), _convert_="all"), "repeat": source["repeat"]}
+            for name, source in data["sources"].items()
+        }
+        with placed("data.clips"):
+            self.clips = Clips(sources, **made(data["clips"], "data.clips", _convert_="all"), seed=seed)
         self.validation: list[Video] = []
         self.protocol: Protocol | None = None
         if data["validation"]:
-            dataset: Dataset = instantiate(data["validation"])
+            dataset: Dataset = made(data["validation"], "data.validation")
             self.validation, self.protocol = list(dataset.videos), protocol_named(dataset.protocol)
             check_videos(self.validation, self.protocol)
         self.batch, self.workers = data["batch_size"], data["workers"]
@@ -56,15 +71,15 @@ class ClipData(L.LightningDataModule):
             found |= {f"{name} labels": video.annotation_fingerprint() for name, video in self.clips.videos}
         return digest(found)
 
-    def train_dataloader(self) -> DataLoader[Clip]:
+    def train_dataloader(self) -> DataLoader[Clip | UserError]:
         trainer = self.trainer
         sampler = StepSampler(
             trainer.global_step, trainer.max_steps, self.batch, trainer.global_rank, trainer.world_size
         )
         return DataLoader(
-            self.clips,
+            _Told(self.clips),
             batch_sampler=sampler,
-            collate_fn=collate,
+            collate_fn=_collate,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -76,7 +91,32 @@ class ClipData(L.LightningDataModule):
         return DataLoader(share, batch_size=None, collate_fn=_same)  # type: ignore[arg-type]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        if isinstance(batch, UserError):
+            raise batch
         return batch.to(device) if isinstance(batch, Clip) else batch
+
+
+def _place(source: str) -> str:
+    return f"data.sources.{source}.dataset"
+
+
+class _Told(TorchDataset[Clip | UserError]):
+    """Clips, or what a user can mend about them. From another process an exception would arrive as a text with its
+    traceback; as a value it arrives as it is."""
+
+    def __init__(self, clips: Clips) -> None:
+        self.clips = clips
+
+    def __getitem__(self, index: int) -> Clip | UserError:
+        try:
+            return self.clips[index]
+        except UserError as error:
+            return error
+
+
+def _collate(items: list[Clip | UserError]) -> Clip | UserError:
+    errors = [item for item in items if isinstance(item, UserError)]
+    return errors[0] if errors else collate([item for item in items if isinstance(item, Clip)])
 
 
 def _same(video: Video) -> Video:

@@ -13,11 +13,11 @@ class UserError(ValueError):
     """What whoever typed the command can mend: bad input, or settings that make no sense.
 
     The message is one line that names the file or key and says what to do; it is all that is shown. Any other error
-    shows where it comes from. `place` is the key of what raises it, and a dot: "dataset.", and "" where it is used from
-    Python. `HERE` in a message stands for it, since a data set cannot know under which key a verb has it.
+    shows where it comes from. `HERE` in a message stands for `place`, the key of what raises it and a dot, since a data
+    set cannot know under which key a verb has it. Who makes it from configuration says so (`util.making`).
     """
 
-    place = ""
+    place = "dataset."  # what reads its files later is a data set, and all verbs but train have it there
 
     def __str__(self) -> str:
         return super().__str__().replace(HERE, self.place)

@@ -41,7 +41,7 @@ def placed(place: str) -> Iterator[None]:
         failure = unwrapped(error, place)
     except UserError as error:
         failure = error
-    if isinstance(failure, UserError) and not failure.place:
+    if isinstance(failure, UserError) and "place" not in vars(failure):  # the innermost knows best
         failure.place = f"{place}."
     raise failure
 
@@ -59,7 +59,7 @@ def unwrapped(error: InstantiationException, place: str = "") -> Exception:
         return UsageError(f"{head}cannot find {target[1]}: {one_line(cause.__cause__ or cause)}")
     if target and isinstance(cause, TypeError) and _is_call_itself(cause):
         return UsageError(f"{head}{_wrong_call(target[1], cause)}")
-    if isinstance(cause, UserError) and not cause.place and where:
+    if isinstance(cause, UserError) and "place" not in vars(cause) and where:
         cause.place = f"{where}."
     return cause
 

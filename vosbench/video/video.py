@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 from jaxtyping import UInt8
 
-from vosbench.util.errors import UserError
+from vosbench.util.errors import HERE, UserError
 from vosbench.util.wording import rows_columns
 
 Image = UInt8[np.ndarray, "h w 3"]
@@ -162,7 +162,7 @@ Frames = Literal["all", "annotated"]
 def check_max_frames(max_frames: int | None) -> None:
     """Raises UserError for a restriction that leaves no frame."""
     if max_frames is not None and max_frames < 1:
-        raise UserError(f"max_frames={max_frames}: keep 1 frame or more, or null for all")
+        raise UserError(f"{HERE}max_frames={max_frames}: keep 1 frame or more, or null for all")
 
 
 class Dataset(Protocol):

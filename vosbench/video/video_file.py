@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Int
 
-from vosbench.util.errors import UserError
+from vosbench.util.errors import HERE, UserError
 from vosbench.video.images import read_label_map
 from vosbench.video.video import Image, LabelMap, Video, check_max_frames, check_size, initial_masks
 
@@ -77,7 +77,7 @@ class VideoFile(Video):
             frame = self._decode_until(times[index])
         if frame is None:
             raise UserError(
-                f"cannot decode frame {index} of {self.path}: the file is damaged; restore it or set max_frames"
+                f"cannot decode frame {index} of {self.path}: the file is damaged; restore it or set {HERE}max_frames"
             )
         self._position = index + 1
         return self._image(frame)

@@ -1,0 +1,126 @@
+"""Lightning's Trainer as trainings here want it, its logger, and the optimizer: wrong settings are found at once."""
+
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import Logger, WandbLogger
+from torch import nn
+
+from vosbench.evaluation.protocols.protocol import Measure
+from vosbench.training.checkpointing import WholeFiles
+from vosbench.util.errors import UsageError, UserError, one_line
+from vosbench.util.making import made, placed
+from vosbench.util.options import Counted, Positive, Range
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+Optimizer = Callable[[Iterable[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
+
+
+class TrainerOptions(TypedDict, total=False):
+    """Keys of conf/trainer/*.yaml: where, how long, and what changes the weights. Lightning has many others."""
+
+    accelerator: str
+    devices: int | str | list[int]
+    strategy: str
+    max_steps: Positive
+    val_check_interval: Positive
+    log_every_n_steps: Positive
+    precision: Counted[str]
+    gradient_clip_val: Counted[Annotated[float, Range(0, above=True)] | None]
+    gradient_clip_algorithm: Counted[str | None]
+
+
+def make_trainer(
+    options: TrainerOptions,
+    *,
+    run: str,
+    callbacks: Sequence[L.Callback],
+    logger: Logger | None,
+    best_by: Measure | None,
+) -> L.Trainer:
+    """A trainer whose files lie in the folder `run`. `best_by`: the measure of validation by which the best weights are
+    kept; None: there is nothing to validate on.
+
+    Raises UsageError for settings that Lightning does not have or that this machine cannot serve.
+    """
+    settings: dict[str, Any] = {
+        "default_root_dir": run,
+        "callbacks": [
+            _Bar(),
+            *callbacks,
+            *([] if best_by is None else [_best(Path(run, "checkpoints"), best_by)]),
+        ],
+        "plugins": [WholeFiles()],
+        "logger": logger or False,
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,  # StepSampler shares clips out itself
+        "enable_model_summary": False,
+    }
+    if best_by is None:
+        settings["limit_val_batches"] = 0
+    try:
+        trainer = L.Trainer(**{**settings, **options})
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise UsageError(f"trainer: {one_line(error)}") from error
+    if trainer.precision not in PRECISIONS:
+        raise UsageError(f"trainer.precision={trainer.precision}: choose from {', '.join(PRECISIONS)}")
+    if trainer.accumulate_grad_batches != 1:
+        raise UsageError(
+            "trainer.accumulate_grad_batches: leave it out; data.batch_size is one step's, of all processes"
+        )
+    return trainer
+
+
+def _best(folder: Path, measure: Measure) -> ModelCheckpoint:
+    """Keeps the weights with the best score of this measure."""
+    mode = "min" if measure.falling else "max"
+    return ModelCheckpoint(folder, "best", monitor=f"val/{measure.label}", mode=mode, enable_version_counter=False)
+
+
+def make_logger(settings: dict[str, Any] | None) -> Logger | None:
+    """Raises UserError where Weights & Biases cannot be reached, or does not know who asks."""
+    if settings is None:
+        return None
+    logger: Logger = made(settings, "logger")
+    try:
+        if isinstance(logger, WandbLogger):
+            _ = logger.experiment  # begins the run there; later, work would have begun
+    except Exception as error:
+        if not type(error).__module__.startswith("wandb."):
+            raise
+        remedy = "log in with `wandb login`, set logger.offline=true, or choose logger=csv"
+        raise UserError(f"logger=wandb: {one_line(error)}: {remedy}") from error
+    return logger
+
+
+def make_optimizer(settings: dict[str, Any], method: nn.Module) -> Optimizer:
+    """Makes the optimizer from parameters with their names. Raises UsageError for settings that PyTorch refuses."""
+    optimizer: Optimizer = made(settings, "optimizer")
+    try:
+        with placed("optimizer"):
+            optimizer(method.named_parameters())
+    except (ValueError, TypeError) as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if not str(frame.f_globals["__name__"]).startswith(("torch.optim.", "hydra.")):
+            raise  # not about settings
+        raise UsageError(f"optimizer: {one_line(error)}") from error
+    return optimizer
+
+
+class _Bar(RichProgressBar):
+    """Lightning's progress bar, counting the steps of the whole training: there is but one epoch."""
+
+    @property
+    def total_train_batches(self) -> int:
+        return self.trainer.max_steps
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "train"
