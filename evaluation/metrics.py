@@ -152,13 +152,13 @@ def dilate(boundary: Mask, radius: int) -> Mask:
 def jaccard(annotation: Region, prediction: Region) -> float:
     """J: intersection over union, in [0, 1]; 1 when both masks are empty."""
     here, there = _overlap(annotation, prediction)
-    intersection = np.count_nonzero(annotation.mask[here] & prediction.mask[there])
+    intersection = int(np.count_nonzero(annotation.mask[here] & prediction.mask[there]))
     return _iou(intersection, annotation.area + prediction.area - intersection)
 
 
 def mask_jaccard(one: Mask, other: Mask) -> float:
     """J of two masks of one size, not cut out."""
-    return _iou(np.count_nonzero(one & other), np.count_nonzero(one | other))
+    return _iou(int(np.count_nonzero(one & other)), int(np.count_nonzero(one | other)))
 
 
 def _iou(intersection: int, union: int) -> float:

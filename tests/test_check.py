@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosbench.audit.findings import ADVICE, Finding, Note, Problem, advice
+from vosbench.audit.findings import Finding, Note, Problem, advice
 from vosbench.audit.findings import lines as lines_of
+from vosbench.evaluation.protocols.protocol import known_protocol, protocol_named
 from vosbench.tasks.check import Options, run
 from vosbench.util import errors
 from vosbench.video.images import write_label_map
@@ -23,6 +24,11 @@ from vosbench.video.video import Video
 
 Command = Callable[..., Any]
 SIZE = (16, 24)
+
+
+def advise(kind: Problem | Note, protocol: str = "davis") -> str | None:
+    return advice(kind, protocol_named(protocol).advice)
+
 
 
 class Found(NamedTuple):
@@ -222,7 +228,7 @@ def test_a_spoilt_video_and_nothing_else_is_found(tmp_path: Path, check: Callabl
         wanted = [(kind, place) for kind, place in expected_lines(name) if isinstance(kind, kinds)]
         assert len(lines) == len(wanted), lines
         for kind, place in wanted:
-            assert f"{kind.what}: 1 of 2 videos ({place}); {advice(kind, 'davis')}" in lines
+            assert f"{kind.what}: 1 of 2 videos ({place}); {advise(kind)}" in lines
 
 
 def test_everything_that_is_wrong_is_said_in_one_run(tmp_path: Path, command: Command) -> None:
@@ -238,7 +244,7 @@ def test_everything_that_is_wrong_is_said_in_one_run(tmp_path: Path, command: Co
         lines = said["err" if isinstance(kind, Problem) else "out"]
         (line,) = [line for line in lines if line.startswith(f"  - {kind.what}: ")]
         assert place in line
-        assert line.endswith(str(advice(kind, "davis")))
+        assert line.endswith(str(advise(kind)))
     assert len(said["err"]) == 1 + len(set(Problem))
 
 
@@ -260,7 +266,7 @@ def test_a_clean_set_is_summarised_and_nothing_is_written(davis: Path, command: 
     assert lines[7].startswith("  sha256     ")
     assert lines[8:] == [
         "notes",
-        f"  - late objects: 1 of 3 videos (b ids 2); {advice(Note.LATE, 'davis')}",
+        f"  - late objects: 1 of 3 videos (b ids 2); {advise(Note.LATE)}",
         f"  - sizes not divisible by the stride: 3 of 3 videos (a 48×64, b 48×64, c 48×64); {Note.STRIDE.advice}",
         "no problems found",
     ]
@@ -312,7 +318,7 @@ def test_unlabelled_videos_are_no_problem_when_all_are(tmp_path: Path, check: Ca
     assert not found.problems
     assert found.notes == [
         f"no annotations: 2 of 2 videos (a, b); {Note.UNLABELLED.advice}",
-        f"1 or 2 frames: 1 of 2 videos (b 2); {advice(Note.SHORT, 'davis')}",
+        f"1 or 2 frames: 1 of 2 videos (b 2); {advise(Note.SHORT)}",
     ]
 
 
@@ -324,7 +330,7 @@ def test_binary_sets(tmp_path: Path, check: Callable[..., Found]) -> None:
     assert not found.problems
     assert "  objects    2, at most 1 in a video" in found.summary
     assert found.notes == [
-        f"masks of 0 and 255: 1 of 2 videos (a); {advice(Note.BINARY, 'davis')}",
+        f"masks of 0 and 255: 1 of 2 videos (a); {advise(Note.BINARY)}",
         f"masks of several ids read as one object: 1 of 2 videos (b/00000.png); {Note.MERGED.advice}",
     ]
 
@@ -421,8 +427,8 @@ def test_youtube_vos_follows_its_meta(tmp_path: Path, check: Callable[..., Found
     assert not found.problems
     assert "  objects    2, at most 2 in a video" in found.summary
     assert found.notes == [
-        f"gaps in object ids: 1 of 1 videos (a no 1); {advice(Note.GAPS, 'youtube-vos')}",
-        f"late objects: 1 of 1 videos (a ids 3); {advice(Note.LATE, 'youtube-vos')}",
+        f"gaps in object ids: 1 of 1 videos (a no 1); {advise(Note.GAPS, 'youtube-vos')}",
+        f"late objects: 1 of 1 videos (a ids 3); {advise(Note.LATE, 'youtube-vos')}",
         f"{Note.UNLISTED.what}: 1 of 1 videos (a/00000 ids 3 4); {Note.UNLISTED.advice}",
         f"objects of meta.json that no mask shows: 1 of 1 videos (a ids 5); {Note.NEVER_SHOWN.advice}",
     ]
@@ -443,16 +449,21 @@ def test_vip_has_classes_that_come_and_go(tmp_path: Path, check: Callable[..., F
 
 @pytest.mark.parametrize("protocol", ["davis-unsupervised", "vos-benchmark", "youtube-vos", "vip", "another"])
 def test_no_protocol_is_advised_by_the_rules_of_another(protocol: str) -> None:
-    notes = lines_of(Note, [Finding(kind, "a", "a") for kind in Note], 1, protocol)
-    assert len(notes) == len(Note) - list(ADVICE.get(protocol, {}).values()).count(None)
+    own = rules.advice if (rules := known_protocol(protocol)) else {}
+    notes = lines_of(Note, [Finding(kind, "a", "a") for kind in Note], 1, own)
+    assert len(notes) == len(Note) - list(own.values()).count(None)
     assert not [note for note in notes if "protocol davis " in note or "protocol=" in note or "{" in note]
     assert any("late_objects" in note for note in notes) == (protocol == "vos-benchmark")
 
 
 def test_advice_names_its_protocol() -> None:
-    assert str(advice(Note.GAPS, "davis-unsupervised")).startswith("protocol davis-unsupervised takes a gap")
-    assert str(advice(Note.SHORT, "vos-benchmark")).startswith("protocol vos-benchmark, which scores neither")
-    assert advice(Problem.TOO_SHORT, "vip") == Problem.TOO_SHORT.advice
+    assert str(advise(Note.GAPS, "davis-unsupervised")).startswith(
+        "protocol davis-unsupervised takes a gap"
+    )
+    assert str(advise(Note.SHORT, "vos-benchmark")).startswith(
+        "protocol vos-benchmark, which scores neither"
+    )
+    assert advise(Problem.TOO_SHORT, "vip") == Problem.TOO_SHORT.advice
 
 
 class Deadly(Video):
@@ -486,8 +497,8 @@ def test_real_sets(real_data: Path, check: Callable[..., Found]) -> None:
     found = check(train, "davis.Davis", **keys)
     assert not found.problems
     assert found.notes == [
-        f"objects that vanish for good: 1 of 2 videos (surf ids 1); {advice(Note.VANISHING, 'davis')}",
-        f"empty masks: 2 of 2 videos (bmx-bumps 14 of 90, surf 1 of 55); {advice(Note.EMPTY, 'davis')}",
+        f"objects that vanish for good: 1 of 2 videos (surf ids 1); {advise(Note.VANISHING)}",
+        f"empty masks: 2 of 2 videos (bmx-bumps 14 of 90, surf 1 of 55); {advise(Note.EMPTY)}",
     ]
     found = check(real_data / "davis2017-240p", split="train", year=2017, resolution="240p")
     assert not found.problems

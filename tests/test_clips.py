@@ -37,6 +37,7 @@ class Ramp(Video):
 
 class Videos:
     name, split, resolution, frames, protocol = "videos", "train", "original", "all", "davis"
+    whole = 1
 
     def __init__(self, *videos: Video) -> None:
         self.videos: Sequence[Video] = videos

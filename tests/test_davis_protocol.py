@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vosbench.evaluation.metrics import Curves, Objects
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.protocols import davis
 from vosbench.video.video import LabelMap
 
@@ -128,7 +129,7 @@ def test_decay_of_long_videos(length: int) -> None:
 
 def test_mean_is_over_objects_not_sequences() -> None:
     one, other = davis.summarise(curves([1.0, 1.0])), davis.summarise(curves([0.0, 0.4]))
-    scores = davis.aggregate({"a_1": one, "a_2": one, "b_1": other})
+    scores = davis.aggregate({ObjectKey("a", 1): one, ObjectKey("a", 2): one, ObjectKey("b", 1): other})
     assert scores["J-Mean"] == pytest.approx((1 + 1 + 0.2) / 3)
     assert scores["J-Recall"] == pytest.approx(2 / 3)
     assert scores["J&F-Mean"] == pytest.approx(scores["J-Mean"] / 2)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from vosbench.datasets.davis import Davis
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.predictions.label_maps import PngFolder, hash_annotations, hash_predictions
 from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.results import records
@@ -26,6 +27,7 @@ from vosbench.video.images import read_label_map, write_label_map
 from vosbench.video.video import Dataset, Video
 
 FRAMES = 5
+MOVING, STILL = ObjectKey("moving", 1), ObjectKey("still", 1)
 
 
 def square(left: int, id_: int = 1) -> np.ndarray:
@@ -91,9 +93,9 @@ def options(root: Path, run: Path, **changes: object) -> evaluate.Options:
 def test_scores_by_hand(root: Path, masks: Path) -> None:
     scores = score_folder(davis(root), masks, workers=0)
     # The square of 20 columns moves 4 a frame; frames 1 to 3 are scored.
-    np.testing.assert_allclose(scores.frames["moving_1/J"], [16 / 24, 12 / 28, 8 / 32])
-    assert scores.stems["moving_1"] == ["00001", "00002", "00003"]
-    assert scores.objects["still_1"]["J-Mean"] == scores.objects["still_1"]["F-Mean"] == 1.0
+    np.testing.assert_allclose(scores.curves[MOVING].measures["J"], [16 / 24, 12 / 28, 8 / 32])
+    assert scores.stems[MOVING] == ["00001", "00002", "00003"]
+    assert scores.objects[STILL]["J-Mean"] == scores.objects[STILL]["F-Mean"] == 1.0
     assert scores.scores["J-Mean"] == pytest.approx((1 + (16 / 24 + 12 / 28 + 8 / 32) / 3) / 2)
 
 
@@ -181,7 +183,7 @@ def test_binary_sets_take_any_nonzero_pixel_with_a_notice(
 def test_only_annotated_frames_count(root: Path, masks: Path) -> None:
     (root / "Annotations/480p/moving/00002.png").unlink()
     (masks / "moving/00002.png").unlink()
-    assert score_folder(davis(root), masks, workers=0).stems["moving_1"] == ["00001", "00003"]
+    assert score_folder(davis(root), masks, workers=0).stems[MOVING] == ["00001", "00003"]
 
 
 class Deadly(Video):
@@ -311,12 +313,15 @@ def test_official_numbers(real_data: Path, folder: str, root: str, split: str, y
     official = json.loads((golden / "official_global.json").read_text())
     assert scores.scores == pytest.approx(official, rel=0, abs=1e-12)
     frames = np.load(golden / "official_per_frame.npz")
-    assert set(frames) == {key for key in scores.frames if not key.endswith("/frame")}
+    arrays = records.arrays_of(scores.curves)
+    assert set(frames) == {key for key in arrays if not key.endswith("/frame")}
     for key in frames:
-        np.testing.assert_allclose(scores.frames[key], frames[key], rtol=0, atol=1e-12, err_msg=key)
+        np.testing.assert_allclose(arrays[key], frames[key], rtol=0, atol=1e-12, err_msg=key)
     for name, values in json.loads((golden / "official_per_object.json").read_text()).items():
         for measure in ("J", "F"):
-            assert scores.objects[name][f"{measure}-Mean"] == pytest.approx(values[measure]["mean"], rel=0, abs=1e-12)
+            assert scores.objects[ObjectKey.parse(name)][f"{measure}-Mean"] == pytest.approx(
+                values[measure]["mean"], rel=0, abs=1e-12
+            )
 
 
 def test_labels_and_pictures_may_change_without_scoring_anew(
@@ -326,7 +331,7 @@ def test_labels_and_pictures_may_change_without_scoring_anew(
     path = run / "results/davis2017-val-davis.json"
     evaluate.run(options(root, run, predictions=str(masks)))
     before, frames = records.read(path), records.read_frames(path)
-    monkeypatch.setattr("vosbench.evaluation.results.recording.evaluate", None)  # nothing may be scored
+    monkeypatch.setattr("vosbench.evaluation.results.scoring_run.evaluate", None)  # nothing may be scored
     changed = {"_target_": "vosbench.datasets.davis.Davis", "root": str(root), "split": "val", "year": 2017}
     changed |= {"frames": "annotated", "name": "davis2017"}
     evaluate.run(options(root, run, predictions=str(masks), method_name="other", checkpoint="x", dataset=changed))
@@ -345,7 +350,7 @@ def test_frames_beyond_the_annotated_ones_are_left_out(
     (root / "Annotations/480p/moving/00001.png").unlink()
     with caplog.at_level("INFO"):
         scores = score_folder(davis(root, frames="annotated"), masks, workers=0)
-    assert scores.stems["moving_1"] == ["00002", "00003"]
+    assert scores.stems[MOVING] == ["00002", "00003"]
     assert "1 predicted frames that are not annotated were left out" in caplog.text
 
 
@@ -378,11 +383,11 @@ def test_shades_are_no_objects(root: Path, masks: Path, protocol: str) -> None:
     shades = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
     write_label_map(masks / "still/00002.png", shades)
     with pytest.raises(Problems, match=r"00002 has 63 grey levels, as an antialiased or soft mask has"):
-        score_folder(davis(root), masks, protocol=protocol, workers=0)
+        score_folder(davis(root), masks, protocol=protocol_named(protocol), workers=0)
 
 
 def test_masks_of_0_and_255_are_not_scored_as_empty(root: Path, masks: Path) -> None:
     for path in masks.glob("still/*.png"):
         write_label_map(path, square(4, id_=255))
     with pytest.raises(Problems, match="the only predicted id is 255"):
-        score_folder(davis(root), masks, protocol="vos-benchmark", workers=0)
+        score_folder(davis(root), masks, protocol=protocol_named("vos-benchmark"), workers=0)

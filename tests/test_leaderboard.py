@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from vosbench.evaluation.board import report, tables
-from vosbench.evaluation.board.leaderboard import Row, board, boards, load, load_published
+from vosbench.evaluation.board.leaderboard import board, boards
+from vosbench.evaluation.board.rows import Row, load, load_published
 from vosbench.evaluation.board.statistics import paired_difference
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.results import records
 from vosbench.evaluation.results.records import Record
 from vosbench.tasks import leaderboard
@@ -68,11 +70,11 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_paired_difference() -> None:
-    one, other = row(GOOD).headlines(), row(POOR).headlines()
+    one, other = row(GOOD).headlines, row(POOR).headlines
     shifted = {name: value - 0.1 for name, value in one.items()}
     difference = paired_difference(shifted, one)
     assert difference == pytest.approx((-0.1, -0.1, -0.1))  # though single videos range from .6 to .95
-    assert paired_difference(one, {**other, "new_1": 0.5}) is None
+    assert paired_difference(one, {**other, ObjectKey("new", 1): 0.5}) is None
 
 
 def test_rows_of_different_kinds_share_no_table() -> None:
@@ -82,7 +84,7 @@ def test_rows_of_different_kinds_share_no_table() -> None:
     separate = boards([row(GOOD), row(other)])
     assert [len(each.rows) for each in separate] == [1, 1]
     (merged,) = boards([row(GOOD), row(other)], mixed=True)
-    headers, cells = tables.cells(merged)
+    headers, cells = merged.cells
     assert headers[:6] == ["Method", "Dataset", "Split", "Protocol", "Resolution", "Frames"]
     assert [line[4] for line in cells] == ["480p", "240p"]
 
@@ -145,7 +147,7 @@ def test_quoted_numbers_are_marked_and_only_where_they_belong() -> None:
     names = [each.record.method for each in made.rows]
     assert names[:4] == ["MUNet (3-2)", "MUNet (2)", "good", "MUNet (3-1)"]
     assert [name for name in names if "MUNet" not in name][:3] == ["good", "MAMP", "MAST"]
-    assert tables.cells(made)[1][0][:3] == [
+    assert made.cells[1][0][:3] == [
         "MUNet (3-2) †", "supervised", "imagenet + still images + davis2017 + youtube_vos",
     ]  # fmt: skip
     assert any(note.startswith("† quoted, not measured: Miao") for note in made.notes)
@@ -160,7 +162,7 @@ def test_published_means_agree_with_their_columns() -> None:
 
 
 def test_cells_are_in_percent_and_empty_columns_are_left_out() -> None:
-    headers, cells = tables.cells(board([row(GOOD), row(POOR)]))
+    headers, cells = board([row(GOOD), row(POOR)]).cells
     shown = dict(zip(headers, cells[0], strict=True))
     assert (shown["J&F"], shown["Checkpoint"], shown["FPS"]) == ("80.0", "good.ckpt 01234567", "12.35")
     assert (shown["ms p95"], shown["Memory MB"], shown["Param. M"]) == ("120", "512", "5.29")
@@ -241,7 +243,10 @@ def scored_on(made: Record, annotations: str) -> Record:
 
 def test_results_on_part_of_a_set_are_marked_and_not_compared() -> None:
     whole, part = row(scored_on(GOOD, "whole"), "whole"), row(scored_on(POOR, "part"), "part")
-    made = board([whole, part])
+    with pytest.raises(ValueError, match=r"differ in annotations \(part, whole\): .*mixed=true"):
+        board([whole, part])
+    assert [len(each.rows) for each in boards([whole, part])] == [1, 1]
+    made = board([whole, part], mixed=True)
     assert [each.to_best for each in made.rows] == [None, None]
     assert any("1 result(s) are over other objects, frames or annotations" in note for note in made.notes)
     same = board([whole, row(scored_on(POOR, "whole"), "other")])
@@ -256,7 +261,7 @@ def with_g(made: Record) -> Record:
 def test_a_board_is_ranked_by_a_score_that_all_have() -> None:
     plain = replace(GOOD, protocol="youtube-vos")
     made = board([row(with_g(POOR), "a"), row(plain, "b")])
-    assert [each.headline_name for each in made.rows] == ["J&F-Mean", "J&F-Mean"]
+    assert [each.measure.name for each in made.rows] == ["J&F-Mean", "J&F-Mean"]
     assert [each.run for each in made.rows] == ["b", "a"]
 
 

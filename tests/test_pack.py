@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 from vosbench.evaluation.predictions.label_maps import open_source
 from vosbench.evaluation.predictions.rle import write_rle
+from vosbench.evaluation.protocols.protocol import SubmissionFormat
 from vosbench.tasks import pack
 from vosbench.video.images import PALETTE, read_label_map, write_label_map
 from vosbench.video.video import Image, LabelMap, Video
@@ -279,7 +280,9 @@ class Unlabelled(Video):
 
 
 def test_a_video_that_is_not_in_files(good: Davis) -> None:
-    submission = pack.Submission([Unlabelled()], open_source(good.masks), pack.FORMATS["youtube-vos"])
+    submission = pack.Submission(
+        [Unlabelled()], open_source(good.masks), SubmissionFormat(top="Annotations/", listed_only=True)
+    )
     passed = {name: [frame for frame, _ in frames] for name, frames in submission.label_maps()}
     assert passed == {"a": ["00000", "00001"]}
     assert submission.left_out == [f"a/{i:05}" for i in range(2, 6)]

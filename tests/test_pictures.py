@@ -13,7 +13,10 @@ from PIL import Image
 
 from vosbench.datasets.davis import Davis
 from vosbench.drawing import overlays
+from vosbench.evaluation.metrics import Curves
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.predictions.label_maps import open_source
+from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.results.pictures import INDEX, read_pictures, worst_frames, write_pictures
 from vosbench.evaluation.scoring.evaluate import Scores, evaluate
 from vosbench.video.images import read_image, write_label_map
@@ -23,11 +26,14 @@ RED = overlays.COLOURS[1]
 
 def scores(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Scores:
     """J and F by "<sequence>_<id>" over frames 00001, 00002, …"""
-    frames = {
-        f"{key}/{name}": np.array(values, float)[:, i] for key, values in curves.items() for i, name in enumerate("JF")
+    found = {
+        ObjectKey.parse(key): Curves(
+            np.arange(1, len(values) + 1), {name: np.array(values, float)[:, i] for i, name in enumerate("JF")}
+        )
+        for key, values in curves.items()
     }
-    stems = {key: [f"{index:05}" for index in range(1, len(values) + 1)] for key, values in curves.items()}
-    return Scores({}, {}, frames, stems)
+    stems = {key: [f"{index:05}" for index in curve.frames] for key, curve in found.items()}
+    return Scores(protocol_named("davis"), {}, {}, found, stems)
 
 
 NOTHING = scores({})
@@ -121,16 +127,18 @@ def test_worst_frames_are_one_a_sequence_and_sorted() -> None:
             }
         )
     )
-    assert [(worst.sequence, worst.object_id, worst.frame) for worst in found] == [
+    assert [(worst.key.sequence, worst.key.id, worst.frame) for worst in found] == [
         ("b", 2, "00002"), ("dog_park", 12, "00001"), ("a", 1, "00002"), ("empty", 1, "00001"),
     ]  # fmt: skip
     assert found[2].caption == "a, object 1, frame 00002: J 50.0, F 30.0"
 
 
 def test_protocols_without_j_and_f_have_no_worst_frames() -> None:
-    arrays = {"a_1/intersection": np.ones(3), "a_1/union": np.ones(3), "a_1/frame": np.arange(3)}
-    assert worst_frames(Scores({}, {}, arrays, {"a_1": ["0", "1", "2"]})) == []
-    assert worst_frames(Scores({}, {}, {"a_1/J": np.empty(0), "a_1/F": np.empty(0)}, {"a_1": []})) == []
+    key, ones, none = ObjectKey("a", 1), np.ones(3), np.empty(0)
+    counts = {key: Curves(np.arange(3), {"intersection": ones, "union": ones})}
+    assert worst_frames(Scores(protocol_named("vip"), {}, {}, counts, {key: ["0", "1", "2"]})) == []
+    empty = {key: Curves(np.arange(0), {"J": none, "F": none})}
+    assert worst_frames(Scores(protocol_named("davis"), {}, {}, empty, {key: []})) == []
 
 
 def test_worst_frame_shows_what_is_missed_and_false(davis: Path, predictions: Path, tmp_path: Path) -> None:
@@ -139,7 +147,7 @@ def test_worst_frame_shows_what_is_missed_and_false(davis: Path, predictions: Pa
     write_label_map(predictions / "a/00001.png", labels)
     labels[:] = 0
     write_label_map(predictions / "b/00003.png", labels)
-    found = evaluate(dataset(davis), open_source(predictions), "vos-benchmark", 0)
+    found = evaluate(dataset(davis), open_source(predictions), protocol_named("vos-benchmark"), 0)
     write(davis, predictions, tmp_path / "out", found, count=2)
     worst = [picture for picture in read_pictures(tmp_path / "out") if picture.kind == "worst"]
     assert [picture.file for picture in worst] == ["worst/1-b_2-00003.jpg", "worst/2-a_1-00001.jpg"]
@@ -171,7 +179,7 @@ def test_errors_are_those_of_the_matched_proposal(davis: Path, predictions: Path
         labels[:6, :20] = 1  # a proposal that no object is matched with
         labels[6:22, 8:26] = 0 if path.stem == "00004" else 7
         write_label_map(path, labels)
-    found = evaluate(dataset(davis), open_source(predictions), "davis-unsupervised", 0)
+    found = evaluate(dataset(davis), open_source(predictions), protocol_named("davis-unsupervised"), 0)
     write(davis, predictions, tmp_path / "out", found, count=1)
     (worst,) = (picture for picture in read_pictures(tmp_path / "out") if picture.kind == "worst")
     assert worst.caption == "a, object 1, frame 00004: J 0.0, F 0.0"
@@ -262,7 +270,7 @@ def test_pictures_of_real_video_are_small(real_data: Path, tmp_path: Path) -> No
     root = real_data / "davis2017-240p"
     found = Davis(root, split="val", year=2017, resolution="240p")
     source = open_source(real_data.parent / "golden/davis2017-240p-val-perturbed/predictions")
-    write_pictures(found, source, evaluate(found, source, "davis", 0), tmp_path / "out", 8)
+    write_pictures(found, source, evaluate(found, source, protocol_named("davis"), 0), tmp_path / "out", 8)
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "out").rglob("*.jpg")}
     assert set(sizes) == {"dogs-jump.jpg", "dogs-jump-truth.jpg", "1-dogs-jump_2-00034.jpg"}
     assert max(sizes.values()) < 100_000

@@ -10,8 +10,12 @@ import pytest
 
 from vosbench.datasets.davis import Davis
 from vosbench.evaluation.metrics import Curves, Objects
+from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.predictions.label_maps import PngFolder
 from vosbench.evaluation.protocols import davis, davis_unsupervised, vip, vos_benchmark, youtube_vos
+from vosbench.evaluation.protocols.protocol import protocol_named
+from vosbench.evaluation.results.records import arrays_of
+from vosbench.evaluation.results.score_tables import write_tables
 from vosbench.evaluation.scoring.evaluate import evaluate
 from vosbench.video.folder_video import FolderVideo
 from vosbench.video.images import write_label_map
@@ -141,11 +145,12 @@ def test_from_files(tmp_path: Path, protocol: str, cached: bool) -> None:
         tmp_path / "Annotations/480p", tmp_path / "masks", REFERENCE[protocol.replace("-", "_")]
     )
     for _ in range(1 + cached):  # the second time, what the first one kept is read
-        scores = evaluate(dataset, PngFolder(tmp_path / "masks"), protocol, 0, cache=cache)
-        assert set(scores.objects) == set(expected)
+        scores = evaluate(dataset, PngFolder(tmp_path / "masks"), protocol_named(protocol), 0, cache=cache)
+        assert set(map(str, scores.objects)) == set(expected)
+        arrays = arrays_of(scores.curves)
         for name, values in expected.items():
             for key, array in values.items():
-                np.testing.assert_allclose(scores.frames[f"{name}/{key}"], array, rtol=0, atol=1e-12, err_msg=name)
+                np.testing.assert_allclose(arrays[f"{name}/{key}"], array, rtol=0, atol=1e-12, err_msg=name)
         overall = REFERENCE["overall"](expected)
         assert scores.scores == pytest.approx({name: overall[name] for name in scores.scores}, rel=0, abs=1e-12)
 
@@ -157,7 +162,7 @@ def test_vip_from_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     sizes = [(1, 46, 62), (4, 17, 29)]  # twice as large, and smaller by no whole number
     predictions = [generator.integers(0, 19, size).astype(np.uint8) for size in sizes]
     dataset = write(tmp_path, annotations, predictions)
-    scores = evaluate(dataset, PngFolder(tmp_path / "masks"), "vip", 0).scores
+    scores = evaluate(dataset, PngFolder(tmp_path / "masks"), protocol_named("vip"), 0).scores
     expected = REFERENCE["vip"](list(zip(annotations, predictions, strict=True)))
     assert len(scores) == 1 + 19
     assert "IoU-19" not in scores
@@ -241,7 +246,11 @@ def values(j: float, f: float, seen: float | None = None) -> dict[str, float]:
 
 
 def test_g_and_gap_by_hand() -> None:
-    objects = {"a_1": values(0.5, 0.7, 1.0), "a_2": values(0.7, 0.9, 1.0), "b_1": values(0.2, 0.4, 0.0)}
+    objects = {
+        ObjectKey("a", 1): values(0.5, 0.7, 1.0),
+        ObjectKey("a", 2): values(0.7, 0.9, 1.0),
+        ObjectKey("b", 1): values(0.2, 0.4, 0.0),
+    }
     scores = youtube_vos.aggregate(objects)
     expected = {
         "G": (0.6 + 0.8 + 0.2 + 0.4) / 4,
@@ -260,20 +269,20 @@ def test_g_and_gap_by_hand() -> None:
 
 @pytest.mark.parametrize("seen", [(1.0, 1.0), (0.0, 0.0), (1.0, None), (None, None)])
 def test_no_g_without_both_kinds(seen: tuple[float | None, float | None]) -> None:
-    scores = youtube_vos.aggregate({"a_1": values(0.4, 0.6, seen[0]), "b_1": values(0.6, 0.8, seen[1])})
+    scores = youtube_vos.aggregate(
+        {ObjectKey("a", 1): values(0.4, 0.6, seen[0]), ObjectKey("b", 1): values(0.6, 0.8, seen[1])}
+    )
     assert scores == pytest.approx({"J&F-Mean": 0.6, "J-Mean": 0.5, "F-Mean": 0.7})
 
 
 @pytest.mark.parametrize("seen", [{1: True, 2: False}, {1: True}, {}], ids=["all", "one", "none"])
 def test_seen_reaches_records_and_tables(tmp_path: Path, seen: dict[int, bool]) -> None:
-    from vosbench.evaluation.results.records import write_tables
-
     stack = np.stack([place(1, 2)] * 3)
     dataset = write(tmp_path, [stack], [np.where(stack == 2, 0, stack)])
     (video,) = dataset.videos
     dataset.videos = (FolderVideo(video.name, video.frames, video.annotations, seen=seen),)
-    scores = evaluate(dataset, PngFolder(tmp_path / "masks"), "youtube-vos", 0)
-    assert {name: found.get("seen") for name, found in scores.objects.items()} == {
+    scores = evaluate(dataset, PngFolder(tmp_path / "masks"), protocol_named("youtube-vos"), 0)
+    assert {str(key): found.get("seen") for key, found in scores.objects.items()} == {
         "v0_1": seen.get(1),
         "v0_2": seen.get(2),
     }
@@ -352,15 +361,15 @@ def test_vip_by_hand(tmp_path: Path) -> None:
     dataset = write(
         tmp_path, [first[None], other[None]], [np.full((1, 1, 4), 3, np.uint8), np.full((1, 1, 4), 5, np.uint8)]
     )
-    scores = evaluate(dataset, PngFolder(tmp_path / "masks"), "vip", 0)
+    scores = evaluate(dataset, PngFolder(tmp_path / "masks"), protocol_named("vip"), 0)
     assert scores.scores == pytest.approx({"IoU-Mean": 1.5 / 3, "IoU-00": 0.0, "IoU-03": 0.5, "IoU-05": 1.0})
-    assert scores.objects["v0_3"] == {"IoU": 0.5, "intersection": 2.0, "union": 4.0}
+    assert scores.objects[ObjectKey("v0", 3)] == {"IoU": 0.5, "intersection": 2.0, "union": 4.0}
 
 
 def test_vip_sums_pixels_over_videos(tmp_path: Path) -> None:
     long, short = np.ones((3, 2, 4), np.uint8), np.ones((1, 2, 4), np.uint8)
     dataset = write(tmp_path, [long, short], [long, np.zeros_like(short)])
-    scores = evaluate(dataset, PngFolder(tmp_path / "masks"), "vip", 0).scores
+    scores = evaluate(dataset, PngFolder(tmp_path / "masks"), protocol_named("vip"), 0).scores
     assert scores == pytest.approx({"IoU-Mean": 0.375, "IoU-00": 0.0, "IoU-01": 24 / 32})
 
 

@@ -187,7 +187,7 @@ class Grey(Video):
 
 
 class Set:
-    name, split, resolution, protocol = "set", "all", "16p", "davis"
+    name, split, resolution, protocol, whole = "set", "all", "16p", "davis", 1
     frames: Frames = "all"
     videos = (Grey(),)
 

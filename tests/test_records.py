@@ -11,8 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vosbench.evaluation.metrics import Curves
+from vosbench.evaluation.object_key import ObjectKey
+from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.results import records
+from vosbench.evaluation.results.provenance import provenance
 from vosbench.evaluation.results.records import Record
+from vosbench.evaluation.results.score_tables import write_tables
 from vosbench.evaluation.scoring.evaluate import Scores
 from vosbench.util.files import replace_file
 
@@ -46,10 +51,10 @@ def test_fields_are_those_of_the_schema(tmp_path: Path) -> None:
     records.write(RECORD, FRAMES, tmp_path / "a.json")
     content = json.loads((tmp_path / "a.json").read_text())
     assert " ".join(content) == (
-        "schema method supervision training_data parameters checkpoint dataset split protocol resolution frames "
-        "scores objects speed provenance"
+        "schema method algorithm supervision training_data parameters checkpoint dataset split protocol resolution "
+        "frames subset inference scores objects speed remarks provenance"
     )
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert content["speed"] is None
 
 
@@ -62,7 +67,8 @@ def test_no_arrays_beside_a_record(tmp_path: Path) -> None:
     [
         ("{", "cannot read record"),
         ("[]", "has schema None"),
-        ('{"schema": 2}', "has schema 2, this version reads 1"),
+        ('{"schema": 3}', "has schema 3, this version reads 1 and 2"),
+        ('{"schema": 2, "method": "x", "speedo": 3}', "speedo"),
         ('{"schema": 1, "method": "x", "speedo": 3}', "speedo"),
     ],
 )
@@ -105,9 +111,12 @@ def test_stale_records_are_named(tmp_path: Path) -> None:
 
 
 def test_official_tables(tmp_path: Path) -> None:
-    objects = {"swan_1": {"J-Mean": 0.12345, "J-Recall": 1.0, "F-Mean": 0.5}}
-    scores = Scores({"J&F-Mean": 0.311725, "J-Mean": 0.12345}, objects, FRAMES, {"swan_1": ["00001", "00002"]})
-    records.write_tables(scores, "val", tmp_path / "tables")
+    swan = ObjectKey("swan", 1)
+    objects = {swan: {"J-Mean": 0.12345, "J-Recall": 1.0, "F-Mean": 0.5}}
+    overall, stems = {"J&F-Mean": 0.311725, "J-Mean": 0.12345}, {swan: ["00001", "00002"]}
+    curves = {swan: Curves(np.array([1, 2]), {name: FRAMES[f"swan_1/{name}"] for name in "JF"})}
+    scores = Scores(protocol_named("davis"), overall, objects, curves, stems)
+    write_tables(scores, "val", tmp_path / "tables")
     read = {path.name: list(csv.reader(path.read_text().splitlines())) for path in (tmp_path / "tables").iterdir()}
     assert read == {
         "global_results-val.csv": [["J&F-Mean", "J-Mean"], ["0.312", "0.123"]],
@@ -121,9 +130,10 @@ def test_official_tables(tmp_path: Path) -> None:
 
 
 def test_provenance() -> None:
-    found = records.provenance(["method=mamp"], 3, {"predictions": "aa"})
-    assert list(found) == ["command", "overrides", "commit", "versions", "seed", "hashes", "time"]
-    assert found["command"].startswith("vosbench")
+    found = provenance("benchmark", ["method=mamp", "name=a b"], 3, {"predictions": "aa"})
+    assert list(found) == ["command", "overrides", "commit", "commits", "versions", "seed", "hashes", "time"]
+    assert found["command"] == "vosbench benchmark method=mamp 'name=a b'"
+    assert found["commits"] == ([found["commit"]] if found["commit"] else [])
     assert {"vosbench", "python", "torch", "numpy"} <= set(found["versions"])
     assert datetime.fromisoformat(found["time"]).utcoffset() is not None
     json.dumps(found)
@@ -131,8 +141,8 @@ def test_provenance() -> None:
 
 def test_scoring_and_records_need_no_heavy_package() -> None:
     code = (
-        "import sys, vosbench.tasks.evaluate, vosbench.tasks.leaderboard, vosbench.evaluation.results.records as r;"
-        "r.provenance([], None, {}); print([m for m in ('torch', 'pandas', 'matplotlib') if m in sys.modules])"
+        "import sys, vosbench.tasks.evaluate, vosbench.tasks.leaderboard, vosbench.evaluation.results.provenance as p;"
+        "p.provenance('evaluate', [], None, {}); print([m for m in ('torch', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

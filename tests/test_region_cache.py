@@ -16,6 +16,7 @@ import pytest
 from vosbench.datasets.davis import Davis
 from vosbench.evaluation.metrics import EMPTY, Objects, Region
 from vosbench.evaluation.predictions.label_maps import PngFolder
+from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.scoring import region_cache
 from vosbench.evaluation.scoring.evaluate import evaluate
 from vosbench.evaluation.scoring.region_cache import RegionCache
@@ -74,11 +75,11 @@ def test_frames_without_object_or_without_annotation(davis: Path, tmp_path: Path
 
 @pytest.mark.parametrize("protocol", ["davis", "davis-unsupervised", "vos-benchmark", "youtube-vos", "vip"])
 def test_scores_are_the_same_and_files_are_made_once(davis: Path, tmp_path: Path, protocol: str) -> None:
-    source, cache = predictions(davis), tmp_path / "cache"
-    plain = evaluate(data_set(davis), source, protocol, workers=0)
-    first = evaluate(data_set(davis), source, protocol, workers=0, cache=cache)
+    source, cache, rules = predictions(davis), tmp_path / "cache", protocol_named(protocol)
+    plain = evaluate(data_set(davis), source, rules, workers=0)
+    first = evaluate(data_set(davis), source, rules, workers=0, cache=cache)
     written = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
-    second = evaluate(data_set(davis), source, protocol, workers=0, cache=cache)
+    second = evaluate(data_set(davis), source, rules, workers=0, cache=cache)
     assert plain.scores == first.scores == second.scores
     assert plain.objects == first.objects == second.objects
     assert len(written) == 3  # one of each video

@@ -14,7 +14,11 @@ import pytest
 from PIL import Image
 
 from vosbench.evaluation.board import report
-from vosbench.evaluation.board.leaderboard import Row, board, boards, load
+from vosbench.evaluation.board.leaderboard import board, boards
+from vosbench.evaluation.board.rows import Row, load
+from vosbench.evaluation.metrics import Curves as ObjectCurves
+from vosbench.evaluation.object_key import ObjectKey
+from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.results import records
 from vosbench.evaluation.results.pictures import write_pictures
 from vosbench.evaluation.results.records import Record
@@ -92,11 +96,11 @@ class Films:
 
 def draw(path: Path) -> None:
     """Pictures beside a record, as scoring would leave them."""
-    curve = {f"{name}_1/{kind}": np.full(1, 0.25) for name in SEQUENCES for kind in "JF"}
+    keys = [ObjectKey(name, 1) for name in SEQUENCES]
+    curves = {key: ObjectCurves(np.array([1]), {kind: np.full(1, 0.25) for kind in "JF"}) for key in keys}
     films: Any = Films()
-    write_pictures(
-        films, films, Scores({}, {}, curve, {f"{name}_1": ["1"] for name in SEQUENCES}), path.with_suffix(""), 8
-    )
+    scores = Scores(protocol_named("davis"), {}, {}, curves, {key: ["1"] for key in keys})
+    write_pictures(films, films, scores, path.with_suffix(""), 8)
 
 
 def pictures(page: str) -> list[tuple[str, Image.Image]]:

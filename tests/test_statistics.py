@@ -2,11 +2,28 @@
 
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 
-from vosbench.evaluation.board.statistics import bootstrap, paired_difference
+from vosbench.evaluation.board import statistics
+from vosbench.evaluation.board.statistics import Interval
+from vosbench.evaluation.object_key import ObjectKey
+
+
+def keyed(values: Mapping[str, Any]) -> dict[ObjectKey, Any]:
+    return {ObjectKey.parse(name): value for name, value in values.items()}
+
+
+def bootstrap(values: Mapping[str, float], seed: int = 0, groups: Mapping[str, str] | None = None) -> Interval | None:
+    return statistics.bootstrap(keyed(values), seed=seed, groups=None if groups is None else keyed(groups))
+
+
+def paired_difference(
+    values: Mapping[str, float], reference: Mapping[str, float], groups: Mapping[str, str]
+) -> Interval | None:
+    return statistics.paired_difference(keyed(values), keyed(reference), groups=keyed(groups))
 
 
 def test_bootstrap_resamples_sequences_with_all_their_objects() -> None:

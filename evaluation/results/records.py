@@ -19,7 +19,12 @@ from vosbench.util.files import replace_file
 log = logging.getLogger(__name__)
 SCHEMA = 2
 Arrays = Mapping[str, Shaped[np.ndarray, " t"]]
-NEW = {"algorithm": None, "subset": None, "inference": None, "remarks": []}  # fields that schema 1 did not have
+NEW: dict[str, Any] = {
+    "algorithm": None,
+    "subset": None,
+    "inference": None,
+    "remarks": [],
+}  # fields that schema 1 did not have
 # What the recipes that schema 1 knew by these names are: the method's own name.
 ALGORITHMS = {
     "copy_first": "copy_first",
@@ -41,7 +46,8 @@ class Record:
     algorithm      the method's own name (mamp); None for predictions of others
     supervision    none (nothing was learned) | self-supervised | flow-supervised (no masks or labels of objects; the
                    flow network learned from true flow) | supervised (learned from masks or labels)
-    training_data  all that weights and flow network learned from, that of earlier stages first; parameters: their number
+    training_data  all that weights and flow network learned from, that of earlier stages first
+    parameters     the number of weights
     checkpoint     "untrained", or {"name", "sha256"}
     resolution     the data set's resolution folder; frames: "all" or "annotated" frames were given to the method
     subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: what was scored of the data set; None: all of it

@@ -19,7 +19,7 @@ from vosbench.util.errors import UserError
 from vosbench.video.images import write_label_map
 from vosbench.video.video import Dataset
 
-FOLDERS = {"semi-supervised": "Annotations", "unsupervised": "Annotations_unsupervised"}  # by task
+FOLDERS = {"unsupervised": "Annotations_unsupervised"}  # by task; else Annotations
 STATISTICS = {"Mean": "M", "Recall": "R", "Decay": "D"}
 REPOSITORY = "https://github.com/davisvideochallenge/davis2017-evaluation"
 
@@ -47,7 +47,7 @@ def score(
     evaluation = check(protocol)
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        _write_copies(dataset, source, root, FOLDERS[protocol.official_task])
+        _write_copies(dataset, source, root, FOLDERS.get(protocol.official_task or "", "Annotations"))
         printed = io.StringIO()
         try:
             with contextlib.redirect_stdout(printed):

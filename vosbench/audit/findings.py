@@ -63,7 +63,7 @@ Advice = Mapping[Problem | Note, str | None]  # of a protocol, by what was found
 
 
 def advice(kind: Problem | Note, own: Advice) -> str | None:
-    """What to do about a kind of finding; `own` is what the protocol says instead. None: it is not worth a line there."""
+    """What to do about a kind of finding; `own` is what the protocol says instead. None: it is not worth a line."""
     return own.get(kind, kind.advice)
 
 
@@ -98,7 +98,7 @@ class VideoFacts:
 
 
 def lines(kinds: type[Problem] | type[Note], found: Iterable[Finding], videos: int, own: Advice) -> list[str]:
-    """One line for all findings of a kind, in the order of `kinds`: what, how many, where, what to do. `own`: see `advice`."""
+    """One line for all findings of a kind, in the order of `kinds`: what, how many, where, what to do."""
     by_kind: dict[Problem | Note, list[Finding]] = {}
     for finding in found:
         by_kind.setdefault(finding.kind, []).append(finding)

@@ -39,8 +39,8 @@ class ResNet(nn.Sequential):
                  and further stages are left out; or another ResNet, to begin as its copy
     stem_bias    of the first convolution, as networks with another stem often have it
 
-    `learned_from` names what the weights it begins with learned from, and `supervision` says how: a foreign file learned
-    from itself, for all that is known, and with labels.
+    `learned_from` names what the weights it begins with learned from, and `supervision` says how. Of a foreign file
+    only its name is known, and it counts as supervised.
 
     Raises UserError when weights are missing or do not fit, naming what does not.
     """
