@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Shaped
 from PIL import Image as Pillow
 
 from vosbench.drawing.overlays import Picture
 from vosbench.inference.frame import Frame
+from vosbench.video.images import nearest
 from vosbench.video.video import Image
 
 MARGIN = 1.4  # a part is so many times as large as what it is to show
@@ -61,7 +62,7 @@ class Canvas:
     def place(self, cells: Shaped[np.ndarray, "h w *c"]) -> Shaped[np.ndarray, "h2 w2 *c"]:
         """A map of what the method sees on the pictures: each pixel takes the cell whose centre is nearest."""
         left, top, width, height = self.part
-        rows, columns = top + _spread(height, self.size[0]), left + _spread(width, self.size[1])
+        rows, columns = top + nearest(height, self.size[0]), left + nearest(width, self.size[1])
         part: Shaped[np.ndarray, "h2 w2 *c"] = placed(cells, self.frame)[rows[:, None], columns]
         return part
 
@@ -85,10 +86,5 @@ class Canvas:
 def placed(cells: Shaped[np.ndarray, "h w *c"], frame: Frame) -> Shaped[np.ndarray, "h2 w2 *c"]:
     """A map of what a method sees on the original picture: each pixel takes the cell whose centre is nearest."""
     rows, columns = frame.cells((cells.shape[0], cells.shape[1]))
-    nearest: Shaped[np.ndarray, "h2 w2 *c"] = cells[rows[:, None], columns]
-    return nearest
-
-
-def _spread(count: int, shown: int) -> Int[np.ndarray, " n"]:
-    """Of so many pixels those that are nearest to each of `shown` in the same space."""
-    return (2 * np.arange(shown) + 1) * count // (2 * shown)
+    whole: Shaped[np.ndarray, "h2 w2 *c"] = cells[rows[:, None], columns]
+    return whole

@@ -18,7 +18,7 @@ from rich.progress import track
 from vosbench.util.errors import UserError
 from vosbench.util.workers import shared_out
 from vosbench.video.folder_video import FolderVideo
-from vosbench.video.images import resize_image, resize_labels, write_label_map
+from vosbench.video.images import resize_image, resize_labels, size_of_short_side, write_label_map
 from vosbench.video.video import Dataset, Image, Video
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,7 @@ class _Form:
             return height, width
         if self.square:
             return self.size, self.size
-        scale = self.size / min(height, width)
-        return round(height * scale), round(width * scale)
+        return size_of_short_side(height, width, self.size)
 
 
 def run(options: Options) -> None:

@@ -1,6 +1,7 @@
-"""Writing files: never half there, and errors that name the file. No packages: scoring processes import this."""
+"""Writing files and folders: never half there, and errors that name the file. No packages: scoring processes import this."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,3 +42,24 @@ def replace_file(path: Path, content: bytes) -> None:
     """Written aside and renamed, so never half there. An OSError names the file."""
     with replacing(path) as aside:
         aside.write_bytes(content)
+
+
+@contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """Gives an empty folder to write to, which then takes the place of `path`: `with folder_aside(path) as aside: …`
+
+    What a killed process left behind is removed first. On an error nothing stays of what was written, and `path` is as
+    it was. Two processes must not write to one path.
+    """
+    aside, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            path.rename(old)  # at once: half of it would look whole
+        aside.rename(path)
+    finally:
+        for leftover in (aside, old):
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from vosbench.util.errors import UserError
-from vosbench.video.images import read_label_map
+from vosbench.video.images import read_label_map, size_of_short_side
 from vosbench.video.video import Image, LabelMap, Video, check_size, given_masks
 
 if TYPE_CHECKING:
@@ -151,8 +151,9 @@ class VideoFile(Video):
         return None
 
     def _image(self, frame: VideoFrame) -> Image:
-        scale = self.short_side / min(frame.width, frame.height) if self.short_side else 1.0
-        width, height = round(frame.width * scale), round(frame.height * scale)
+        height, width = frame.height, frame.width
+        if self.short_side:
+            height, width = size_of_short_side(height, width, self.short_side)
         image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
         turns = (
             getattr(frame, "rotation", 0) // 90
