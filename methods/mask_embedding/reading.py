@@ -39,7 +39,8 @@ class Memory:
     """What is kept of a frame: key, masks at stride 8 (background first), the value of each object, and V's input.
 
     V's input is the picture, and E's last map where V takes it in. It is kept for objects that start later, since a
-    frame without an object has a value for it, too. Picture and map are in half precision, and so are values at inference.
+    frame without an object has a value for it, too. Picture and map are in half precision; values are, too, at
+    inference.
     `absent` is what V saw where an object is not: 0, or 0 as log-odds. b is 1 at inference, and counts clips in
     training.
     """

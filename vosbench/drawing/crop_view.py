@@ -1,4 +1,4 @@
-"""What a method's insides are drawn on: the query and the frames before it, whole or a part of each, enlarged."""
+"""What a method's maps are drawn on: the query and the frames before it, whole or a part of each, enlarged."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -12,13 +12,13 @@ from vosbench.inference.frame import Frame
 from vosbench.video.images import nearest
 from vosbench.video.video import Image
 
-MARGIN = 1.4  # a part is so many times as large as what it is to show
-SMALLEST = 0.1  # part of a picture, by its width: from nearer, one sees pixels and no things
+MARGIN = 1.4  # the part shown is this many times as large as what must be visible
+SMALLEST = 0.1  # smallest share of the width shown; closer in, only pixels are visible
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Pictures of one size, and how cells and pixels come to lie on them.
+    """Pictures of one size, and where cells and pixels lie on them.
 
     frame  the query as the method sees it
     past   the picture of the frame so many before the query, 0 being the query itself
@@ -38,8 +38,10 @@ class Canvas:
         return cls(frame, past, (0, 0, width, height), (height, width))
 
     def around(self, maps: Iterable[Bool[np.ndarray, "_ _"]], pixel: tuple[int, int], width: int) -> "Canvas":
-        """The part, of the pictures' shape and shown so wide, that has all these cells and the pixel (x, y) well
-        inside."""
+        """The part that shows all these cells and the pixel (x, y) with a margin. It has the pictures' aspect.
+
+        width   at which the part is shown, in pixels
+        """
         shown = np.zeros(self.frame.original, bool)
         shown[pixel[1], pixel[0]] = True
         for cells in maps:

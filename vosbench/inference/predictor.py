@@ -13,10 +13,10 @@ from hydra.utils import instantiate
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vosbench import __version__
-from vosbench.inference.frame import Inference
 from vosbench.inference.memory import Memory
 from vosbench.inference.prediction_folder import Prediction, PredictionFolder
 from vosbench.inference.propagator import Propagator, propagate
+from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
 from vosbench.runs.identity import hash_input, hash_of
 from vosbench.util.errors import UserError
@@ -37,7 +37,7 @@ class Predictor:
 
     method: Method[Any, Any]
     memory: Callable[[], Memory[Any]]
-    inference: Inference
+    inference: Resizing
     checkpoint: Checkpoint
     device: torch.device
     precision: str

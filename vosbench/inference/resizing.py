@@ -12,6 +12,7 @@ from vosbench.video.images import size_of_short_side
 
 Size = tuple[int, int]  # height and width in pixels
 Scores = Float[Tensor, "b n h w"]
+Upsampled = Float[Tensor, "b n h2 w2"]
 
 
 class Resizing(Protocol):
@@ -28,7 +29,7 @@ class Resizing(Protocol):
         """The size to which frames of this size are brought (bicubic)."""
         ...
 
-    def upsample(self, scores: Scores, padded: Size) -> Scores:
+    def upsample(self, scores: Scores, padded: Size) -> Upsampled:
         """Scores of the pixels that the method saw, at the size of the whole padded frame."""
         ...
 
@@ -51,7 +52,7 @@ class ShortSide:
     def resized(self, height: int, width: int) -> Size:
         return (height, width) if self.short_side is None else size_of_short_side(height, width, self.short_side)
 
-    def upsample(self, scores: Scores, padded: Size) -> Scores:
+    def upsample(self, scores: Scores, padded: Size) -> Upsampled:
         return scores if self.subsample == 1 else upsample_centres(scores, self.subsample)
 
 
@@ -68,7 +69,7 @@ class Square:
     def resized(self, height: int, width: int) -> Size:
         return self.square, self.square
 
-    def upsample(self, scores: Scores, padded: Size) -> Scores:
+    def upsample(self, scores: Scores, padded: Size) -> Upsampled:
         return scores
 
 
@@ -89,7 +90,7 @@ class Halved:
         size = size_of_short_side(height, width, short_side)
         return size if size[1] < self.halve_from else size_of_short_side(height, width, short_side / 2)
 
-    def upsample(self, scores: Scores, padded: Size) -> Scores:
+    def upsample(self, scores: Scores, padded: Size) -> Upsampled:
         return scores
 
 
@@ -106,5 +107,5 @@ class ReleasedSubsampling:
     def resized(self, height: int, width: int) -> Size:
         return height, width
 
-    def upsample(self, scores: Scores, padded: Size) -> Scores:
+    def upsample(self, scores: Scores, padded: Size) -> Upsampled:
         return resize(scores, padded)

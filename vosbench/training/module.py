@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from vosbench.contract import Clip
 from vosbench.evaluation.metrics import Objects
 from vosbench.evaluation.protocols import davis
-from vosbench.inference.frame import Inference
 from vosbench.inference.memory import Memory
 from vosbench.inference.propagator import Propagator, propagate
+from vosbench.inference.resizing import Resizing
 from vosbench.util.errors import UserError
 from vosbench.video.video import Video
 
@@ -34,7 +34,7 @@ class Engine(L.LightningModule):
         schedule: Callable[[int], float],
         batch: int,
         memory: Callable[[], Memory[Any]],
-        inference: Inference,
+        inference: Resizing,
         seed: int,
         metadata: dict[str, Any],
     ) -> None:

@@ -1,4 +1,7 @@
-"""Writing files and folders: never half there, and errors that name the file. No packages: scoring processes import this."""
+"""Writing files and folders: never half there, and errors that name the file.
+
+No packages: scoring processes import this.
+"""
 
 import os
 import shutil
