@@ -9,7 +9,9 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from vosbench.ops import cluster
-from vosbench.ops.cluster import cluster_video, kmeans, position_encoding, space_time_points
+from vosbench.ops import kmeans as kmeans_module
+from vosbench.ops.cluster import cluster_video, position_encoding, space_time_points
+from vosbench.ops.kmeans import kmeans
 from vosbench.video.images import read_image, resize_image
 
 
@@ -82,7 +84,7 @@ def test_no_more_steps_than_asked_for() -> None:
 def test_an_empty_cluster_starts_anew_at_the_furthest_point() -> None:
     points = torch.cat((blobs(5, (50, 50, 50)), torch.full((1, 5), 30.0)))
     centres = torch.cat((points[:3], torch.full((2, 5), 1e3)))  # nothing is near the last two
-    found = cluster._lloyd(points, centres, 100)
+    found = kmeans_module._lloyd(points, centres, 100)
     assert found.labels.bincount(minlength=5).min() > 0
     assert (found.labels == found.labels[-1]).sum() == 1
     assert found.inertia == pytest.approx(float(squared(points, found.centres).min(1).values.sum()), rel=1e-4)

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from vosbench.cli import configuration
 from vosbench.contract import Clip
-from vosbench.inference.frame import Inference
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.propagator import Propagator
+from vosbench.inference.resizing import ShortSide
 from vosbench.method import Method
 from vosbench.video.video import Image, LabelMap
 
@@ -91,7 +91,7 @@ class Checked:
 
 def segmented(method: Method[Any, Any], name: str) -> Iterator[LabelMap]:
     memory: FrameMemory[Any] = instantiate(recipe(name)["memory"])
-    run = Propagator(method, memory, Inference())
+    run = Propagator(method, memory, ShortSide())
     for index in range(FRAMES):
         yield run.step(scene(index)[0], given(index))
 

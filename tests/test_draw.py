@@ -13,9 +13,9 @@ from vosbench.contract import Context, Entry, Padding, Previous
 from vosbench.drawing import drawer, encoding, overlays, sheets
 from vosbench.drawing.contact_sheet import contact_sheet
 from vosbench.drawing.crop_view import placed
-from vosbench.inference.frame import Inference
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.propagator import Propagator
+from vosbench.inference.resizing import ShortSide
 from vosbench.inference.visuals import Vectors
 from vosbench.methods.copy_first.method import CopyFirst
 from vosbench.methods.mamp.method import MAMP
@@ -63,7 +63,7 @@ class Open(Method[Features, Memory]):
     def segment(self, query, context):
         return context.previous.value.masks
 
-    def insides(self, query, context):
+    def intermediate_maps(self, query, context):
         masks = context.previous.value.masks[..., ::8, ::8]
         moved = torch.ones(2, 6, 8) * torch.tensor([2.0, -1.0]).view(2, 1, 1)
         doubt = torch.linspace(0, 1, 6).view(6, 1).expand(6, 8)
@@ -203,7 +203,7 @@ def test_cells_lie_where_they_are_centred(side: Any, short_side: int | None, sub
     image = np.stack([rows, columns, np.full_like(rows, 255)], 2)
     method = CopyFirst()
     method.stride, method.padding = 8, Padding(side, (-1.0, -1.0, -1.0))
-    propagator = Propagator(method, FrameMemory(), Inference(short_side, subsample))
+    propagator = Propagator(method, FrameMemory(), ShortSide(short_side, subsample))
     frame = propagator.frame(image)
     sampled = 255 * frame.pixels[0, :, ::8, ::8].permute(1, 2, 0).numpy()
     found = placed(sampled, frame)
@@ -227,13 +227,13 @@ def test_mamp_shows_the_flow_that_it_follows() -> None:
     entries = tuple(Entry(i, i == 0, method.memorize(features, masks)) for i, features in ((0, far), (4, near)))
     context = Context(5, Previous(4, near, entries[1].value), entries)
     with torch.inference_mode():
-        shown = method.insides(query, context)
+        shown = method.intermediate_maps(query, context)
         assert list(shown) == ["flow to t−5", "flow to t−1"]
         for inside, shift in zip(shown.values(), (2, 1), strict=True):
             assert isinstance(inside, Vectors)
             assert inside.vectors.shape == (2, 24, 32)
             assert inside.vectors[0].median().item() == pytest.approx(-shift, abs=0.2)
-        assert MAMP(NoFlow(), widths=(8, 8, 8, 8), channels=8, matching="none").insides(query, context) == {}
+        assert MAMP(NoFlow(), widths=(8, 8, 8, 8), channels=8, matching="none").intermediate_maps(query, context) == {}
 
 
 def test_late_objects_keep_their_colours_and_results_are_those_of_predict(

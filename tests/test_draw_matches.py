@@ -15,9 +15,9 @@ from vosbench.contract import Context, Entry, Padding, Previous
 from vosbench.drawing import overlays, sheets
 from vosbench.drawing.contact_sheet import contact_sheet
 from vosbench.drawing.crop_view import Canvas
-from vosbench.inference.frame import Inference
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.propagator import Propagator
+from vosbench.inference.resizing import ShortSide
 from vosbench.inference.visuals import Heat, Matches, cell_at
 from vosbench.methods.copy_first.method import CopyFirst
 from vosbench.methods.mamp.method import MAMP
@@ -146,7 +146,7 @@ def test_munet_shows_the_costs_that_its_motion_comes_from(outside: Any) -> None:
         before, query = (method.encode(picture) for picture in pictures(0, 16))
         value = method.memorize(before, torch.zeros(1, 2, 96, 128))
         context = Context(1, Previous(0, before, value), (Entry(0, True, value),))
-        insides = method.insides(query, context)
+        insides = method.intermediate_maps(query, context)
         (found,) = method.matches(query, context, (66, 50))
         edge = method.matches(query, context, (0, 0))[0]["matches in t−1"]
     matches, costs = found.values()
@@ -171,7 +171,7 @@ def canvas(subsample: int = 1, short_side: int | None = None) -> Canvas:
     image = np.stack([rows, columns, np.full_like(rows, 255)], 2)
     method = CopyFirst()
     method.stride, method.padding = 8, Padding("centre", (-1.0, -1.0, -1.0))
-    frame = Propagator(method, FrameMemory(), Inference(short_side, subsample)).frame(image)
+    frame = Propagator(method, FrameMemory(), ShortSide(short_side, subsample)).frame(image)
     return Canvas.whole(frame, lambda back: np.roll(image, -5 * back, 1))
 
 

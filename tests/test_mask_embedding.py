@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from vosbench.contract import Clip, Context, Entry, Previous
-from vosbench.inference.frame import Inference
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.propagator import Propagator
+from vosbench.inference.resizing import ShortSide
 from vosbench.methods.mask_embedding.contrastive import Contrastive
 from vosbench.methods.mask_embedding.correspondence import Correspondence
 from vosbench.methods.mask_embedding.cycle import Cycle
@@ -18,8 +18,10 @@ from vosbench.methods.mask_embedding.method import MaskEmbedding
 from vosbench.methods.mask_embedding.photometric import Photometric
 from vosbench.methods.mask_embedding.reading import Features, Memory
 from vosbench.methods.mask_embedding.segments import choose_segments
+from vosbench.methods.mask_embedding.variants import VARIANTS
 from vosbench.nn.resnet import normalise
 from vosbench.ops.colour import normalised_lab
+from vosbench.util.errors import UserError
 
 SIZE = (40, 48)
 
@@ -77,12 +79,13 @@ def test_keys_are_unit_vectors_at_stride_8(depth: int) -> None:
     assert features.quarter.shape[-2:] == (10, 12)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("rounds", [0, 1, 3])
-def test_scores_are_probabilities_over_objects(rounds: int) -> None:
-    method = made(rounds=rounds)
+def test_scores_are_probabilities_over_objects(rounds: int, variant: str) -> None:
+    method = made(rounds=rounds, variant=variant)
     query, seen = context(method, pictures(2), masks((0, 0), (20, 24)))
     with torch.no_grad():
-        scores = method.segment(query, seen)
+        scores = method.segment(query, seen).scores
     assert scores.shape == (1, 3, *SIZE)
     assert scores.min() >= 0
     torch.testing.assert_close(scores.sum(1), torch.ones(1, *SIZE))
@@ -92,7 +95,7 @@ def test_rounds_go_on_from_each_other() -> None:
     """Round 2 differs from round 1 and from round 0, and the same rounds give the same masks."""
     query, seen = context(made(), pictures(2), masks((0, 0)))
     with torch.no_grad():
-        results = [made(rounds=rounds).segment(query, seen) for rounds in (0, 1, 2, 2)]
+        results = [made(rounds=rounds).segment(query, seen).scores for rounds in (0, 1, 2, 2)]
     assert torch.equal(results[2], results[3])
     assert not torch.allclose(results[0], results[1])
     assert not torch.allclose(results[1], results[2])
@@ -103,28 +106,30 @@ def test_without_a_decoder_labels_are_carried_over() -> None:
     method = made(decode=False, top_k=1)
     picture = pictures(1)
     query, seen = context(method, picture.repeat(2, 1, 1, 1), masks((8, 16)))
-    scores = method.segment(query, seen)
+    scores = method.segment(query, seen).scores
     expected = method.memorize(query, masks((8, 16))).masks
     small = torch.nn.functional.interpolate(scores, expected.shape[-2:], mode="area")
     assert (small.argmax(1) == expected.argmax(1)).float().mean() > 0.9
     assert scores.sum(1).max() <= 1 + 1e-5
 
 
-def test_loss_and_prediction_are_one_path() -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_loss_and_prediction_are_one_path(variant: str) -> None:
     """The mask that training supervises is the one that the propagator gives, where both read all candidates."""
-    method = made(rounds=1, top_k=None, supervise_rounds=(1,), radius=1000, segments=1)
+    method = made(rounds=1, top_k=None, supervise_rounds=(1,), radius=1000, segments=1, variant=variant)
     frames, truth = pictures(2), masks((8, 16))
     query, seen = context(method, frames, truth)
     with torch.no_grad():
-        scores = method.segment(query, seen)
+        scores = method.segment(query, seen).scores
         labels = torch.cat([truth, truth]).argmax(1)
         loss = method.loss(clip(frames, labels))["segmentation_1"]
     expected = -scores[0].gather(0, labels[1:]).clamp_min(1e-7).log().mean()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_late_object_is_as_one_absent_before() -> None:
-    method = made()
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_late_object_is_as_one_absent_before(variant: str) -> None:
+    method = made(variant=variant)
     features = method.encode(pictures(1))
     with torch.no_grad():
         extended = method.extend(method.memorize(features, masks((0, 0))), 1)
@@ -134,8 +139,9 @@ def test_a_late_object_is_as_one_absent_before() -> None:
     torch.testing.assert_close(extended.values, known.values, rtol=1e-2, atol=1e-3)  # its picture is in half precision
 
 
-def test_in_the_propagator_objects_start_late_and_keep_their_ids() -> None:
-    run = Propagator(made(rounds=1), FrameMemory(last_n=3), Inference())
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_in_the_propagator_objects_start_late_and_keep_their_ids(variant: str) -> None:
+    run = Propagator(made(rounds=1, variant=variant), FrameMemory(last_n=3), ShortSide())
     given = {0: np.zeros((37, 45), np.uint8), 2: np.zeros((37, 45), np.uint8)}
     given[0][2:20, 2:20], given[2][20:36, 20:40] = 7, 200
     generator = np.random.default_rng(0)
@@ -174,6 +180,38 @@ def test_clips_without_segments_teach_no_segmentation() -> None:
     torch.testing.assert_close(both, alone)
 
 
+def test_segmenting_changes_neither_features_nor_context() -> None:
+    """What `memorize` is to know comes back as new features; the query and what is remembered stay as they were."""
+    method = made(propagate="coarse")
+    query, seen = context(method, pictures(2), masks((8, 16)))
+    with torch.no_grad():
+        before = method.memorize(query, masks((8, 16))).masks
+        found = method.segment(query, seen)
+        assert query.coarse is None
+        assert torch.equal(method.memorize(query, masks((8, 16))).masks, before)
+        assert found.features is not None
+        assert not torch.equal(method.memorize(found.features, masks((8, 16))).masks, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"top_k": 0}, r"method\.top_k=0: give 1 or more"),
+        ({"radius": -1}, r"method\.radius=-1: give more than 0"),
+        ({"temperature": 0}, r"method\.temperature=0: give more than 0"),
+        ({"rounds": -1}, r"method\.rounds=-1: give 0 or more"),
+        ({"segments": 0}, r"method\.segments=0: give 1 or more"),
+        ({"supervise_rounds": ()}, r"method\.supervise_rounds=\[\]: give one or more"),
+        ({"widths": (8,)}, r"method\.widths=\[8\]: give 2 numbers of 1 or more"),
+        ({"channels": (8, 0)}, r"method\.channels=\[8, 0\]: give 2 numbers"),
+        ({"decoder_widths": (8, 8)}, r"method\.decoder_widths=\[8, 8\]: give 3 numbers"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        made(**options)
+
+
 def test_without_anything_to_learn_there_is_an_error() -> None:
     with pytest.raises(ValueError, match="nothing to train: choose a correspondence="):
         made().loss(clip(pictures(3), None))
@@ -201,13 +239,14 @@ def test_masks_of_no_rounds_are_the_warped_ones() -> None:
     for settings in ({"rounds": None}, {"decode": False}):
         method = made(**settings)
         query, seen = context(method, frames, truth)
-        results.append(method.segment(query, seen))
+        results.append(method.segment(query, seen).scores)
         assert seen.references[0].value.values.shape[2] == 0
     assert torch.equal(*results)
 
 
-def test_training_reaches_every_parameter() -> None:
-    method = made().train()
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_training_reaches_every_parameter(variant: str) -> None:
+    method = made(variant=variant).train()
     labels = masks((8, 16), (20, 30)).argmax(1).repeat(3, 1, 1)
     torch.stack(list(method.loss(clip(pictures(3), labels)).values())).sum().backward()
     for name, parameter in method.named_parameters():

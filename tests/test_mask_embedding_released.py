@@ -1,6 +1,7 @@
-"""The options for what the authors' code does otherwise than the paper: each changes what it says, and nothing else."""
+"""What the authors' code does otherwise than the paper: each part changes what it says, and all of them go together."""
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,27 +9,36 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vosbench.contract import Clip, Context
-from vosbench.inference.frame import Inference
+from vosbench.contract import Clip, Context, Segmented
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.propagator import Propagator
+from vosbench.inference.resizing import ShortSide
 from vosbench.methods.mask_embedding.crops import MultiCrop
 from vosbench.methods.mask_embedding.dino import Dino
 from vosbench.methods.mask_embedding.method import MaskEmbedding
 from vosbench.methods.mask_embedding.networks import FusedFrameMaskEncoder
 from vosbench.methods.mask_embedding.optimizer import adam
 from vosbench.methods.mask_embedding.reading import Features, Memory
+from vosbench.methods.mask_embedding.variants import VARIANTS, Variant
 from vosbench.nn.cbam import CBAM
 from vosbench.runs.names import run_name, stage_name
 from vosbench.weights.loading import initialise
 
 SIZE = (32, 40)
+PARTS = [field.name for field in fields(Variant)]
 
 
-def made(**settings: object) -> MaskEmbedding:
+def made(cls: type[MaskEmbedding] = MaskEmbedding, /, **settings: object) -> MaskEmbedding:
+    """As in the paper, but for the parts of the released variant that are set, or as `variant` says."""
     torch.manual_seed(0)
     small: dict[str, Any] = {"widths": (8, 8), "channels": (16, 24), "decoder_widths": (24, 16, 8)}
-    return MaskEmbedding(**{**small, **settings}).eval()
+    parts: dict[str, Any] = {name: settings.pop(name) for name in PARTS if name in settings}
+    if "fused" in parts:
+        settings["variant"] = "released"
+    method = cls(**{**small, **settings}).eval()
+    if parts:
+        method.variant = replace(VARIANTS["paper"], **parts)
+    return method
 
 
 def clip() -> Clip:
@@ -74,7 +84,7 @@ def test_the_fused_encoder_sees_the_map_of_its_own_frame() -> None:
 
 
 def test_objects_that_start_late_have_values_with_the_fused_encoder() -> None:
-    method = made(value_encoder="fused")
+    method = made(fused=True)
     features = method.encode(torch.rand(1, 3, *SIZE))
     mask = torch.zeros(1, 2, *SIZE)
     mask[:, 1, :16, :16] = 1
@@ -96,10 +106,10 @@ def test_a_frozen_trunk_learns_nothing_and_keeps_its_statistics() -> None:
 
 def test_all_frames_are_supervised_from_those_before() -> None:
     """In each round, the mean of the second frame, from the first, and of the third, from both."""
-    method, batch = made(segments=1, supervise_frames="all"), clip()
+    method, batch = made(segments=1, supervise_all=True), clip()
     assert batch.pseudo_labels is not None
     both = method.loss(batch)
-    method.supervise_frames = "last"
+    method.variant = replace(method.variant, supervise_all=False)
     third = method.loss(batch)
     second = method.loss(
         Clip(batch.frames[:, :2], None, batch.indices[:, :2], ("a",), batch.valid[:, :2], batch.pseudo_labels[:, :2])
@@ -109,10 +119,10 @@ def test_all_frames_are_supervised_from_those_before() -> None:
 
 
 def test_hard_coarse_masks_are_for_training_alone() -> None:
-    soft, hard = losses(), losses(coarse_input="hard")
+    soft, hard = losses(), losses(hard_coarse=True)
     assert torch.equal(soft["segmentation_0"], hard["segmentation_0"])  # V does not see them there
     assert not torch.allclose(soft["segmentation_1"], hard["segmentation_1"])
-    for one, other in zip(run().results, run(coarse_input="hard").results, strict=True):
+    for one, other in zip(run().results, run(hard_coarse=True).results, strict=True):
         assert torch.equal(one, other)
 
 
@@ -129,9 +139,10 @@ class Notes(MaskEmbedding):
         self.memories.append(super().memorize(features, masks))
         return self.memories[-1]
 
-    def segment(self, query: Features, context: Context[Features, Memory]) -> Tensor:
-        self.results.append(super().segment(query, context))
-        return self.results[-1]
+    def segment(self, query: Features, context: Context[Features, Memory]) -> Segmented[Features]:
+        found = super().segment(query, context)
+        self.results.append(found.scores)
+        return found
 
     def _values(self, image: Tensor, masks: Tensor, last: Tensor) -> Tensor:
         self.seen.append(masks)
@@ -140,10 +151,9 @@ class Notes(MaskEmbedding):
 
 def run(late: int | None = None, /, **settings: object) -> Notes:
     """Four frames of a video with a first mask, and with a second object that starts at frame `late`."""
-    torch.manual_seed(0)
-    small: dict[str, Any] = {"widths": (8, 8), "channels": (16, 24), "decoder_widths": (24, 16, 8), "rounds": 1}
-    method = Notes(**{**small, **settings}).eval()
-    propagator = Propagator(method, FrameMemory(last_n=3), Inference())
+    method = made(Notes, **{"rounds": 1, **settings})
+    assert isinstance(method, Notes)
+    propagator = Propagator(method, FrameMemory(last_n=3), ShortSide())
     pictures = torch.rand((4, *SIZE, 3), generator=torch.Generator().manual_seed(0)).mul(255).byte().numpy()
     mask = torch.zeros(SIZE, dtype=torch.uint8)
     mask[8:24, 4:28] = 1
@@ -174,15 +184,15 @@ def test_an_object_that_starts_late_is_propagated_with_coarse_masks() -> None:
 
 
 def test_a_late_object_is_absent_from_log_odds_as_from_probabilities() -> None:
-    for memory_input, nowhere in (("probabilities", 0.0), ("log_odds", -8.06)):
-        method = run(2, memory_input=memory_input)
+    for log_odds, nowhere in ((False, 0.0), (True, -8.06)):
+        method = run(2, log_odds_memory=log_odds)
         extended = [masks for masks in method.seen if masks.shape[1] == 1 and masks.max() == masks.min()]
         found = sorted(masks.max().item() for masks in extended)  # of the frame before and of the given one
         assert found == pytest.approx([nowhere, 0], abs=0.01)
 
 
 def test_only_results_are_memorized_as_log_odds() -> None:
-    plain, odds = run(), run(memory_input="log_odds")
+    plain, odds = run(), run(log_odds_memory=True)
     assert torch.equal(odds.memories[0].values, plain.memories[0].values)
     assert not torch.allclose(odds.memories[1].values, plain.memories[1].values)
     assert max(masks.max() for masks in plain.seen) <= 1
@@ -194,6 +204,30 @@ def test_the_mean_output_lies_between_the_refined_and_the_coarse_masks() -> None
     refined, mean, coarse = (run(**settings).results[0] for settings in ({}, {"output": "mean"}, {"rounds": None}))
     torch.testing.assert_close(mean, ((refined.logit(1e-7) / 2 + coarse) / 2).softmax(1))
     torch.testing.assert_close(mean.sum(1), torch.ones_like(mean[:, 0]))
+
+
+def test_the_released_variant_is_all_of_its_parts() -> None:
+    """Each by itself gives other results or another loss than the paper's; together they give the variant's."""
+    given = torch.rand(1, 2, *SIZE, generator=torch.Generator().manual_seed(2)).softmax(1)
+
+    def outcome(**settings: object) -> list[Tensor]:
+        method = made(segments=1, rounds=1, **settings)
+        query = method.encode(clip().frames[:, 0])
+        small = method.memorize(query, given).masks
+        return [
+            *run(propagate="coarse", **settings).results,
+            small,
+            *losses(supervise_rounds=(1,), **settings).values(),
+        ]
+
+    paper, released = outcome(), outcome(variant="released")
+    for name in PARTS:
+        alone = outcome(**{name: True})
+        assert not all(map(torch.equal, alone, paper)), name
+        assert not all(map(torch.equal, alone, released)), name
+    together = outcome(**dict.fromkeys(PARTS, True))
+    assert all(map(torch.equal, together, released))
+    assert all(map(torch.equal, outcome(variant="paper"), paper))
 
 
 def test_the_optimizer_tells_biases_and_keys_by_name() -> None:

@@ -96,7 +96,6 @@ def test_maps_are_torchvisions(files: dict[int, str], depth: Depth, strides: tup
 )
 def test_strides_and_channels(depth: Depth, width: int, strides: tuple[int, ...], reached: tuple[int, ...]) -> None:
     net = ResNet(depth, width, strides)
-    assert net.stage_strides == reached
     expansion = 1 if depth == 18 else 4
     assert net.stage_channels == tuple(expansion * width * 2**i for i in range(len(strides)))
     sizes = [tuple(each.shape) for each in net(torch.rand(1, 3, 43, 64))]

@@ -1,6 +1,6 @@
 """The loop over a video, seen from both sides: what methods are shown, and what label maps come out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +17,12 @@ from torch import Tensor
 
 import vosbench
 from vosbench.contract import Clip, Context, Padding
-from vosbench.inference.frame import Inference
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.propagator import Propagator, propagate
+from vosbench.inference.resizing import Halved, ReleasedSubsampling, Resizing, ShortSide, Square
 from vosbench.method import Method
 from vosbench.ops.align import resize, upsample_centres
+from vosbench.util.errors import UserError
 from vosbench.video.video import Image, LabelMap, Video
 
 POLICIES = Path(vosbench.__file__).parent / "conf" / "memory"
@@ -80,8 +81,13 @@ class Probe(Method[Seen, Kept]):
         return context.previous.value.masks if self.scores is None else self.scores
 
 
-def propagator(method: Probe, memory: FrameMemory[Kept] | None = None, **inference: Any) -> Propagator[Seen, Kept]:
-    return Propagator(method, memory or FrameMemory(first=True, recent=(1,)), Inference(**inference))
+AS_THEY_ARE = ShortSide()
+
+
+def propagator(
+    method: Probe, memory: FrameMemory[Kept] | None = None, resizing: Resizing = AS_THEY_ARE
+) -> Propagator[Seen, Kept]:
+    return Propagator(method, memory or FrameMemory(first=True, recent=(1,)), resizing)
 
 
 def picture(h: int = 10, w: int = 14, seed: int = 0) -> Image:
@@ -246,21 +252,21 @@ def test_hard_memory_keeps_one_object_per_pixel() -> None:
     assert torch.equal(method.memorized[-1], nnf.one_hot(scores.argmax(1), 3).permute(0, 3, 1, 2).float())
 
 
-@pytest.mark.parametrize("upsample", ["exact", "released"])
-def test_subsampling(upsample: str) -> None:
+@pytest.mark.parametrize("resizing", [ShortSide(subsample=2), ReleasedSubsampling(2)])
+def test_subsampling(resizing: Resizing) -> None:
     """MAMP's half size: every second pixel of the padded frame is seen; scores grow to the padded size, given pixels
     overwrite there, then argmax, then every second pixel is memorized."""
     h, w = 19, 26  # padded to 24×32, seen as 12×16
     scores = torch.rand(1, 3, 12, 16, generator=torch.Generator().manual_seed(0)) / 3
     method = Probe(scores=scores)
-    run = propagator(method, subsample=2, upsample=upsample)
+    run = propagator(method, resizing=resizing)
     run.step(picture(h, w), labels(h, w, _1=(1, 2, 1, 2), _2=(4, 6, 4, 6)))
     given = labels(h, w, _2=(7, 8, 0, 26), _1=(9, 10, 9, 10))
     out = run.step(picture(h, w), given)
     padded = method.padding.value[0] * torch.ones(24, 32)
     padded[:h, :w] = torch.from_numpy(picture(h, w)[..., 0]) / 255
     torch.testing.assert_close(method.encoded[1][0, 0], padded[::2, ::2])
-    grown = upsample_centres(scores, 2) if upsample == "exact" else resize(scores, (24, 32))
+    grown = upsample_centres(scores, 2) if isinstance(resizing, ShortSide) else resize(scores, (24, 32))
     full = grown.argmax(1)[0]
     expected = torch.where(torch.from_numpy(given) > 0, torch.from_numpy(given), full[:h, :w])
     np.testing.assert_array_equal(out, expected)
@@ -271,7 +277,7 @@ def test_subsampling(upsample: str) -> None:
 
 def test_a_static_mask_stays_at_half_size() -> None:
     given = labels(40, 60, _1=(11, 30, 13, 40))
-    run = propagator(Probe(), subsample=2)
+    run = propagator(Probe(), resizing=ShortSide(subsample=2))
     run.step(picture(40, 60), given)
     maps = [run.step(picture(40, 60, seed=t)) for t in range(20)]
     assert (maps[0] == given).mean() > 0.95
@@ -279,10 +285,10 @@ def test_a_static_mask_stays_at_half_size() -> None:
 
 
 @pytest.mark.parametrize(("h", "w"), [(11, 17), (30, 21), (64, 48)])
-@pytest.mark.parametrize("inference", [{}, {"subsample": 2}, {"short_side": 16}, {"short_side": 24, "subsample": 2}])
-def test_label_maps_have_the_frames_size(h: int, w: int, inference: dict[str, Any]) -> None:
+@pytest.mark.parametrize("resizing", [ShortSide(), ShortSide(None, 2), ShortSide(16), ShortSide(24, 2)])
+def test_label_maps_have_the_frames_size(h: int, w: int, resizing: Resizing) -> None:
     given = labels(h, w, _5=(2, h // 2, 3, w // 2), _9=(h // 2, h, 0, w))
-    run = propagator(Probe(), **inference)
+    run = propagator(Probe(), resizing=resizing)
     first = run.step(picture(h, w), given)
     np.testing.assert_array_equal(first[given > 0], given[given > 0])
     out = run.step(picture(h, w))
@@ -293,7 +299,7 @@ def test_label_maps_have_the_frames_size(h: int, w: int, inference: dict[str, An
 
 def test_the_short_side() -> None:
     method = Probe(stride=8)
-    run = propagator(method, short_side=16)
+    run = propagator(method, resizing=ShortSide(16))
     run.step(np.full((32, 49, 3), 51, np.uint8), labels(32, 49, _1=(0, 16, 0, 49)))
     (seen,), (masks,) = method.encoded, method.memorized
     assert seen.shape == (1, 3, 16, 24)
@@ -303,23 +309,48 @@ def test_the_short_side() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inference", "size"),
+    ("resizing", "size"),
     [
-        ({"square": 24}, (24, 24)),
-        ({"short_side": 16, "halve_from": 24}, (8, 12)),
-        ({"short_side": 16, "halve_from": 26}, (16, 24)),
-        ({"halve_from": 49}, (16, 24)),
+        (Square(24), (24, 24)),
+        (Halved(short_side=16, halve_from=24), (8, 12)),
+        (Halved(short_side=16, halve_from=26), (16, 24)),
+        (Halved(halve_from=49), (16, 24)),
     ],
 )
-def test_other_sizes(inference: dict[str, Any], size: tuple[int, int]) -> None:
+def test_other_sizes(resizing: Resizing, size: tuple[int, int]) -> None:
     """Of frames of 32 × 49 pixels."""
-    assert Inference(**inference).resized(32, 49) == size
+    assert resizing.resized(32, 49) == size
     given = labels(32, 49, _1=(0, 16, 0, 49))
-    run = propagator(Probe(), **inference)
+    run = propagator(Probe(), resizing=resizing)
     np.testing.assert_array_equal(run.step(picture(32, 49), given), given)
     assert run.step(picture(32, 49)).shape == (32, 49)
-    with pytest.raises(ValueError, match=r"inference\.square is all"):
-        Inference(square=24, short_side=16)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ShortSide(short_side=0), r"inference\.short_side=0: give 1 or more"),
+        (lambda: ShortSide(subsample=0), r"inference\.subsample=0: give 1 or more"),
+        (lambda: Square(-1), r"inference\.square=-1: give 1 or more"),
+        (lambda: Halved(halve_from=0), r"inference\.halve_from=0: give 1 or more"),
+        (lambda: ReleasedSubsampling(0), r"inference\.subsample=0: give 1 or more"),
+    ],
+)
+def test_sizes_that_make_no_sense(make: Callable[[], Resizing], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["inference.subsample=0"], "inference.subsample=0: give 1 or more"),
+        (["inference.short_side=0"], "inference.short_side=0: give 1 or more"),
+        (["inference=square", "inference.square=-1"], "inference.square=-1: give 1 or more"),
+    ],
+)
+def test_a_size_that_makes_no_sense_is_one_line(command: Callable[..., Any], overrides: list[str], said: str) -> None:
+    command("predict", "method=copy_first", "dataset=collage", "device=cpu", *overrides).error(1, said)
 
 
 def test_a_resized_frame_stays_in_range() -> None:
@@ -327,7 +358,7 @@ def test_a_resized_frame_stays_in_range() -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     image[:, 32:] = 255
     method = Probe(stride=1)
-    propagator(method, short_side=40).step(image, labels(64, 64, _1=(0, 9, 0, 9)))
+    propagator(method, resizing=ShortSide(40)).step(image, labels(64, 64, _1=(0, 9, 0, 9)))
     assert method.encoded[0].min() >= 0
     assert method.encoded[0].max() <= 1
 

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.datasets.sampling import Strided
-from vosbench.methods.mask_embedding.pseudo_labels import ClusterVideos, Found, best_overlap, describe, summary
+from vosbench.methods.mask_embedding.pseudo_label_statistics import Found, best_overlap, describe, summary
+from vosbench.methods.mask_embedding.pseudo_labels import ClusterVideos
 from vosbench.video.images import read_label_map, write_label_map
 from vosbench.video.video import Frames, Video
 from vosbench.video.video import Image as Picture

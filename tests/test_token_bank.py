@@ -1,6 +1,5 @@
 """The bank of tokens: merging, adding, making room, objects that start later; and reading of tokens, by one formula."""
 
-import math
 from dataclasses import dataclass
 
 import pytest
@@ -65,38 +64,34 @@ def test_values_move_with_their_keys() -> None:
     torch.testing.assert_close(kept.values[0, :, 0], 2**0.5 * direction)
 
 
-def test_without_room_the_least_noticed_for_their_age_leave() -> None:
+def test_without_room_the_least_used_for_their_age_are_evicted() -> None:
     bank = bank_of(tokens([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]), budget=8)  # 4 an object
-    kept = found(bank)
-    assert kept.noticed is not None
-    read_tokens(torch.tensor([[9.0, 9.0, -9.0], [0.0, 0.0, 0.0]]), [kept], scale=1)
-    assert kept.noticed[0, :3].tolist() == pytest.approx([math.log(3), 0, math.log(2)])
+    _, usage = read_tokens(torch.tensor([[9.0, 9.0, -9.0], [0.0, 0.0, 0.0]]), [found(bank)], scale=1)
+    assert usage[0] is not None
+    assert usage[0][0, :3].tolist() == [2, 0, 1]
+    bank.note_usage(usage)
     bank.add(Entry(1, False, Kept(tokens([[0.0, -1.0], [0.7, -0.7]]))))
     assert keys_of(bank) == [[-1.0, 0.0], [0.0, -1.0], [pytest.approx(0.7), pytest.approx(-0.7)], [1.0, 0.0]]
 
 
-def test_an_old_token_must_have_been_noticed_more_than_a_new_one() -> None:
+def test_an_old_token_must_have_been_used_more_than_a_new_one() -> None:
     bank = bank_of(tokens([[1.0, 0.0], [0.0, 1.0]]), budget=4)
-    noticed = found(bank).noticed
-    assert noticed is not None
-    noticed[0] = torch.tensor([4, 10]).log()
+    bank.note_usage([torch.tensor([[3.0, 9.0]])])
     bank.add(Entry(1, False, Kept(tokens([[-1.0, 0.0]]))))  # takes the place of the first
-    noticed = found(bank).noticed
-    assert noticed is not None
-    noticed[0, 0] = math.log(3)  # over 4 frames at index 4, against log 10 over 5
+    bank.note_usage([torch.tensor([[2.0, 0.0]])])  # log 3 over 4 frames at index 4, against log 10 over 5
     bank.add(Entry(4, False, Kept(tokens([[0.0, -1.0]]))))
     assert keys_of(bank) == [[0.0, -1.0], [0.0, 1.0]]
 
 
 @pytest.mark.parametrize("chunk", [8, CHUNK])
-def test_what_is_noticed_in_every_frame_stays_however_old(chunk: int) -> None:
+def test_what_is_used_in_every_frame_stays_however_old(chunk: int) -> None:
     """Usage adds up over reads, as in AFB-URR; the log of one total would fade with age."""
     bank = bank_of(tokens([[1.0, 0.0]]), budget=6, similarity=1)  # 3 tokens
     query = torch.tensor([[40.0], [0.0]]).repeat(1, 20)
     for index in range(1, 60):
         angle = torch.tensor(2 + 0.01 * index)
         bank.add(Entry(index, False, Kept(tokens([[angle.cos().item(), angle.sin().item()]]))))
-        read_tokens(query, [found(bank)], scale=1, chunk=chunk)
+        bank.note_usage(read_tokens(query, [found(bank)], scale=1, chunk=chunk)[1])
     assert [1.0, 0.0] in keys_of(bank)
 
 
@@ -137,15 +132,13 @@ def test_the_bank_stops_growing() -> None:
 
 def test_a_new_object_has_no_tokens_at_first_and_takes_its_share_of_the_budget() -> None:
     bank = bank_of(tokens([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]]), budget=8)
-    noticed = found(bank).noticed
-    assert noticed is not None
-    noticed[0] = torch.tensor([1.0, 0, 5, 0])
+    bank.note_usage([torch.tensor([[1.0, 0, 5, 0]]).expm1()])
     bank.replace(lambda kept: Kept(Tokens(torch.cat([kept.tokens.keys] * 2), torch.cat([kept.tokens.values] * 2))))
     kept = found(bank)
     assert kept.counted is not None
     assert kept.counted.tolist() == [[True, True], [False, False]]
     assert keys_of(bank) == [[-1.0, 0.0], [1.0, 0.0]]
-    read = read_tokens(torch.tensor([[1.0], [0.0]]), [kept], scale=5)
+    read, _ = read_tokens(torch.tensor([[1.0], [0.0]]), [kept], scale=5)
     assert read[1].tolist() == [[0.0], [0.0]]
     bank.add(Entry(1, True, Kept(tokens([[1.0, 0.0]], [[0.0, 1.0]]))))
     assert keys_of(bank, 1) == [[0.0, 1.0]]
@@ -162,7 +155,7 @@ def test_methods_without_tokens_need_another_memory() -> None:
     with pytest.raises(ValueError, match="choose another memory="):
         TokenBank().add(Entry(0, True, object()))  # type: ignore[arg-type]
     for key, value in (("budget", 1), ("rate", 2.0), ("similarity", 5.0), ("similarity", -3.0)):
-        with pytest.raises(ValueError, match=f"memory: .*{key}={value}"):
+        with pytest.raises(ValueError, match=rf"memory\.{key}={value}"):
             TokenBank(**{key: value})  # type: ignore[arg-type]
 
 
@@ -180,7 +173,7 @@ def test_reading_is_a_softmax_over_all_tokens_of_an_object(chunk: int) -> None:
     torch.manual_seed(0)
     query = torch.randn(4, 7)
     memory = [Tokens(torch.randn(3, 4, t), torch.randn(3, 5, t)) for t in (6, 2)]
-    read = read_tokens(query, memory, scale=0.5, chunk=chunk)
+    read, _ = read_tokens(query, memory, scale=0.5, chunk=chunk)
     torch.testing.assert_close(read, by_loops(query, memory, 0.5))
 
 
@@ -189,5 +182,5 @@ def test_tokens_that_are_not_there_do_not_count() -> None:
     query, full = torch.randn(4, 7), Tokens(torch.randn(2, 4, 6), torch.randn(2, 5, 6))
     counted = torch.tensor([[True] * 4 + [False] * 2] * 2)
     values = full.values * counted.unsqueeze(1)
-    read = read_tokens(query, [Tokens(full.keys, values, counted)], scale=0.5)
+    read, _ = read_tokens(query, [Tokens(full.keys, values, counted)], scale=0.5)
     torch.testing.assert_close(read, by_loops(query, [Tokens(full.keys[:, :, :4], values[:, :, :4])], 0.5))

@@ -1,4 +1,4 @@
-"""The records that pass along the corridor: clips to losses, memory entries and their context to a method."""
+"""What passes between a method and the framework: training clips, memory entries with their context, and results."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 F = TypeVar("F")
 V = TypeVar("V")
+Scores = Float[Tensor, "1 n h w"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Clip:
         return self._moved(Tensor.pin_memory)
 
     def _moved(self, move: Callable[[Tensor], Tensor]) -> Clip:
-        """`indices` stay where they are: they choose, and are not computed with."""
+        """`indices` stay on the CPU: they are only used for indexing."""
         labels, pseudo_labels = (None if maps is None else move(maps) for maps in (self.labels, self.pseudo_labels))
         valid = move(self.valid)
         return replace(self, frames=move(self.frames), labels=labels, valid=valid, pseudo_labels=pseudo_labels)
@@ -82,3 +83,18 @@ class Context(Generic[F, V]):
     index: int
     previous: Previous[F, V]
     references: tuple[Entry[V], ...]
+
+
+@dataclass(frozen=True)
+class Segmented(Generic[F]):
+    """What `Method.segment` returns when it has more to say than the scores.
+
+    scores    of the query's pixels, as `segment` describes them
+    features  what `memorize` gets in place of the query's features; None: these, as `encode` made them
+    usage     for each reference, how many queries attended to each of its tokens, or None where that was not counted;
+              for a memory that evicts tokens
+    """
+
+    scores: Scores
+    features: F | None = None
+    usage: tuple[Float[Tensor, "n t"] | None, ...] = ()

@@ -6,8 +6,7 @@ from typing import ClassVar, Generic, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vosbench.contract import Clip, Context, F, Padding, V
-from vosbench.inference.visuals import Inside
+from vosbench.contract import Clip, Context, F, Padding, Scores, Segmented, V
 from vosbench.util.supervision import Learned, Supervision
 
 Colours = Literal["RGB", "Lab"]
@@ -18,12 +17,13 @@ class Method(nn.Module, ABC, Generic[F, V]):
 
     F is a frame's features and V what memory keeps of a frame; both are frozen dataclasses of the method's own.
     Channel 0 of every mask tensor is the background; h and w are multiples of `stride`.
+    What a method can also show of its work, for `vosbench draw`, is in `vosbench.inference.visuals`.
     """
 
     name: ClassVar[str]  # under which weights and records know it; of a class without one, where it is imported from
     supervision: ClassVar[Supervision]  # of its own training; what it begins with or is helped by may need more
     helpers: tuple[Learned, ...] = ()  # what learned elsewhere and takes part in `segment`: a flow network
-    colours: Colours = "RGB"  # that its networks see: weights that learned from others are refused
+    colours: Colours = "RGB"  # colour space the networks expect; weights trained in another one are refused
     stride: int
     padding: Padding
     memory_masks: Literal["hard", "soft"]
@@ -45,24 +45,11 @@ class Method(nn.Module, ABC, Generic[F, V]):
         """The same memory with `count` more objects, absent from its frame: objects may start late."""
 
     @abstractmethod
-    def segment(self, query: F, context: Context[F, V]) -> Float[Tensor, "1 n h w"]:
-        """Scores of the query's pixels: at least 0, summing to at most 1 over the channels."""
+    def segment(self, query: F, context: Context[F, V]) -> Scores | Segmented[F]:
+        """Scores of the query's pixels: at least 0, summing to at most 1 over the channels.
 
-    def keys(self, features: F) -> Float[Tensor, "b c h w"] | None:
-        """What of a frame's features is compared between frames, for those who look at it; None: nothing is."""
-        return None
-
-    def insides(self, query: F, context: Context[F, V]) -> dict[str, Inside]:
-        """What `segment` goes through to its result for this query, by name and in order, for `vosbench draw`."""
-        return {}
-
-    def matches(self, query: F, context: Context[F, V], pixel: tuple[int, int]) -> list[dict[str, Inside]]:
-        """Where `segment` searches past frames for what the query shows at this pixel (x, y), and what it finds there.
-
-        For `vosbench draw`: by name and in order, in rows that are to be compared, of which the first is what
-        `segment` does.
+        A method that has something to tell `memorize` or the memory returns `Segmented` instead.
         """
-        return []
 
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of a checkpoint in the format of the method's authors, under this implementation's names."""

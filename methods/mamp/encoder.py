@@ -8,22 +8,28 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from vosbench.nn.resnet import residual_stage
+
 STRIDE = 4
+STRIDES = (1, 2, 1, 1)  # of the stages, after a stem of stride 2
+STAGES = len(STRIDES)
 
 
 class Encoder(nn.Sequential):
-    """A ResNet-18 without max-pooling, at stride 4 (MAMP table 5), and the released 3×3 head; nothing is normalised at
-    the end.
+    """A ResNet-18 without max-pooling, at stride 4 (MAMP table 5), and the released 3×3 head. Keys are not normalised.
 
-    `widths` are the channels of the four stages. 5,291,648 parameters at the default widths and 64 key channels.
+    widths   channels of the four stages
+    channels of a key
+
+    5,291,648 parameters at the default widths and 64 key channels.
     """
 
     def __init__(self, widths: Sequence[int] = (64, 128, 256, 256), channels: int = 64) -> None:
         first, *_, last = widths
         stem = nn.Sequential(nn.Conv2d(3, first, 7, 2, 3, bias=False), nn.BatchNorm2d(first), nn.ReLU(inplace=True))
         stages = [
-            nn.Sequential(_block(before, width, stride), _block(width, width, 1))
-            for before, width, stride in zip((first, *widths), widths, (1, 2, 1, 1), strict=False)
+            residual_stage(BasicBlock, before, width, stride, 2)
+            for before, width, stride in zip((first, *widths[:-1]), widths, STRIDES, strict=True)
         ]
         super().__init__(stem, *stages, nn.Conv2d(last, channels, 3, 1, 1))
 
@@ -31,14 +37,6 @@ class Encoder(nn.Sequential):
         # Channels last: convolutions run several times faster in bf16, on CPUs with matrix units and on GPUs alike.
         keys: Tensor = super().forward(lab.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
         return keys
-
-
-def _block(before: int, width: int, stride: int) -> BasicBlock:
-    changes = stride != 1 or before != width
-    shortcut = (
-        nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width)) if changes else None
-    )
-    return BasicBlock(before, width, stride, shortcut)
 
 
 _BLOCK = {"left.0": "conv1", "left.1": "bn1", "left.3": "conv2", "left.4": "bn2", "shortcut": "downsample"}

@@ -11,14 +11,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vosbench.contract import Clip, Context, Padding
-from vosbench.inference.visuals import Inside, Matches, Vectors, cell_at
+from vosbench.inference.visuals import Matches, Vectors, Visual, cell_at
 from vosbench.method import Method
-from vosbench.methods.mamp.encoder import STRIDE, Encoder, from_released
+from vosbench.methods.mamp.encoder import STAGES, STRIDE, Encoder, from_released
 from vosbench.nn.optical_flow import FlowEstimator
 from vosbench.ops.affinity import local_matches, local_readout
 from vosbench.ops.align import gather_positions, resize, sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.offset import NEAR, coarse_offsets, offset_readout
+from vosbench.ops.photometric import drop_channel, reconstruction_error
+from vosbench.util.checks import below, not_sizes, refuse
 
 Key = Float[Tensor, "1 c h w"]
 
@@ -44,6 +46,10 @@ class MAMP(Method[Features, Memory]):
     """Trained to rebuild a colour channel from another frame; segments by reading labels from aligned memory frames.
 
     flow       estimates motion from query to reference (inference only)
+    widths     channels of the encoder's four stages
+    channels   of a key
+    train_radius, radius  of the search window in cells of 4 pixels, in training and at inference
+    top_k      candidates that take part, over all references (table 6); null: all
     matching   flow: windows around where the flow points (section "Motion-aware Spatio-temporal Matching"); none:
                around the query's own position; mast: MAST's coarse search for references more than 15 frames away, and
                no top-k (table 3)
@@ -51,9 +57,10 @@ class MAMP(Method[Features, Memory]):
                neither
     upsample   exact: the inverse of sampling kernel centres; released: half-pixel bilinear, as the authors' code
     scale      sqrt_c: dot products divided by √channels (the paper's fix of MAST); none: as MAST
-    top_k      candidates that take part, over all references (table 6); null: all
-    mask_oob   leave candidates outside of the picture out (the authors' code lets them compete with affinity 0, label
-               0)
+    mask_oob   leaves out candidates outside of the picture; the authors' code lets them compete with affinity 0 and
+               label 0
+
+    Raises UserError naming the options that make no sense.
     """
 
     name = "mamp"
@@ -78,6 +85,8 @@ class MAMP(Method[Features, Memory]):
         mask_oob: bool = False,
     ) -> None:
         super().__init__()
+        sizes = not_sizes(STAGES, widths=widths)
+        refuse("method", sizes + below(1, channels=channels, train_radius=train_radius, radius=radius, top_k=top_k))
         self.encoder = Encoder(widths, channels)
         self.flow = flow
         self.helpers = (flow,) if matching == "flow" else ()
@@ -88,19 +97,13 @@ class MAMP(Method[Features, Memory]):
         self.stride = STRIDE if alignment == "size_aware" else 1
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
-        """Huber loss of the last frame's dropped channel rebuilt from the others (eq. 3 and 4; the ×20 is in released
-        code)."""
-        lab = normalised_lab(clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1))
-        dropped = int(torch.randint(1, 3, ()))
-        target = lab[:, :, dropped : dropped + 1].clone()
-        lab = lab * 1.5
-        lab[:, :, dropped] = 0
+        """The last frame's dropped channel is rebuilt from the other frames (eq. 3 and 4)."""
+        lab, target = drop_channel(normalised_lab(clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1)))
         keys = [self._key(frame) for frame in lab.unbind(1)]  # apart: each frame has its own batch statistics
         values = [self._to_grid(frame) for frame in target.unbind(1)]
         size = (clip.frames.shape[-2], clip.frames.shape[-1])
         rebuilt = self.read_and_decode(keys[-1], keys[:-1], values[:-1], size, self.train_radius)
-        error = nnf.smooth_l1_loss(20 * rebuilt, 20 * target[:, -1], reduction="none")
-        return {"reconstruction": error[clip.valid[:, -1].unsqueeze(1)].mean()}
+        return {"reconstruction": reconstruction_error(rebuilt, target[:, -1], clip.valid[:, -1])}
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
         picture = (images[0].clamp(0, 1) * 255).round().byte()
@@ -130,7 +133,7 @@ class MAMP(Method[Features, Memory]):
         positions = self._positions(query, context)
         return self.read_and_decode(query.key, keys, masks, query.size, self.radius, self.top_k, positions)
 
-    def insides(self, query: Features, context: Context[Features, Memory]) -> dict[str, Inside]:
+    def intermediate_maps(self, query: Features, context: Context[Features, Memory]) -> dict[str, Visual]:
         """The flow to each reference, by how many frames before the query it lies."""
         if self.matching != "flow":
             return {}
@@ -139,10 +142,10 @@ class MAMP(Method[Features, Memory]):
 
     def matches(
         self, query: Features, context: Context[Features, Memory], pixel: tuple[int, int]
-    ) -> list[dict[str, Inside]]:
-        """Windows and the best candidates in each reference; below, where windows are not moved by flow (figure 3b).
+    ) -> list[dict[str, Visual]]:
+        """Windows and the best candidates in each reference. A second row shows windows not moved by flow (figure 3b).
 
-        None for MAST's search of references far away, whose windows lie between cells.
+        No rows for MAST's search of references far away, whose windows lie between cells.
         """
         gaps = [context.index - entry.index for entry in context.references]
         if self.matching == "mast" and max(gaps) > NEAR:

@@ -12,7 +12,7 @@ from torch import Tensor
 from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames, picture_cells
 from vosbench.methods.mask_embedding.views import draw_views
-from vosbench.util.errors import UserError
+from vosbench.util.checks import below, not_above, outside, refuse
 
 IGNORED = -100  # label of a cell that does not count
 NEVER = -1e9  # logit of what cannot be matched; finite, so that a frame of nothing but padding gives no NaN
@@ -20,7 +20,7 @@ NEVER = -1e9  # logit of what cannot be matched; finite, so that a frame of noth
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of feature maps in a row: keys of unit norm, and which of them show the picture."""
+    """The cells of feature maps, flattened: keys of unit norm, and which of them show the picture."""
 
     keys: Float[Tensor, "n k c"]
     valid: Bool[Tensor, "n k"]
@@ -40,7 +40,7 @@ class Contrastive:
     short, long   λ1 and λ2 (section 3.3)
     min_gap       frames of the video, at least, from one to the other of a long-term pair (section 3.2); the pairs of
                   L_Short are the clip's nearest neighbours
-    step          only every so-manieth cell of each row and column is compared. 1: all, so that a cell's neighbours are
+    step          compare only every `step`-th cell along rows and columns. 1: all, so that a cell's neighbours are
                   negatives, too (the paper); more: only distant cells are (the authors' code has 8×8 anchors)
     scale, flip   of Φ: see `views.draw_views`
     """
@@ -55,16 +55,13 @@ class Contrastive:
     flip: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise UserError(f"method.correspondence.temperature={self.temperature}: give more than 0")
-        if min(self.short, self.long) < 0 or max(self.short, self.long) == 0:
-            raise UserError(f"correspondence: short={self.short}, long={self.long}: give one of them more than 0")
-        if self.step < 1:
-            raise UserError(f"method.correspondence.step={self.step}: give 1 or more cells")
+        found = not_above(0, temperature=self.temperature) + below(0, short=self.short, long=self.long)
+        if self.short == self.long == 0:
+            found.append("short=0 and long=0: give one of them more than 0")
+        found += below(1, step=self.step) + below(0, min_gap=self.min_gap) + outside(0, 1, flip=self.flip)
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
-            raise UserError(
-                f"method.correspondence.scale={list(self.scale)}: give the least and the most that is shown"
-            )
+            found.append(f"scale={list(self.scale)}: give the least and the most that is shown, above 0")
+        refuse("method.correspondence", found)
 
     def __call__(
         self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None
@@ -95,7 +92,7 @@ class Contrastive:
 
 
 def neighbours(indices: Int[Tensor, "b t"]) -> Int[Tensor, " m"]:
-    """Frame numbers b·T + t of those frames after which the next of the clip follows soonest."""
+    """Numbers b·T + t of the frames whose successor in the clip is the nearest in time."""
     steps = indices.diff(dim=1).abs()  # clips may run backwards
     clip, first = (steps == steps.amin(1, keepdim=True)).nonzero().unbind(1)
     return first + clip * indices.shape[1]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames, picture_cells
+from vosbench.util.checks import below, not_above, refuse
 from vosbench.util.errors import UserError
 
 TINY = 1e-20  # keeps the logarithm of a walk that never returns finite
@@ -34,11 +35,11 @@ class Cycle:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or not 0 <= self.dropout < 1:
-            given = f"temperature={self.temperature}, dropout={self.dropout}"
-            raise UserError(f"method.correspondence: {given}: give a temperature above 0, a dropout from 0 to below 1")
-        if min(self.patch, self.step) < 1:
-            raise UserError(f"method.correspondence: patch={self.patch}, step={self.step}: give 1 or more cells")
+        found = not_above(0, temperature=self.temperature) + below(0, weight=self.weight)
+        found += below(1, patch=self.patch, step=self.step)
+        if not 0 <= self.dropout < 1:
+            found.append(f"dropout={self.dropout}: give 0 or more and less than 1")
+        refuse("method.correspondence", found)
 
     def __call__(
         self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None
@@ -60,7 +61,7 @@ class Cycle:
         return nnf.normalize(nnf.avg_pool2d(keys, self.patch, self.step).flatten(2).mT, dim=2)
 
     def _whole(self, cells: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b m"]:
-        """Nodes without padding: the others start no walk."""
+        """Nodes without padding; walks start at no others."""
         return -nnf.max_pool2d(-cells.float(), self.patch, self.step).flatten(1) > 0
 
     def _round_trips(self, nodes: Float[Tensor, "b t m c"], start: Bool[Tensor, "b m"]) -> Float[Tensor, ""]:
@@ -76,7 +77,7 @@ class Cycle:
         return torch.stack(losses).mean()
 
     def _transition(self, affinity: Float[Tensor, "b m m2"]) -> Float[Tensor, "b m m2"]:
-        """Probabilities over the edges that are left; over all of them alike where none is."""
+        """Probabilities over the edges that dropout leaves; uniform where it leaves none."""
         if self.dropout > 0:
             gone = (torch.rand(affinity.shape) < self.dropout).to(affinity.device)
             affinity = affinity.masked_fill(gone, torch.finfo(affinity.dtype).min)

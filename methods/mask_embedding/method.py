@@ -1,6 +1,5 @@
 """Unified mask embedding and correspondence learning (Li et al., CVPR 2023)."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,11 +10,12 @@ import torch.nn.functional as nnf
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vosbench.contract import Clip, Context, Padding
-from vosbench.inference.visuals import Inside
-from vosbench.inference.visuals import Masks as Seen
+from vosbench.contract import Clip, Context, Padding, Segmented
+from vosbench.inference.visuals import Masks as MasksVisual
+from vosbench.inference.visuals import Visual
 from vosbench.method import Method
 from vosbench.methods.mask_embedding.correspondence import Correspondence, padded_frames
+from vosbench.methods.mask_embedding.masks import ABSENT, Masks, SmallMasks, log_odds, to_cells, to_pixels, with_given
 from vosbench.methods.mask_embedding.networks import (
     STRIDE,
     Depth,
@@ -23,19 +23,19 @@ from vosbench.methods.mask_embedding.networks import (
     FusedFrameMaskEncoder,
     KeyEncoder,
 )
-from vosbench.methods.mask_embedding.reading import Features, Masks, Memory, Reader, SmallMasks, Values, packed
+from vosbench.methods.mask_embedding.reading import Features, Memory, Reader, Values, packed
 from vosbench.methods.mask_embedding.segments import choose_segments, cross_entropy
+from vosbench.methods.mask_embedding.variants import VARIANTS
+from vosbench.methods.mask_embedding.variants import Name as VariantName
 from vosbench.nn.decoder import Decoder
+from vosbench.nn.objects import in_groups
 from vosbench.nn.resnet import normalise
-from vosbench.ops.aggregate import EPS, soft_aggregate
-from vosbench.ops.align import sample_centres, upsample_centres
+from vosbench.ops.aggregate import soft_aggregate
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.matching import Window
+from vosbench.util.checks import below, not_above, not_sizes, refuse
 from vosbench.util.errors import UserError
 from vosbench.util.options import Content
-
-OBJECTS = 4  # that V and D see at a time, other than in training: no maps are larger
-ABSENT = math.log(EPS / (1 - EPS)) / 2  # what `log_odds` makes of 0
 
 
 class MaskEmbedding(Method[Features, Memory]):
@@ -47,24 +47,18 @@ class MaskEmbedding(Method[Features, Memory]):
     weights           of E's trunk to start from: imagenet, a file, or null
     decoder_widths, decoder_kernel  of D: see `nn.decoder.Decoder`
     decode            false: no V and D; the warped masks are the result (label propagation)
-    rounds            how often the mask passes through V and D; 0 decodes what memory holds alone (table 4e); null:
-                      the warped masks are the result, although there are V and D
+    rounds            how often the mask passes through V and D; 0 decodes only what memory holds (table 4e); null: the
+                      warped masks are the result, although there are V and D
     supervise_rounds  rounds whose masks are trained (the paper trains round 1, and round 0 would never learn)
-    segments          of a clip that are followed in training, at most
-    temperature, top_k, radius, window: of the affinity at inference; the first frame's cells are all candidates
-
-    alignment         exact: masks are taken to stride 8 and back at the centres of E's kernels; released: from corner
-                      to corner, as the authors' code, by which cells at the far borders lie 7 pixels from their kernels
-
-    Where the authors' code does otherwise than the paper says:
-
-    value_encoder     plain: V is built like E; fused: it ends a stage earlier and takes in E's last map
-    freeze_trunk      E's trunk stays as it is
-    supervise_frames  last: of a clip, segmented from all others; all: each from those before
-    coarse_input      soft: V sees the coarse masks; hard: in training, their best object, without gradient
-    propagate         refined: later frames read results; coarse: the warped masks, so that refinement never adds up
-    memory_input      probabilities | log_odds: what V sees of results that are memorized (see `log_odds`)
+    segments          the most segments of a clip that are followed in training
+    temperature, top_k, radius, window  of the affinity at inference: see `ops.matching.readout`. All cells of frames
+                      with a given mask are candidates
+    freeze_trunk      in training, E's trunk stays as it is
+    propagate         what later frames read: refined results, or coarse, the warped masks alone
     output            refined | mean: of the log-odds of refined masks and the probabilities of coarse ones
+    variant           what the paper says, or what the authors' code does: see `variants.Variant`
+
+    Raises UserError naming the options that make no sense.
     """
 
     name = "mask_embedding"
@@ -90,33 +84,31 @@ class MaskEmbedding(Method[Features, Memory]):
         top_k: int | None = 10,
         radius: float = 12,
         window: Window = "disk",
-        alignment: Literal["exact", "released"] = "exact",
-        value_encoder: Literal["plain", "fused"] = "plain",
         freeze_trunk: bool = False,
-        supervise_frames: Literal["last", "all"] = "last",
-        coarse_input: Literal["soft", "hard"] = "soft",
         propagate: Literal["refined", "coarse"] = "refined",
-        memory_input: Literal["probabilities", "log_odds"] = "probabilities",
         output: Literal["refined", "mean"] = "refined",
+        variant: VariantName = "paper",
     ) -> None:
         super().__init__()
-        if segments < 1 or min((rounds or 0, *supervise_rounds)) < 0 or not supervise_rounds:
-            given = f"rounds={rounds}, supervise_rounds={list(supervise_rounds)}, segments={segments}"
-            raise UserError(f"method: {given}: give rounds from 0 on, one or more to supervise, and 1 segment or more")
+        found = not_sizes(2, widths=widths, channels=channels) + not_sizes(3, decoder_widths=decoder_widths)
+        found += below(1, segments=segments, top_k=top_k) + below(0, rounds=rounds)
+        found += not_above(0, temperature=temperature, radius=radius)
+        if min(supervise_rounds, default=-1) < 0:
+            found.append(f"supervise_rounds={list(supervise_rounds)}: give one or more rounds, from 0 on")
+        refuse("method", found)
         key, value = channels
-        encoder = FusedFrameMaskEncoder if value_encoder == "fused" else FrameMaskEncoder
+        self.variant = VARIANTS[variant]
         self.correspondence = correspondence
         self.colours = "Lab" if correspondence is not None and correspondence.lab else "RGB"
         self.key_encoder = KeyEncoder(depth, widths[0], key, weights)
+        encoder = FusedFrameMaskEncoder if self.variant.fused else FrameMaskEncoder
         self.value_encoder = encoder(depth, widths, value) if decode else None
         decoder = partial(Decoder, widths=tuple(decoder_widths), kernel=decoder_kernel)
         self.decoder = decoder(2 * value, self.key_encoder.skips) if decode else None
         self.reader, self.top_k = Reader(temperature, radius, window), top_k
         self.rounds = rounds if decode else None
         self.supervise_rounds, self.segments = tuple(supervise_rounds), segments
-        self.supervise_frames, self.coarse_input = supervise_frames, coarse_input
-        self.alignment = alignment
-        self.propagate, self.memory_input, self.output = propagate, memory_input, output
+        self.propagate, self.output = propagate, output
         self.freeze_trunk = freeze_trunk
         self.key_encoder.trunk.requires_grad_(not freeze_trunk)
         self.train()
@@ -156,11 +148,11 @@ class MaskEmbedding(Method[Features, Memory]):
             clips, valid = torch.arange(count, device=masks.device), torch.zeros_like(valid)
         frames = [features.take(clips * length + index) for index in range(length)]
         memory = [self.memorize(frame, masks[clips, index]) for index, frame in enumerate(frames[:-1])]
-        queries = range(1, length) if self.supervise_frames == "all" else (length - 1,)
+        queries = range(1, length) if self.variant.supervise_all else (length - 1,)
         losses: dict[int, list[Tensor]] = {number: [] for number in self.supervise_rounds}
         for index in queries:
             given = [True] * index
-            decoded = self.read_and_decode(frames[index], memory[:index], given, self.supervise_rounds, top_k=None)
+            _, decoded = self.read_and_decode(frames[index], memory[:index], given, self.supervise_rounds, top_k=None)
             for number, scores in zip(losses, decoded, strict=True):
                 losses[number].append(cross_entropy(scores, masks[clips, index], valid[clips, index]))
         return {f"segmentation_{number}": torch.stack(found).mean() for number, found in losses.items()}
@@ -173,10 +165,11 @@ class MaskEmbedding(Method[Features, Memory]):
         return features.key
 
     def memorize(self, features: Features, masks: Float[Tensor, "b n h w"]) -> Memory:
-        small, absent = self._to_cells(masks, features), 0.0
-        if features.coarse and self.propagate == "coarse":
-            small = _with_given(features.coarse[0], small)
-        if features.coarse and self.memory_input == "log_odds":
+        size = (features.key.shape[2], features.key.shape[3])
+        small, absent = to_cells(masks, size, self.variant.corner_aligned), 0.0
+        if features.coarse is not None and self.propagate == "coarse":
+            small = with_given(features.coarse, small)
+        if features.coarse is not None and self.variant.log_odds_memory:
             masks, absent = log_odds(masks), ABSENT
         values = self._values(features.image, masks[:, 1:], features.last)
         if not torch.is_grad_enabled():
@@ -190,22 +183,22 @@ class MaskEmbedding(Method[Features, Memory]):
         absent = self._values(image, nowhere, value.last.float())
         return replace(value, masks=masks, values=packed(torch.cat([value.values, absent.to(value.values.dtype)], 1)))
 
-    def segment(self, query: Features, context: Context[Features, Memory]) -> Float[Tensor, "1 n h w"]:
+    def segment(self, query: Features, context: Context[Features, Memory]) -> Segmented[Features]:
+        """The features that come back have the coarse masks, for `memorize`."""
         rounds = (self.rounds,) if self.output == "refined" else (self.rounds, None)
-        refined, *coarse = self._after(query, context, rounds)
-        if not coarse:
-            return refined
-        return ((log_odds(refined) + coarse[0]) / 2).softmax(1)
+        small, (refined, *coarse) = self._after(query, context, rounds)
+        scores = ((log_odds(refined) + coarse[0]) / 2).softmax(1) if coarse else refined
+        return Segmented(scores, replace(query, coarse=small))
 
-    def insides(self, query: Features, context: Context[Features, Memory]) -> dict[str, Inside]:
+    def intermediate_maps(self, query: Features, context: Context[Features, Memory]) -> dict[str, Visual]:
         """The coarse masks, and those after each round."""
         rounds = [None] if self.rounds is None else [None, *range(self.rounds + 1)]
         names = ["coarse" if number is None else f"round {number}" for number in rounds]
-        return dict(zip(names, map(Seen, self._after(query, context, rounds)), strict=True))
+        return dict(zip(names, map(MasksVisual, self._after(query, context, rounds)[1]), strict=True))
 
     def _after(
         self, query: Features, context: Context[Features, Memory], rounds: Sequence[int | None]
-    ) -> list[Float[Tensor, "1 n h w"]]:
+    ) -> tuple[SmallMasks, list[Masks]]:
         memory = [entry.value for entry in context.references]
         given = [entry.given for entry in context.references]
         return self.read_and_decode(query, memory, given, rounds, self.top_k)
@@ -217,31 +210,32 @@ class MaskEmbedding(Method[Features, Memory]):
         given: Sequence[bool],
         rounds: Sequence[int | None],
         top_k: int | None,
-    ) -> list[Masks]:
-        """Scores of the query's pixels after each of the `rounds` (eq. 6 to 9); loss and segment alike come here.
+    ) -> tuple[SmallMasks, list[Masks]]:
+        """The coarse masks of the query's cells, and scores of its pixels after each of the `rounds` (eq. 6 to 9).
 
-        Round 0 decodes what memory holds; round 1 has V look at the picture with the coarse masks, too, and each later
-        one with the masks of the round before. None stands for the coarse masks, which no decoder has seen.
-        given: per entry, whether every cell of it may be matched, and not only those near by.
+        Loss and `segment` both come here. Round 0 decodes what memory holds. In round 1, V also sees the picture with
+        the coarse masks; in each later one, with the masks of the round before. The round None is the coarse masks
+        themselves, which no decoder has seen.
+
+        given   for each memory, whether all of its cells may be matched, and not only those near by
         """
         coarse, values = self.reader.read(query.key, memory, given, top_k)
-        query.coarse[:] = [coarse]  # for `memorize`
-        masks = self._to_pixels(coarse, query)
+        size = (query.image.shape[2], query.image.shape[3])
+        masks = to_pixels(coarse, size, self.variant.corner_aligned)
         decoded: dict[int | None, Masks] = {None: masks}
         if 0 in rounds:
             decoded[0] = self._decode(query, values, None)
-        if self.training and self.coarse_input == "hard":
+        if self.training and self.variant.hard_coarse:
             best = nnf.one_hot(coarse.argmax(1), coarse.shape[1]).movedim(3, 1)
-            masks = self._to_pixels(best.to(coarse.dtype), query)
+            masks = to_pixels(best.to(coarse.dtype), size, self.variant.corner_aligned)
         for number in range(1, 1 + max(filter(None, rounds), default=0)):
             masks = decoded[number] = self._decode(query, values, masks[:, 1:])
-        return [decoded[number] for number in rounds]
+        return coarse, [decoded[number] for number in rounds]
 
     def _decode(self, query: Features, read: Values, masks: Float[Tensor, "b objects h w"] | None) -> Masks:
         """Masks from the values that were read from memory and those of the picture with `masks` (None: zeros)."""
-        step = max(1, read.shape[1]) if self.training else OBJECTS
-        parts = read.split(step, 1)
-        seen = [None] * len(parts) if masks is None else masks.split(step, 1)
+        parts = in_groups(read, self.training)
+        seen = [None] * len(parts) if masks is None else in_groups(masks, self.training)
         logits = torch.cat([self._logits(query, *pair) for pair in zip(parts, seen, strict=True)], 1)
         # In float32: half precision ends at 1 - 2⁻⁸, where a confident mistake would have no gradient.
         return soft_aggregate(logits.float().sigmoid())
@@ -254,23 +248,11 @@ class MaskEmbedding(Method[Features, Memory]):
         logits: Tensor = self.decoder(torch.cat([read, seen], 2).flatten(0, 1), query.eighth, query.quarter)
         return logits.reshape(*read.shape[:2], *logits.shape[2:])
 
-    def _to_cells(self, masks: Masks, frame: Features) -> SmallMasks:
-        if self.alignment == "exact":
-            return sample_centres(masks, STRIDE)
-        return nnf.interpolate(masks, frame.key.shape[-2:], mode="bilinear", align_corners=True)
-
-    def _to_pixels(self, masks: SmallMasks, frame: Features) -> Masks:
-        h, w = frame.image.shape[-2:]  # of a training clip maybe no multiple of the stride
-        if self.alignment == "exact":
-            return upsample_centres(masks, STRIDE)[..., :h, :w]
-        return nnf.interpolate(masks, (h, w), mode="bilinear", align_corners=True)
-
     def _values(self, image: Float[Tensor, "b 3 h w"], masks: Masks, last: Float[Tensor, "b d h8 w8"]) -> Values:
         """V of the picture with each mask; no channels without V, or where nobody will decode."""
         if self.value_encoder is None or (self.rounds is None and not self.training):
             return image.new_zeros((*masks.shape[:2], 0, *last.shape[2:]))
-        step = max(1, masks.shape[1]) if self.training else OBJECTS
-        return torch.cat([self.value_encoder(image, part, last) for part in masks.split(step, 1)], 1)
+        return torch.cat([self.value_encoder(image, part, last) for part in in_groups(masks, self.training)], 1)
 
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """The backbone of the pre-training stage (dino.py): the teacher's."""
@@ -279,15 +261,3 @@ class MaskEmbedding(Method[Features, Memory]):
             f"key_encoder.trunk.{key[len(trunk) :]}": value for key, value in state.items() if key.startswith(trunk)
         }
         return found or state
-
-
-def log_odds(scores: Masks) -> Masks:
-    """Half of log(s / (1 - s)). Scores are a softmax over aggregated log-odds, which those of one object are twice."""
-    return scores.logit(EPS) / 2
-
-
-def _with_given(coarse: SmallMasks, masks: SmallMasks) -> SmallMasks:
-    """Coarse masks, overwritten where an object starts: nothing has been warped to it, but the result has it."""
-    starting = ~coarse.flatten(2).any(2)
-    given = (masks * starting[..., None, None]).amax(1, keepdim=True) > 0.5
-    return torch.where(given, masks, coarse)

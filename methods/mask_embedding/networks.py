@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vosbench.nn.cbam import CBAM
 from vosbench.nn.decoder import ResBlock
+from vosbench.nn.objects import with_masks
 from vosbench.nn.resnet import ResNet
 
 STRIDE = 8
@@ -63,7 +64,7 @@ class FrameMaskEncoder(nn.Module):
         self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"], last: Float[Tensor, "b d h8 w8"]
     ) -> Float[Tensor, "b n c h8 w8"]:
         """The values of each picture's n objects, all of them in one batch; `last`, E's last map, is left out."""
-        values: Tensor = self.head(self.squeeze(self.trunk(_pairs(images, masks))[-1]))
+        values: Tensor = self.head(self.squeeze(self.trunk(with_masks(images, masks))[-1]))
         return values.reshape(*masks.shape[:2], *values.shape[1:])
 
 
@@ -86,16 +87,10 @@ class FusedFrameMaskEncoder(nn.Module):
         self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"], last: Float[Tensor, "b d h8 w8"]
     ) -> Float[Tensor, "b n c h8 w8"]:
         """The values of each picture's n objects, all of them in one batch."""
-        own = self.squeeze(self.trunk(_pairs(images, masks))[-1])
+        own = self.squeeze(self.trunk(with_masks(images, masks))[-1])
         fused = self.block1(torch.cat([own, last.repeat_interleave(masks.shape[1], 0)], 1))
         values: Tensor = self.block2(fused + self.attention(fused))
         return values.reshape(*masks.shape[:2], *values.shape[1:])
-
-
-def _pairs(images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "bn 4 h w"]:
-    """Each picture with each of its masks."""
-    repeated = images.unsqueeze(1).expand(-1, masks.shape[1], -1, -1, -1)
-    return torch.cat([repeated, masks.unsqueeze(2)], 2).flatten(0, 1)
 
 
 def _trunk(depth: Depth, width: int, inputs: int, weights: str | None) -> ResNet:

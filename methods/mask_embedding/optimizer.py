@@ -17,12 +17,11 @@ def adam(
     bias_rate: float = 1.0,
     key_rate: float = 1.0,
 ) -> torch.optim.Adam:
-    """Adam over parameters with their names, of which those that end in `bias` are biases and those that start with
-    `key_encoder` are E's.
+    """Adam over named parameters: names that end in `bias` are biases, and those that start with `key_encoder` are E's.
 
     weight_decay  of all but biases
-    bias_rate     times lr for biases; 2 in the authors' code
-    key_rate      times lr for E
+    bias_rate     factor of lr for biases; 2 in the authors' code
+    key_rate      factor of lr for E
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in named:

@@ -2,32 +2,31 @@
 
 import json
 import logging
-import math
 import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
 import torch.nn.functional as nnf
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from vosbench.datasets.pseudo_labels import PseudoLabels
-from vosbench.ops.cluster import Clusters, cluster_video
+from vosbench.methods.mask_embedding.method import MaskEmbedding
+from vosbench.methods.mask_embedding.pseudo_label_statistics import describe, found_in, summary
+from vosbench.ops.cluster import cluster_video
 from vosbench.runs.claims import Claim
 from vosbench.runs.identity import Fingerprint
 from vosbench.training.module import Engine
+from vosbench.util.checks import below, outside, refuse
 from vosbench.util.errors import UserError
-from vosbench.util.files import replace_file
-from vosbench.video.images import resize_labels, write_label_map
-from vosbench.video.video import LabelMap, Video
-
-if TYPE_CHECKING:
-    from vosbench.methods.mask_embedding.method import MaskEmbedding
+from vosbench.util.files import folder_aside, replace_file
+from vosbench.video.images import size_of_short_side, write_label_map
+from vosbench.video.video import Video
 
 log = logging.getLogger(__name__)
 
@@ -35,24 +34,12 @@ BATCH = 8  # frames encoded at a time
 PATIENCE = 20  # seconds from one line about a long update to the next
 
 
-class Found(TypedDict):
-    """What an update found in a video.
-
-    sizes    of the segments, as shares of the video, largest first
-    dropped  share of the video in clusters too large to be objects
-    overlap  best intersection over union of a segment with each true object, by its id; none without annotations
-    """
-
-    sizes: list[float]
-    dropped: float
-    overlap: dict[str, float]
-
-
 class ClusterVideos(L.Callback):
-    """Makes pseudo-labels before the first step and every `every` epochs (null: only then), from the keys of that time.
+    """Makes pseudo-labels before the first step, and again every `every` epochs (null: never again).
 
-    They lie in the run folder: see `datasets.pseudo_labels.PseudoLabels`. Processes claim videos one by one, and what
-    is there already is kept, so an update that was killed goes on. True masks are read for the log alone.
+    They come from the keys of that time, and lie in the run folder: see `datasets.pseudo_labels.PseudoLabels`.
+    Processes claim videos one by one and keep those that are labelled, so an update that was killed goes on. True masks
+    are read for the log alone.
 
     clusters, steps, alpha, most_points, frame_step, largest, finer, seed: see `ops.cluster.cluster_video`
     short_side  frames are resized to this many pixels on their shorter side; null: as they are
@@ -71,8 +58,12 @@ class ClusterVideos(L.Callback):
         short_side: int | None = None,
         seed: int = 0,
     ) -> None:
+        found = below(1, steps=steps, most_points=most_points, frame_step=frame_step)
+        found += below(1, finer=finer, short_side=short_side) + below(0, alpha=alpha)
+        found += outside(0, 1, largest=largest) + outside(1, 254, clusters=clusters)
         if every is not None and every < 1:
-            raise UserError(f"callbacks.pseudo_labels.every={every}: give 1 epoch or more, or null for once")
+            found.append(f"every={every}: give 1 epoch or more, or null for once")
+        refuse("callbacks.pseudo_labels", found)
         self.every, self.short_side = every, short_side
         self.settings: dict[str, Any] = {
             "clusters": clusters,
@@ -86,7 +77,7 @@ class ClusterVideos(L.Callback):
         }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Before any process reads clips."""
+        """Runs before any process reads clips."""
         self.clips = trainer.datamodule.clips  # type: ignore[attr-defined]
         if self.clips.labels == "pseudo":
             raise UserError("data.clips.labels=pseudo are there already: add pseudo_labels=none, or read no labels")
@@ -104,7 +95,7 @@ class ClusterVideos(L.Callback):
         self._before_step(trainer, _engine(pl_module))
 
     def _before_step(self, trainer: L.Trainer, engine: Engine) -> None:
-        """Makes the updates that the next step's clips take, unless they are there."""
+        """Makes the updates that the clips of the next step need, unless they exist."""
         if trainer.global_step >= trainer.max_steps:
             return
         batch = engine.batch
@@ -121,7 +112,7 @@ class ClusterVideos(L.Callback):
             self.labels.root.mkdir(parents=True)
             replace_file(made_by, recipe.encode())
 
-    def _make(self, trainer: L.Trainer, method: "MaskEmbedding", update: int) -> None:
+    def _make(self, trainer: L.Trainer, method: MaskEmbedding, update: int) -> None:
         videos: dict[str, Video] = dict(self.clips.videos)
         training = method.training
         method.eval()
@@ -141,8 +132,10 @@ class ClusterVideos(L.Callback):
         trainer.strategy.barrier()
 
     def _finish(self, trainer: L.Trainer, update: int, names: Sequence[str]) -> None:
-        """Marks an update as whole and says what it found. Raises UserError for a video that another process, maybe of
-        another machine, has claimed and not labelled."""
+        """Marks an update as whole and logs what it found.
+
+        Raises UserError for a video that another process, maybe on another machine, has claimed and not labelled.
+        """
         for name in names:
             if not self._record(update, name).is_file():
                 claim = self._claim(update, name)
@@ -156,34 +149,28 @@ class ClusterVideos(L.Callback):
         self._drop_old()
 
     def _drop_old(self) -> None:
-        """Of whole updates, the first stays, to be compared with, and the last two, which clips take."""
+        """Of whole updates, the first stays for comparison, and the last two stay because clips read them."""
         whole = sorted(int(done.parent.name) for done in self.labels.root.glob("*/DONE"))
         for update in whole[1:-2]:
             self.labels.done(update).unlink()
             shutil.rmtree(self.labels.folder(update))
 
-    def _label(self, method: "MaskEmbedding", update: int, name: str, video: Video) -> None:
+    def _label(self, method: MaskEmbedding, update: int, name: str, video: Video) -> None:
         """Clusters a video; its folder and its record appear whole."""
         frames = range(len(video.frame_names))
         keys = [key for start in frames[::BATCH] for key in self._keys(method, video, frames[start : start + BATCH])]
         clusters = cluster_video(keys, **self.settings)
-        folder = self.labels.folder(update) / name
-        aside = folder.with_name(f".{folder.name}.part")
-        for leftover in (aside, folder):  # of a process that was killed
-            shutil.rmtree(leftover, ignore_errors=True)
-        aside.mkdir(parents=True)
-        for frame, labels in zip(video.frame_names, clusters.labels.byte().cpu().numpy(), strict=True):
-            write_label_map(aside / f"{frame}.png", labels)
-        aside.rename(folder)
+        with folder_aside(self.labels.folder(update) / name) as folder:
+            for frame, labels in zip(video.frame_names, clusters.labels.byte().cpu().numpy(), strict=True):
+                write_label_map(folder / f"{frame}.png", labels)
         replace_file(self._record(update, name), json.dumps(found_in(clusters, video)).encode())
 
-    def _keys(self, method: "MaskEmbedding", video: Video, frames: Sequence[int]) -> Float[Tensor, "t c h w"]:
+    def _keys(self, method: MaskEmbedding, video: Video, frames: Sequence[int]) -> Float[Tensor, "t c h w"]:
         """Keys from half a stride inside on, so that a cell is the centre of the pixels that its label will fill."""
         images = torch.from_numpy(np.stack([video.frame(index) for index in frames])).permute(0, 3, 1, 2)
         pixels = images.to(next(method.parameters()).device) / 255
         if self.short_side is not None:
-            ratio = self.short_side / min(pixels.shape[-2:])
-            size = [round(side * ratio) for side in pixels.shape[-2:]]
+            size = size_of_short_side(pixels.shape[2], pixels.shape[3], self.short_side)
             pixels = nnf.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 1)
         half = method.stride // 2
         bottom, right = (half + -side % method.stride for side in pixels.shape[-2:])
@@ -203,54 +190,8 @@ def _engine(module: L.LightningModule) -> Engine:
     return module
 
 
-def _method(engine: Engine) -> "MaskEmbedding":
-    from vosbench.methods.mask_embedding.method import MaskEmbedding
-
+def _method(engine: Engine) -> MaskEmbedding:
     if isinstance(engine.method, MaskEmbedding) and engine.method.decoder is not None:
         return engine.method
     name = "method.decode=false" if isinstance(engine.method, MaskEmbedding) else type(engine.method).__name__
     raise UserError(f"callbacks.pseudo_labels: {name} learns nothing from them: set pseudo_labels=none")
-
-
-def found_in(clusters: Clusters, video: Video) -> Found:
-    """Sizes of a video's segments, and how well they meet its true objects where these are known."""
-    maps = clusters.labels.byte().cpu().numpy()
-    cells = maps.size
-    overlap = best_overlap([(truth, maps[i]) for i in range(len(maps)) if (truth := video.annotation(i)) is not None])
-    return Found(sizes=[size / cells for size in clusters.sizes], dropped=clusters.dropped, overlap=overlap)
-
-
-def best_overlap(pairs: Sequence[tuple[LabelMap, UInt8[np.ndarray, "h2 w2"]]]) -> dict[str, float]:
-    """For each true object, the intersection over union with the segment that meets it best, over all frames.
-
-    pairs   true label map (255: void) and segments of the same frame, at any size
-    """
-    counts = np.zeros((256, 256), np.int64)
-    for truth, segments in pairs:
-        here = resize_labels(segments, *truth.shape)[truth != 255].astype(np.int64)
-        counts += np.bincount(256 * here + truth[truth != 255], minlength=256**2).reshape(256, 256)
-    found = counts[1:]
-    union = found.sum(1, keepdims=True) + counts.sum(0) - found
-    best = (found / np.maximum(union, 1)).max(0)
-    return {str(id_): float(best[id_]) for id_ in range(1, 255) if counts[:, id_].any()}
-
-
-def summary(found: Sequence[Found]) -> dict[str, float]:
-    """Means over videos: `segments` in number, `dropped` as a share, `size_1` and so on of the first segments (0 where
-    a video has fewer); `overlap` is the mean over all true objects, and missing where none is known."""
-    most = max(len(each["sizes"]) for each in found)
-    means = {"segments": sum(len(each["sizes"]) for each in found) / len(found)}
-    means["dropped"] = sum(each["dropped"] for each in found) / len(found)
-    for rank in range(most):
-        means[f"size_{rank + 1}"] = math.fsum(each["sizes"][rank] for each in found if rank < len(each["sizes"])) / len(
-            found
-        )
-    overlaps = [value for each in found for value in each["overlap"].values()]
-    return means | ({"overlap": sum(overlaps) / len(overlaps)} if overlaps else {})
-
-
-def describe(means: dict[str, float], videos: int) -> str:
-    """The summary in one line."""
-    sizes = ", ".join(f"{100 * value:.0f}" for key, value in means.items() if key.startswith("size_"))
-    line = f"{videos} videos, {means['segments']:.1f} segments of {sizes} %, {100 * means['dropped']:.0f} % dropped"
-    return line + (f", best overlap with true objects {means['overlap']:.3f}" if "overlap" in means else "")

@@ -1,16 +1,15 @@
 """What the method keeps of frames, and how it reads from that: one affinity for the masks and values of all objects."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vosbench.methods.mask_embedding.masks import SmallMasks
 from vosbench.ops.matching import Window, match, read, readout
 
-Masks = Float[Tensor, "b n h w"]
-SmallMasks = Float[Tensor, "b n h8 w8"]
 Values = Float[Tensor, "b objects v h8 w8"]
 
 
@@ -18,7 +17,7 @@ Values = Float[Tensor, "b objects v h8 w8"]
 class Features:
     """A frame: its key at stride 8, the decoder's skips at strides 8 and 4, E's last map, and the normalised picture.
 
-    `coarse` is empty until the frame has been segmented; then it holds the warped masks, which some options memorize.
+    `coarse`: the warped masks of a frame that has been segmented; None of one that has not.
     """
 
     key: Float[Tensor, "b c h8 w8"]
@@ -26,7 +25,7 @@ class Features:
     quarter: Float[Tensor, "b c4 h4 w4"]
     last: Float[Tensor, "b d h8 w8"]
     image: Float[Tensor, "b 3 h w"]
-    coarse: list[SmallMasks] = field(default_factory=list, compare=False)
+    coarse: SmallMasks | None = None
 
     def take(self, frames: Int[Tensor, " n"]) -> "Features":
         """Some frames of the batch."""
@@ -39,10 +38,11 @@ class Features:
 class Memory:
     """What is kept of a frame: key, masks at stride 8 (background first), the value of each object, and V's input.
 
-    That is the picture, and E's last map where V takes it in: for objects that start later, since a frame without an
-    object has a value for it, too. Values, picture and map are in half precision.
-    `absent` is what V saw where an object is not: 0, or that as log-odds. b is 1 at inference; in training, it counts
-    clips.
+    V's input is the picture, and E's last map where V takes it in. It is kept for objects that start later, since a
+    frame without an object has a value for it, too. Picture and map are in half precision; values are, too, at
+    inference.
+    `absent` is what V saw where an object is not: 0, or 0 as log-odds. b is 1 at inference, and counts clips in
+    training.
     """
 
     key: Float[Tensor, "b c h8 w8"]
@@ -54,7 +54,7 @@ class Memory:
 
 
 def packed(values: Values) -> Values:
-    """The values of all objects of a cell beside each other: they are read together, and without a copy."""
+    """Lays the values of all objects of a cell next to each other in memory: they are read together, without a copy."""
     together = values.flatten(1, 2).contiguous(memory_format=torch.channels_last)
     return together.view(values.shape)
 

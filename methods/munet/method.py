@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from vosbench.contract import Clip, Context, Padding
-from vosbench.inference.visuals import Heat, Inside, Matches, Vectors, cell_at
+from vosbench.contract import Clip, Context, Padding, Segmented
+from vosbench.inference.visuals import Heat, Matches, Vectors, Visual, cell_at
 from vosbench.method import Method
 from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
 from vosbench.methods.munet.motion import NEVER, MotionAwareAttention, MotionUncertaintyLayer
@@ -18,7 +18,8 @@ from vosbench.methods.munet.networks import STRIDE, Depth, KeyValue, MaskDecoder
 from vosbench.nn.resnet import normalise
 from vosbench.ops.affinity import in_place
 from vosbench.ops.aggregate import aggregated_logits
-from vosbench.ops.tokens import Tokens, read_tokens
+from vosbench.ops.tokens import Tokens, Usage, read_tokens
+from vosbench.util.checks import below, not_above, not_sizes, outside, refuse
 from vosbench.util.errors import UserError
 from vosbench.util.options import Content
 from vosbench.video.images import VOID
@@ -52,16 +53,18 @@ class MUNet(Method[Features, Memory]):
     """Reads masks from memory with keys that know of the query's motion (section 3; table 4 for what can be left out).
 
     depth, width     of the residual networks Enc-Q and Enc-R; 50 and 64 are the paper's
-    weights          that both start from: imagenet, a file (of a classifier or Mask R-CNN), or null: the same random
-                     ones
-    freeze_norm      batch normalisation keeps the statistics that it starts with; null: where there are `weights`
+    weights          that both start from: imagenet, or a file (of a classifier or Mask R-CNN); null: the same random
+                     ones for both
+    freeze_norm      batch normalisation keeps the statistics that it starts with; null: only where there are `weights`
     channels         of a key and of a value
     shared           one key-value layer for query and memory (AFB-URR); False: two (STM)
     decoder_width    channels of the decoder
-    motion           makes the MU-layer of so many channels; null: a plain memory network (table 4, a and b)
+    motion           makes the MU-layer for maps of so many channels; null: a plain memory network (table 4, a and b)
     fusion           attention: MSAM; add: the motion map is added (table 4, f)
     hardest          share of pixels that the cross-entropy counts (BsCE); 1: all
     overlap          weight λ of the overlap loss; 0: none
+
+    Raises UserError naming the options that make no sense.
     """
 
     name = "munet"
@@ -85,15 +88,9 @@ class MUNet(Method[Features, Memory]):
         overlap: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 < hardest <= 1 or overlap < 0:
-            raise UserError(
-                f"method: hardest={hardest}, overlap={overlap}: give a share up to 1, and a weight from 0 on"
-            )
-        if len(channels) != 2 or min(*channels, decoder_width) < 1:
-            raise UserError(
-                f"method: channels={list(channels)}, decoder_width={decoder_width}: give 1 or more, and for channels "
-                "those of a key and those of a value"
-            )
+        found = not_sizes(2, channels=channels) + below(1, width=width, decoder_width=decoder_width)
+        found += below(0, overlap=overlap) + not_above(0, hardest=hardest) + outside(0, 1, hardest=hardest)
+        refuse("method", found)
         key, value = channels
         self.query_encoder = QueryEncoder(depth, width, weights)
         self.reference_encoder = ReferenceEncoder(self.query_encoder.trunk, depth, width)
@@ -141,7 +138,7 @@ class MUNet(Method[Features, Memory]):
         self, frames: Features, memory: Tokens, masks: Float[Tensor, "t n h w"], valid: Bool[Tensor, "t h w"]
     ) -> dict[str, Tensor]:
         """Of the frames after the first, whose tokens are `memory`."""
-        logits = self.read_and_decode(frames.take(slice(1, None)), frames.semantic[:-1], [memory])
+        logits, _ = self.read_and_decode(frames.take(slice(1, None)), frames.semantic[:-1], [memory])
         terms = {"segmentation": bootstrapped_cross_entropy(logits, masks, valid, self.hardest)}
         if self.overlap:
             terms["overlap"] = self.overlap * overlap_loss(logits.softmax(1), masks, valid)
@@ -162,11 +159,12 @@ class MUNet(Method[Features, Memory]):
         nowhere = value.image.new_zeros(1, count, *value.image.shape[2:], dtype=torch.float32)
         return replace(value, tokens=value.tokens.beside(self._tokens(value.image.float(), nowhere)))
 
-    def segment(self, query: Features, context: Context[Features, Memory]) -> Float[Tensor, "1 n h w"]:
+    def segment(self, query: Features, context: Context[Features, Memory]) -> Segmented[Features]:
         memory = [entry.value.tokens for entry in context.references]
-        return self.read_and_decode(query, context.previous.features.semantic, memory).softmax(1)
+        logits, usage = self.read_and_decode(query, context.previous.features.semantic, memory)
+        return Segmented(logits.softmax(1), usage=usage)
 
-    def insides(self, query: Features, context: Context[Features, Memory]) -> dict[str, Inside]:
+    def intermediate_maps(self, query: Features, context: Context[Features, Memory]) -> dict[str, Visual]:
         """Displacement, uncertainty and attention (figures 5 to 7).
 
         Uncertainties are shown between their own extremes: features that are nowhere negative leave them close to 1.
@@ -174,7 +172,7 @@ class MUNet(Method[Features, Memory]):
         if self.motion is None or self.attention is None:
             return {}
         motion = self.motion.estimate(query.semantic, context.previous.features.semantic)
-        found: dict[str, Inside] = {
+        found: dict[str, Visual] = {
             "displacement": Vectors(motion.displacement[0]),
             "uncertainty": _heat(motion.uncertainty[0, 0], 0),
         }
@@ -183,7 +181,7 @@ class MUNet(Method[Features, Memory]):
 
     def matches(
         self, query: Features, context: Context[Features, Memory], pixel: tuple[int, int]
-    ) -> list[dict[str, Inside]]:
+    ) -> list[dict[str, Visual]]:
         """The weights under which the displacement is expected, and the slice of the cost volume (figure 3)."""
         if self.motion is None:
             return []
@@ -198,22 +196,23 @@ class MUNet(Method[Features, Memory]):
 
     def read_and_decode(
         self, query: Features, previous: Float[Tensor, "b c16 h16 w16"], memory: Sequence[Tokens]
-    ) -> Masks:
-        """Logits of all queries' pixels, read from one memory; loss and segment alike come here.
+    ) -> tuple[Masks, tuple[Usage | None, ...]]:
+        """Logits of all queries' pixels, and the usage of each part of memory; loss and `segment` both come here.
 
         previous   semantic maps of the frame before each query
+        memory     shared by all queries
         """
         semantic = query.semantic
         if self.motion is not None and self.attention is not None:
             semantic = self.attention(semantic, self.motion(self.motion.estimate(semantic, previous)))
         key, value = self.query_key_value(semantic)
         b, _, h, w = key.shape
-        read = read_tokens(key.transpose(0, 1).flatten(1), memory, scale=self.scale)
+        read, usage = read_tokens(key.transpose(0, 1).flatten(1), memory, scale=self.scale)
         objects = read.unflatten(2, (b, h, w)).movedim(2, 0)
         both = torch.cat([objects, value.unsqueeze(1).expand(-1, objects.shape[1], -1, -1, -1)], 2)
         log_odds = self.decoder(both.flatten(0, 1), query.eighth, query.quarter)
         rows, columns = query.image.shape[2:]  # of a training clip maybe no multiple of the stride
-        return aggregated_logits(log_odds.unflatten(0, (b, -1)))[..., :rows, :columns]
+        return aggregated_logits(log_odds.unflatten(0, (b, -1)))[..., :rows, :columns], usage
 
     def _tokens(self, images: Float[Tensor, "b 3 h w"], masks: Masks) -> Tokens:
         """Of each frame's objects: one a cell."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vosbench.ops.affinity import local_affinity
-from vosbench.util.errors import UserError
+from vosbench.util.checks import below, not_above, refuse
 
 Maps = Float[Tensor, "b d h w"]
 NEVER = -2.0  # below every cosine
@@ -54,10 +54,7 @@ class MotionUncertaintyLayer(nn.Module):
         uncertain: bool = True,
     ) -> None:
         super().__init__()
-        if temperature <= 0 or radius < 1:
-            raise UserError(
-                f"method.motion: temperature={temperature}, radius={radius}: give more than 0, and 1 or more"
-            )
+        refuse("method.motion", not_above(0, temperature=temperature) + below(1, radius=radius, reduced=reduced))
         self.reduce = nn.Conv2d(channels, channels // 4 if reduced is None else reduced, 1)
         self.represent = _representation(channels)
         self.radius, self.outside, self.detach_previous = radius, outside, detach_previous

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vosbench.nn.decoder import Refine, ResBlock
+from vosbench.nn.objects import in_groups, with_masks
 from vosbench.nn.resnet import ResNet
 from vosbench.ops.align import resize
 
 STRIDE = 16
 STRIDES = (1, 2, 2)  # of the three stages that are used
-OBJECTS = 4  # that are encoded or decoded at a time, other than in training: no maps are larger
 Depth = Literal[18, 50]
 
 
@@ -48,12 +48,10 @@ class ReferenceEncoder(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "bn c h2 w2"]:
         """Maps at stride 16 of each picture's n objects, in training all of them in one batch."""
-        step = max(1, masks.shape[1]) if self.training else OBJECTS
-        return torch.cat([self._maps(images, part) for part in masks.split(step, 1)], 1).flatten(0, 1)
+        return torch.cat([self._maps(images, part) for part in in_groups(masks, self.training)], 1).flatten(0, 1)
 
     def _maps(self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n c h2 w2"]:
-        repeated = images.unsqueeze(1).expand(-1, masks.shape[1], -1, -1, -1)
-        maps: Tensor = self.trunk(torch.cat([repeated, masks.unsqueeze(2)], 2).flatten(0, 1))[-1]
+        maps: Tensor = self.trunk(with_masks(images, masks))[-1]
         return maps.reshape(*masks.shape[:2], *maps.shape[1:])
 
 
@@ -94,8 +92,8 @@ class MaskDecoder(nn.Module):
         """Log-odds of object against all else, always in float32; the maps of a frame's objects follow each other."""
         added8, added4 = self.refine8.skip(eighth), self.refine4.skip(quarter)
         objects = maps.unflatten(0, (len(eighth), -1))
-        step = max(1, objects.shape[1]) if self.training else OBJECTS
-        return torch.cat([self._decode(part, added8, added4) for part in objects.split(step, 1)], 1).flatten(0, 1)
+        parts = [self._decode(part, added8, added4) for part in in_groups(objects, self.training)]
+        return torch.cat(parts, 1).flatten(0, 1)
 
     def _decode(
         self,

@@ -10,7 +10,8 @@ import time
 import torch
 import torch.nn.functional as nnf
 
-from vosbench.ops.cluster import kmeans, space_time_points
+from vosbench.ops.cluster import space_time_points
+from vosbench.ops.kmeans import kmeans
 
 THREADS, FRAMES, HEIGHT, WIDTH, CHANNELS, OBJECTS = 2, 25, 40, 50, 128, 3
 

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from vosbench.contract import Entry
-from vosbench.inference.frame import Inference
 from vosbench.inference.memory import FrameMemory, Memory
 from vosbench.inference.propagator import Propagator
+from vosbench.inference.resizing import ShortSide
 from vosbench.inference.token_bank import TokenBank
 from vosbench.method import Method
 from vosbench.methods.mask_embedding.method import MaskEmbedding
@@ -81,7 +81,7 @@ def main(method: str, policy: str, objects: int, past: int) -> dict[str, float]:
     torch.set_flush_denormal(True)  # random weights make many, which take a CPU a hundred times longer
     torch.manual_seed(0)
     noise, memory = np.random.default_rng(0), Aged(POLICIES[policy](), past)
-    propagator = Propagator(METHODS[method]().eval(), memory, Inference())
+    propagator = Propagator(METHODS[method]().eval(), memory, ShortSide())
     first, second = (noise.integers(0, 255, (*SIZE, 3), np.uint8) for _ in range(2))
     propagator.step(first, given(objects))
     references, start = len(memory.references(1)), time.process_time()

@@ -15,11 +15,10 @@ from vosbench.util.errors import UserError
 def contact_sheet(
     rows: Sequence[Sequence[Picture]],
     titles: Sequence[str] | None = None,
-    row_titles: Sequence[str] | None = None,
     width: int = 1200,
     captions: Sequence[Sequence[str]] | None = None,
 ) -> Picture:
-    """Rows of equally many images on white paper, `width` pixels wide: `titles` above, `row_titles` to the left.
+    """Rows of equally many images on white paper, `width` pixels wide: `titles` above the columns.
 
     Each image is resized to its column's width; a row is as high as its highest image. `captions`: one above each
     image. Raises UserError for rows, titles or captions of unequal numbers.
@@ -27,14 +26,13 @@ def contact_sheet(
     count = len(rows[0]) if rows else 0
     if not count or any(len(row) != count for row in rows):
         raise UserError(f"a contact sheet needs rows of equally many images, not {[len(row) for row in rows]}")
-    if (titles is not None and len(titles) != count) or (row_titles is not None and len(row_titles) != len(rows)):
+    if titles is not None and len(titles) != count:
         raise UserError(f"a contact sheet of {len(rows)} rows and {count} columns needs as many titles")
     if captions is not None and [len(row) for row in captions] != [count] * len(rows):
         raise UserError(f"a contact sheet of {len(rows)} rows and {count} columns needs as many captions")
     font, gap = _font(max(12, width // 80)), max(2, width // 400)
     line = round(font.size * 1.4)
-    left = gap + (max(round(font.getlength(title)) for title in row_titles) + 2 * gap if row_titles else 0)
-    cell = (width - left - gap * count) // count
+    cell = (width - gap * (count + 1)) // count
     if cell < 8:
         raise UserError(f"a contact sheet of {count} columns does not fit into {width} pixels: make it wider")
     scaled = [[_fit(image, cell) for image in row] for row in rows]
@@ -45,17 +43,15 @@ def contact_sheet(
     sheet = Pillow.new("RGB", (width, top + sum(heights) + (above + gap) * len(rows)), PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(titles or ()):
-        centre = left + column * (cell + gap) + cell / 2
+        centre = gap + column * (cell + gap) + cell / 2
         draw.text((centre, top - gap), _shorten(title, font, cell), TEXT, font, anchor="md")
     for i, (row, height) in enumerate(zip(scaled, heights, strict=True)):
         for column, caption in enumerate(captions[i] if captions else ()):
-            place = (left + column * (cell + gap), top + above - gap)
+            place = (gap + column * (cell + gap), top + above - gap)
             draw.text(place, _shorten(caption, small, cell), TEXT, small, anchor="ld")
         top += above
-        if row_titles:
-            draw.text((left - 2 * gap, top + height / 2), row_titles[i], TEXT, font, anchor="rm")
         for column, image in enumerate(row):
-            sheet.paste(image, (left + column * (cell + gap), top))
+            sheet.paste(image, (gap + column * (cell + gap), top))
         top += height + gap
     return np.asarray(sheet)
 

@@ -1,23 +1,24 @@
-"""What a method's insides are drawn on: the query and the frames before it, whole or a part of each, enlarged."""
+"""What a method's maps are drawn on: the query and the frames before it, whole or a part of each, enlarged."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Shaped
 from PIL import Image as Pillow
 
 from vosbench.drawing.overlays import Picture
 from vosbench.inference.frame import Frame
+from vosbench.video.images import nearest
 from vosbench.video.video import Image
 
-MARGIN = 1.4  # a part is so many times as large as what it is to show
-SMALLEST = 0.1  # part of a picture, by its width: from nearer, one sees pixels and no things
+MARGIN = 1.4  # the part shown is this many times as large as what must be visible
+SMALLEST = 0.1  # smallest share of the width shown; closer in, only pixels are visible
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Pictures of one size, and how cells and pixels come to lie on them.
+    """Pictures of one size, and where cells and pixels lie on them.
 
     frame  the query as the method sees it
     past   the picture of the frame so many before the query, 0 being the query itself
@@ -37,8 +38,10 @@ class Canvas:
         return cls(frame, past, (0, 0, width, height), (height, width))
 
     def around(self, maps: Iterable[Bool[np.ndarray, "_ _"]], pixel: tuple[int, int], width: int) -> "Canvas":
-        """The part, of the pictures' shape and shown so wide, that has all these cells and the pixel (x, y) well
-        inside."""
+        """The part that shows all these cells and the pixel (x, y) with a margin. It has the pictures' aspect.
+
+        width   at which the part is shown, in pixels
+        """
         shown = np.zeros(self.frame.original, bool)
         shown[pixel[1], pixel[0]] = True
         for cells in maps:
@@ -61,7 +64,7 @@ class Canvas:
     def place(self, cells: Shaped[np.ndarray, "h w *c"]) -> Shaped[np.ndarray, "h2 w2 *c"]:
         """A map of what the method sees on the pictures: each pixel takes the cell whose centre is nearest."""
         left, top, width, height = self.part
-        rows, columns = top + _spread(height, self.size[0]), left + _spread(width, self.size[1])
+        rows, columns = top + nearest(height, self.size[0]), left + nearest(width, self.size[1])
         part: Shaped[np.ndarray, "h2 w2 *c"] = placed(cells, self.frame)[rows[:, None], columns]
         return part
 
@@ -85,10 +88,5 @@ class Canvas:
 def placed(cells: Shaped[np.ndarray, "h w *c"], frame: Frame) -> Shaped[np.ndarray, "h2 w2 *c"]:
     """A map of what a method sees on the original picture: each pixel takes the cell whose centre is nearest."""
     rows, columns = frame.cells((cells.shape[0], cells.shape[1]))
-    nearest: Shaped[np.ndarray, "h2 w2 *c"] = cells[rows[:, None], columns]
-    return nearest
-
-
-def _spread(count: int, shown: int) -> Int[np.ndarray, " n"]:
-    """Of so many pixels those that are nearest to each of `shown` in the same space."""
-    return (2 * np.arange(shown) + 1) * count // (2 * shown)
+    whole: Shaped[np.ndarray, "h2 w2 *c"] = cells[rows[:, None], columns]
+    return whole

@@ -19,16 +19,18 @@ from vosbench.inference.device import autocast
 from vosbench.inference.frame import Frame
 from vosbench.inference.predictor import Predictor
 from vosbench.inference.propagator import Propagator
-from vosbench.inference.visuals import Inside
-from vosbench.method import Method
+from vosbench.inference.visuals import ComparesKeys, ShowsIntermediateMaps, ShowsMatches, Visual
 from vosbench.ops.cluster import cluster_video
 from vosbench.util.wording import some
 from vosbench.video.video import Image, Video
 
 MOST = 300  # frames of a video whose keys are kept and clustered
 Kind = Literal["clusters", "insides", "matches", "pseudo_labels"]
-# Kinds that need masks to follow; each is named like what a method has for it.
-FOLLOWING: tuple[Kind, ...] = ("insides", "matches")
+# Kinds that need masks to follow, and what a method needs to have for them: one function.
+FOLLOWING: dict[Kind, tuple[type, str]] = {
+    "insides": (ShowsIntermediateMaps, "intermediate_maps"),
+    "matches": (ShowsMatches, "matches"),
+}
 
 
 def _before(video: Video, index: int, back: int) -> Image:
@@ -37,8 +39,11 @@ def _before(video: Video, index: int, back: int) -> Image:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A frame as the method sees it. `made`: the result and, of a frame to draw, the insides; `matches`: rows of them;
-    with masks to follow."""
+    """A frame as the method sees it.
+
+    made      where there are masks to follow: the result and, of a frame to draw, the intermediate maps
+    matches   rows of them
+    """
 
     index: int
     image: Image
@@ -67,9 +72,10 @@ class Drawer:
     def draw(
         self, video: Video, folders: Folders, advance: Callable[[], object]
     ) -> tuple[dict[Kind, Picture], list[str]]:
-        """Sheets of the kinds asked for, and why some are missing. `advance` is called for every frame gone through.
+        """Sheets of the kinds asked for, and why some are missing.
 
-        `folders`: of pseudo-labels.
+        folders   of pseudo-labels
+        advance   called after every frame
         """
         sheets: dict[Kind, Picture] = {}
         missing = []
@@ -95,10 +101,10 @@ class Drawer:
         return sheets, missing
 
     def _why_not(self, kind: Kind, video: Video) -> str | None:
-        """Why there can be none of what following masks shows, if so."""
-        method = type(self.predictor.method)
-        if getattr(method, kind) is getattr(Method, kind):
-            return f"{method.__name__} has none to show"
+        """Why this kind cannot be drawn, if so."""
+        method, (interface, function) = self.predictor.method, FOLLOWING[kind]
+        if not isinstance(method, interface):
+            return f"{type(method).__name__} has none to show (it has no function {function})"
         if all(video.annotation(index) is None for index in range(len(video.frame_names))):
             return "there is no mask to follow: give a data set with masks, or input= and mask="
         return None
@@ -106,18 +112,18 @@ class Drawer:
     def _go_through(
         self, video: Video, follow: Collection[Kind], advance: Callable[[], object]
     ) -> tuple[list[_Seen], dict[int, Float[Tensor, "c h w"]]]:
-        """The frames to draw and, by frame index, the keys to cluster: in half precision, in the computer's memory."""
+        """The frames to draw and, by frame index, the keys to cluster: in half precision, on the CPU."""
+        method = self.predictor.method
+        if not follow and not isinstance(method, ComparesKeys):
+            return [], {}
         kept = evenly(range(len(video.frame_names)), MOST)
         drawn = chosen(kept, self.frames)
         rows: list[_Seen] = []
         keys: dict[int, Float[Tensor, "c h w"]] = {}
         for seen in self._see(video, range(len(video.frame_names)) if follow else kept, drawn, follow):
             advance()
-            key = self.predictor.method.keys(seen.features)
-            if key is None and not follow:
-                break
-            if key is not None and "clusters" in self.asked and seen.index in kept:
-                keys[seen.index] = key[0].half().cpu()
+            if isinstance(method, ComparesKeys) and "clusters" in self.asked and seen.index in kept:
+                keys[seen.index] = method.keys(seen.features)[0].half().cpu()
             if seen.index in drawn:
                 rows.append(seen)
         return rows, keys
@@ -125,23 +131,23 @@ class Drawer:
     def _see(
         self, video: Video, indices: Sequence[int], drawn: Sequence[int], follow: Collection[Kind]
     ) -> Iterator[_Seen]:
-        """Frames by index; segmented if there is something to follow masks for, for which they must be all."""
+        """Frames by index. With masks to follow they are segmented, and then `indices` must be all of them."""
         predictor, method, pixel = self.predictor, self.predictor.method, self.pixel
         propagator = Propagator(method, predictor.memory(), predictor.inference, predictor.device)
-        insides: dict[str, Inside] = {}
-        matches: list[dict[str, Inside]] = []
+        maps: dict[str, Visual] = {}
+        matches: list[dict[str, Visual]] = []
 
         def note(query: Any, context: Context[Any, Any]) -> None:
-            if "insides" in follow:
-                insides.update(method.insides(query, context))
-            if "matches" in follow and pixel is not None:
+            if "insides" in follow and isinstance(method, ShowsIntermediateMaps):
+                maps.update(method.intermediate_maps(query, context))
+            if "matches" in follow and pixel is not None and isinstance(method, ShowsMatches):
                 matches.extend(method.matches(query, context, canvas.seen(pixel)))
 
         for index in indices:
             image = video.frame(index)
             frame, made = propagator.frame(image), []
             canvas = Canvas.whole(frame, partial(_before, video, index))
-            insides.clear()
+            maps.clear()
             matches.clear()
             propagator.watch = note if index in drawn else None
             with autocast(predictor.device, predictor.precision), torch.inference_mode():
@@ -149,7 +155,7 @@ class Drawer:
                     made.append(("result", overlay(image, propagator.step(image, video.given(index)))))
                 last = propagator.previous
                 features = method.encode(frame.pixels) if last is None else last.features
-            made += [show(name, inside, canvas, propagator.ids) for name, inside in insides.items()]
+            made += [show(name, visual, canvas, propagator.ids) for name, visual in maps.items()]
             rows = []
             if pixel is not None and matches:
                 title = f"frame {video.frame_names[index]}, pixel [{some(pixel)}]"

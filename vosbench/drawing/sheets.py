@@ -1,5 +1,4 @@
-"""Contact sheets of a video: a row for each of some frames, in which pictures of what was made of it stand side by
-side."""
+"""Contact sheets of a video: a row for each of some frames, with pictures of what was made of it side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from vosbench.drawing.overlays import (
     outlined,
     overlay,
 )
-from vosbench.inference.visuals import Heat, Inside, Masks, Matches, Vectors
+from vosbench.inference.visuals import Heat, Masks, Matches, Vectors, Visual
 from vosbench.video.images import resize_labels
 from vosbench.video.video import Video
 
@@ -55,9 +54,9 @@ def _blank(picture: Picture) -> Shown:
     return "", np.full_like(picture, 255)
 
 
-def show(name: str, inside: Inside, canvas: Canvas, ids: Sequence[int]) -> Shown:
-    """One of a method's insides as a picture. `ids`: of the objects, in order of their channels."""
-    match inside:
+def show(name: str, visual: Visual, canvas: Canvas, ids: Sequence[int]) -> Shown:
+    """One of a method's intermediate maps as a picture. `ids`: of the objects, in order of their channels."""
+    match visual:
         case Masks(scores):
             labels = np.array([0, *ids], np.uint8)[scores[0].argmax(0).cpu().numpy()]
             return name, overlay(canvas.picture(), canvas.place(labels))
@@ -80,7 +79,7 @@ def show(name: str, inside: Inside, canvas: Canvas, ids: Sequence[int]) -> Shown
 
 
 def _dots(picture: Picture, weights: Float[np.ndarray, "h w"], canvas: Canvas) -> Picture:
-    """Of an area that goes by the weight, on one scale in all pictures; those too small to be seen are left out."""
+    """Their area is proportional to the weight, on one scale in all pictures; those too small to see are left out."""
     radii = DOT * canvas.size[1] * np.sqrt(weights)
     cells = [(int(row), int(column)) for row, column in np.argwhere(radii >= SEEN)]
     places = {cell: canvas.centre(*cell, weights.shape) for cell in cells}
@@ -89,24 +88,24 @@ def _dots(picture: Picture, weights: Float[np.ndarray, "h w"], canvas: Canvas) -
 
 
 def match_rows(
-    title: str, found: Sequence[Mapping[str, Inside]], canvas: Canvas, pixel: tuple[int, int], ids: Sequence[int]
+    title: str, found: Sequence[Mapping[str, Visual]], canvas: Canvas, pixel: tuple[int, int], ids: Sequence[int]
 ) -> list[list[Shown]]:
-    """What `Method.matches` found for a pixel (x, y): in each row the query, called `title`, and what was searched.
+    """What a method's `matches` found for a pixel (x, y): in each row the query, called `title`, and what was searched.
 
     All show the part of their pictures in which that lies, with a crosshair around the pixel.
     """
-    searched = [_searched(inside) for row in found for inside in row.values()]
+    searched = [_searched(visual) for row in found for visual in row.values()]
     part = canvas.around([cells for cells in searched if cells is not None], pixel, 2 * CELL)
     place = part.point(*pixel)
     rows = [
-        [(title, part.picture()), *[show(name, inside, part, ids) for name, inside in row.items()]] for row in found
+        [(title, part.picture()), *[show(name, visual, part, ids) for name, visual in row.items()]] for row in found
     ]
     return [[(caption, crosshair(picture, place)) for caption, picture in row] for row in rows]
 
 
-def _searched(inside: Inside) -> Bool[np.ndarray, "h w"] | None:
-    """The cells that are to be seen; None: no matter which."""
-    match inside:
+def _searched(visual: Visual) -> Bool[np.ndarray, "h w"] | None:
+    """The cells that have to be visible; None: any."""
+    match visual:
         case Matches(_, window, _):
             return window.cpu().numpy()
         case Heat(values):
@@ -115,11 +114,11 @@ def _searched(inside: Inside) -> Bool[np.ndarray, "h w"] | None:
 
 
 def evenly(values: Sequence[int], most: int) -> list[int]:
-    """At most so many of the values, evenly spread; the last is one of them."""
+    """At most `most` of the values, evenly spread; the last is one of them."""
     places = np.linspace(len(values) - 1, 0, min(most, len(values))).round().astype(int)
     return [values[place] for place in places[::-1]]
 
 
 def chosen(indices: Sequence[int], most: int) -> list[int]:
-    """The frames to draw, of those there are: evenly spread without the first, at which nothing has happened yet."""
+    """The frames to draw: evenly spread, without the first, in which nothing has happened yet."""
     return evenly(indices[1:] or indices, most)

@@ -1,9 +1,11 @@
-"""Which past frames a method may look at. Matching is no business of memory, and entries are opaque to it."""
+"""Which past frames a method may look at. Memory knows nothing of matching, and entries are opaque to it."""
 
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol
 
 from vosbench.contract import Entry, V
+from vosbench.ops.tokens import Usage
+from vosbench.util.checks import below, refuse
 from vosbench.util.errors import UserError
 
 
@@ -12,6 +14,9 @@ class Memory(Protocol[V]):
 
     def references(self, index: int) -> tuple[Entry[V], ...]:
         """What query `index` may look at."""
+
+    def note_usage(self, usage: Sequence[Usage | None]) -> None:
+        """Hears how many queries attended to each token of these references, from methods that count it."""
 
     def add(self, entry: Entry[V]) -> None:
         """Takes in what a method keeps of a frame."""
@@ -28,12 +33,14 @@ class FrameMemory(Generic[V]):
     first       all frames whose mask the user gave
     long        these frames, once they have passed (MAMP: 0 and 5)
     recent      the frames t - offset (MAMP: 1, 3 and 5)
-    every       every n-th frame (STM: 5)
+    every       every n-th frame (STM: 5); null: none
     last_n      the last n frames (mask embedding: 20)
-    max_frames  at most so many references: given frames stay, then come `recent` as listed, `last_n`, `long` and the
-                newest of `every`; 20 by default where the policy would grow
-    prefilled   where there are not yet `last_n` frames after frame 0, copies of it stand in for the missing ones (CRW's
+    max_frames  the most references: given frames stay, then come `recent` as listed, `last_n`, `long` and the newest
+                of `every`; null: 20 where `every` would make them grow with the video, else no limit
+    prefilled   while fewer than `last_n` frames lie after frame 0, copies of it stand in for the missing ones (CRW's
                 habit): they weigh more in a choice of the best candidates, and are searched as frames not given
+
+    Raises UserError naming the options that make no sense.
     """
 
     def __init__(
@@ -47,15 +54,19 @@ class FrameMemory(Generic[V]):
         max_frames: int | None = None,
         prefilled: bool = False,
     ) -> None:
-        self.prefilled = prefilled
         self.first, self.long, self.recent, self.every, self.last_n = first, tuple(long), tuple(recent), every, last_n
         self.max_frames = 20 if max_frames is None and every else max_frames
+        self.prefilled = prefilled
+        lists = [
+            f"{key}={list(frames)}: give {least} or more"
+            for key, frames, least in (("long", long, 0), ("recent", recent, 1))
+            if any(frame < least for frame in frames)
+        ]
+        refuse("memory", [*lists, *below(1, every=every, max_frames=max_frames), *below(0, last_n=last_n)])
         if not (first or 0 in self.long or 1 in self.recent or every or last_n):
             raise UserError("memory has nothing for the second frame: set memory.first=true, or put 1 in memory.recent")
         if prefilled and not (first and last_n):
             raise UserError("memory.prefilled=true needs frame 0 and room: set memory.first=true and memory.last_n")
-        if self.max_frames is not None and self.max_frames < 1:
-            raise UserError(f"memory.max_frames={max_frames} leaves no reference: set 1 or more, or null")
         self._entries: dict[int, Entry[V]] = {}
 
     def references(self, index: int) -> tuple[Entry[V], ...]:
@@ -64,6 +75,9 @@ class FrameMemory(Generic[V]):
         if not self.prefilled or index > self.last_n or 0 not in self._entries:
             return found
         return (*found, *[Entry(0, False, self._entries[0].value)] * (self.last_n + 1 - index))
+
+    def note_usage(self, usage: Sequence[Usage | None]) -> None:
+        """Whole frames stay or go by their index."""
 
     def add(self, entry: Entry[V]) -> None:
         self._entries[entry.index] = entry

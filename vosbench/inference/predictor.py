@@ -15,10 +15,10 @@ from vosbench.inference.device import (
     peak_memory_mb,
     reset_peak_memory,
 )
-from vosbench.inference.frame import Inference
 from vosbench.inference.memory import Memory
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.propagator import Propagator, propagate
+from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint
@@ -67,7 +67,7 @@ class Predictor:
 
     method: Method[Any, Any]
     memory: Callable[[], Memory[Any]]
-    inference: Inference
+    inference: Resizing
     checkpoint: Checkpoint
     device: torch.device
     precision: str

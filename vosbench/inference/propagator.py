@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vosbench.contract import Context, Entry, F, Previous, V
-from vosbench.inference.frame import Frame, Inference, one_hot
+from vosbench.contract import Context, Entry, F, Previous, Segmented, V
+from vosbench.inference.frame import Frame, one_hot
 from vosbench.inference.memory import Memory
+from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
-from vosbench.ops.align import resize, upsample_centres
 from vosbench.util.errors import UserError
 from vosbench.util.wording import rows_columns
 from vosbench.video.video import Image, LabelMap, Video
@@ -22,15 +22,15 @@ from vosbench.video.video import Image, LabelMap, Video
 class Propagator(Generic[F, V]):
     """Segments one video. Owns what methods never see: object ids, padding, original size, objects that start late.
 
-    Call `step` on every frame in order. Frames before the first given mask come out empty. `seconds` holds how long
-    each step took, from the image in memory to the label map in memory. `previous` is the last frame as the method
-    keeps it, None before the first given mask. `watch`, if set, sees what each segmentation starts from.
+    Call `step` on every frame in order. Frames before the first prompt come out empty. `seconds` holds how long each
+    step took, from the image in memory to the label map in memory. `previous` is the last frame as the method keeps
+    it, None before the first prompt. `watch`, if set, sees what each segmentation starts from.
     """
 
     def __init__(
-        self, method: Method[F, V], memory: Memory[V], inference: Inference, device: torch.device | str = "cpu"
+        self, method: Method[F, V], memory: Memory[V], resizing: Resizing, device: torch.device | str = "cpu"
     ) -> None:
-        self.method, self.memory, self.inference, self.device = method, memory, inference, torch.device(device)
+        self.method, self.memory, self.resizing, self.device = method, memory, resizing, torch.device(device)
         self.ids: list[int] = []  # channel i + 1 is object ids[i]
         self.seconds: list[float] = []
         self.previous: Previous[F, V] | None = None
@@ -38,16 +38,18 @@ class Propagator(Generic[F, V]):
         self._index = -1
 
     def step(self, image: Image, given: LabelMap | None = None) -> LabelMap:
-        """The label map of the next frame. `given`: ids of objects that start here, 0 elsewhere; its pixels
-        overwrite."""
+        """The label map of the next frame.
+
+        given   the prompt: ids of objects that start here, 0 elsewhere. Its pixels overwrite the result's
+        """
         started = perf_counter()
         labels = self._step(image, given)
         self.seconds.append(perf_counter() - started)
         return labels
 
-    def frame(self, image: Image) -> "Frame":
+    def frame(self, image: Image) -> Frame:
         """A picture as the method sees it."""
-        return Frame.of(image, self.method, self.inference, self.device)
+        return Frame.of(image, self.method, self.resizing, self.device)
 
     @torch.inference_mode()
     def _step(self, image: Image, given: LabelMap | None) -> LabelMap:
@@ -62,33 +64,34 @@ class Propagator(Generic[F, V]):
             return np.zeros(image.shape[:2], np.uint8)
         self._index += 1
         frame = self.frame(image)
-        features = self.method.encode(frame.pixels)
-        scores = self._scores(frame, features)
+        scores, features = self._segment(frame, self.method.encode(frame.pixels))
         if given is not None:
             scores = self._overwrite(scores, frame, given)
         masks = one_hot(scores.argmax(1), len(self.ids) + 1) if self.method.memory_masks == "hard" else scores
-        n = self.inference.subsample
+        n = self.resizing.subsample
         value = self.method.memorize(features, masks[..., ::n, ::n])
         self.memory.add(Entry(self._index, given is not None, value))
         self.previous = Previous(self._index, features, value)
         labels = self._label_map(frame.restore(scores))
         return labels if given is None else np.where(given > 0, given, labels)  # exact at another size, too
 
-    def _scores(self, frame: "Frame", features: F) -> Float[Tensor, "1 n hp wp"]:
-        """Scores at the padded full size; before anything is remembered, all is background."""
+    def _segment(self, frame: Frame, features: F) -> tuple[Float[Tensor, "1 n hp wp"], F]:
+        """Scores at the padded full size, and the features to memorize; before anything is remembered, all is
+        background."""
         if self.previous is None:
             background = torch.zeros(1, len(self.ids) + 1, *frame.padded, device=self.device)
             background[:, 0] = 1
-            return background
+            return background, features
         context = Context(self._index, self.previous, self.memory.references(self._index))
         if self.watch is not None:
             self.watch(features, context)
-        scores = self.method.segment(features, context).float()
-        if self.inference.subsample == 1:
-            return scores
-        if self.inference.upsample == "exact":
-            return upsample_centres(scores, self.inference.subsample)
-        return resize(scores, frame.padded)
+        found = self.method.segment(features, context)
+        if not isinstance(found, Segmented):
+            found = Segmented(found)
+        if any(usage is not None for usage in found.usage):
+            self.memory.note_usage(found.usage)
+        scores = self.resizing.upsample(found.scores.float(), frame.padded)
+        return scores, features if found.features is None else found.features
 
     def _start(self, given: LabelMap) -> None:
         """Gives new objects their channels, in what is remembered too."""
@@ -101,7 +104,7 @@ class Propagator(Generic[F, V]):
             self.previous = Previous(self.previous.index, self.previous.features, extended)
 
     def _overwrite(
-        self, scores: Float[Tensor, "1 n hp wp"], frame: "Frame", given: LabelMap
+        self, scores: Float[Tensor, "1 n hp wp"], frame: Frame, given: LabelMap
     ) -> Float[Tensor, "1 n hp wp"]:
         channels = np.zeros(256, np.int64)
         channels[self.ids] = np.arange(1, len(self.ids) + 1)
@@ -114,7 +117,7 @@ class Propagator(Generic[F, V]):
         return labels
 
 
-def propagate(propagator: "Propagator[F, V]", video: Video) -> Iterator[LabelMap]:
+def propagate(propagator: Propagator[F, V], video: Video) -> Iterator[LabelMap]:
     """Label maps of all frames of a video, in order."""
     for index in range(len(video.frame_names)):
         yield propagator.step(video.frame(index), video.given(index))

@@ -1,6 +1,6 @@
-"""A memory that does not grow with the video: similar tokens are merged, and those that are seldom read make room."""
+"""A memory that does not grow with the video: similar tokens are merged, and those that are seldom read are evicted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vosbench.contract import Entry
-from vosbench.ops.tokens import CHUNK, Tokens
+from vosbench.ops.tokens import CHUNK, Tokens, Usage
+from vosbench.util.checks import below, outside, refuse
 from vosbench.util.errors import UserError
 
 NO_COSINE = -2.0  # below every cosine: that of an empty slot
@@ -33,23 +34,20 @@ Kept = Float[Tensor, "c kept"]
 class TokenBank(Generic[V]):
     """Keeps tokens of all past frames under a budget: AFB-URR's adaptive feature bank (Liang et al. 2020).
 
-    A token of a new frame that is like one in the bank moves that one a little; others are added. Without room they
-    take the places of those that were noticed least for their age. Each object has its own tokens, and its share of the
-    budget. The references of a query are one entry, the bank: so it is for methods that search memory whole.
+    A token of a new frame that is similar to one in the bank moves that one a little; others are added. Once the bank
+    is full, they replace those that were used least for their age. Each object has its own tokens, and its share of
+    the budget. The references of a query are one entry, the bank, so it is for methods that search memory whole.
 
-    budget      of tokens: each object may have budget / (objects + 1), since AFB-URR remembers the background, too
-    similarity  two keys of a higher cosine are alike
-    rate        by which the directions of a token's key and value move towards those of the tokens like it
+    budget      tokens in all: each object may have budget / (objects + 1), since AFB-URR remembers the background, too
+    similarity  cosine above which two keys are similar
+    rate        by which the directions of a token's key and value move towards those of the tokens similar to it
 
-    A frame that has more tokens than an object may have gives some of them, from all over the picture.
+    Of a frame with more tokens than an object may have, some are taken, spread evenly over the picture.
     """
 
     def __init__(self, *, budget: int = 300_000, similarity: float = 0.95, rate: float = 0.1) -> None:
-        if budget < 2 or not 0 <= rate <= 1 or not -1 <= similarity <= 1:
-            raise UserError(
-                f"memory: budget={budget}, rate={rate}, similarity={similarity}: give 2 tokens or more, a share from 0 "
-                "to 1, and a cosine from -1 to 1"
-            )
+        found = below(2, budget=budget) + outside(0, 1, rate=rate) + outside(-1, 1, similarity=similarity)
+        refuse("memory", found)
         self.budget, self.similarity, self.rate = budget, similarity, rate
         self._newest: Entry[V] | None = None
         self._bank: _Bank | None = None
@@ -74,6 +72,12 @@ class TokenBank(Generic[V]):
         for item in range(len(new.keys)):
             self._bank.update(item, new.keys[item], new.values[item], entry.index, self.similarity, self.rate)
 
+    def note_usage(self, usage: Sequence[Usage | None]) -> None:
+        """Takes in how many queries attended to each token of the one reference."""
+        (attended,) = usage
+        if self._bank is not None and attended is not None:
+            self._bank.note_usage(attended)
+
     def replace(self, change: Callable[[V], V]) -> None:
         """An object has started: the bank has no tokens of it yet."""
         if self._newest is not None and self._bank is not None:
@@ -83,31 +87,37 @@ class TokenBank(Generic[V]):
 
 
 class _Bank:
-    """Slots for the tokens of all objects: which are filled, how often each was noticed, and the frame it is from."""
+    """Slots for the tokens of all objects: which are filled, their usage, and the frame that each is from.
+
+    Usage is the sum over reads of log(1 + queries that attended to the token).
+    """
 
     def __init__(self, like: Tokens) -> None:
         self._keys, self._values = (each.new_zeros(0, each.shape[1], 0) for each in (like.keys, like.values))
-        self._noticed = torch.zeros(0, 0, device=like.keys.device)
-        self._born, self._filled = self._noticed.long(), self._noticed.bool()
+        self._usage = torch.zeros(0, 0, device=like.keys.device)
+        self._born, self._filled = self._usage.long(), self._usage.bool()
         self._room, self._now = 0, 0
 
     @property
     def tokens(self) -> Tokens:
-        return Tokens(self._keys, self._values, self._filled, self._noticed)
+        return Tokens(self._keys, self._values, self._filled, tracked=True)
+
+    def note_usage(self, attended: Usage) -> None:
+        self._usage = self._usage + attended.log1p()
 
     def hold(self, objects: int, room: int) -> None:
-        """Makes place for more objects, of which each may have `room` tokens: less than before, maybe."""
+        """Makes slots for more objects, each of which may have `room` tokens, maybe fewer than before."""
         if room < 1:
             raise UserError(f"memory.budget leaves none of {objects} objects a token: give at least {objects + 1}")
         self._pad(objects - len(self._keys), 0)
         self._room = room
         if self._filled.shape[1] > room:
-            best = self._merits().topk(room, 1).indices
+            best = self._eviction_scores().topk(room, 1).indices
             self._keys, self._values = (
                 maps.gather(2, best.unsqueeze(1).expand(-1, maps.shape[1], -1)) for maps in (self._keys, self._values)
             )
-            self._noticed, self._born, self._filled = (
-                each.gather(1, best) for each in (self._noticed, self._born, self._filled)
+            self._usage, self._born, self._filled = (
+                each.gather(1, best) for each in (self._usage, self._born, self._filled)
             )
 
     def update(
@@ -117,34 +127,34 @@ class _Bank:
         self._now = index
         if self._filled[item].any():
             cosine, which = nearest(self._keys[item], self._filled[item], keys)
-            alike = cosine > similarity
+            similar = cosine > similarity
             for kept, new in ((self._keys[item], keys), (self._values[item], values)):
-                _move(kept, which[alike], new[:, alike], rate)
-            keys, values = keys[:, ~alike], values[:, ~alike]
+                _move(kept, which[similar], new[:, similar], rate)
+            keys, values = keys[:, ~similar], values[:, ~similar]
         if keys.shape[1] > self._room:
             spread = torch.linspace(0, keys.shape[1] - 1, self._room, device=keys.device).round().long()
             keys, values = keys[:, spread], values[:, spread]
         self._put(item, keys, values)
 
     def _put(self, item: int, keys: New, values: Float[Tensor, "v t"]) -> None:
-        """New tokens into free slots, into slots that are made, and into those of the least merit."""
+        """New tokens into free slots, into slots that are made, and into those with the lowest eviction scores."""
         slots, count = self._filled.shape[1], keys.shape[1]
         missing = int(self._filled[item].sum()) + count - slots
         if missing > 0 and slots < self._room:  # twice the slots at least, so that this is rare
             self._pad(0, min(max(missing, slots), self._room - slots))
-        chosen = self._merits()[item].topk(count, largest=False).indices
+        chosen = self._eviction_scores()[item].topk(count, largest=False).indices
         self._keys[item, :, chosen], self._values[item, :, chosen] = keys, values
-        self._filled[item, chosen], self._noticed[item, chosen], self._born[item, chosen] = True, 0, self._now
+        self._filled[item, chosen], self._usage[item, chosen], self._born[item, chosen] = True, 0, self._now
 
-    def _merits(self) -> Float[Tensor, "n t"]:
-        """How often a token was noticed, by its age in frames; an empty slot has less than none."""
-        merit = self._noticed / (self._now - self._born + 1)
-        return merit.masked_fill(~self._filled, -1)
+    def _eviction_scores(self) -> Float[Tensor, "n t"]:
+        """Usage by age in frames: the lowest is evicted first. An empty slot scores less than any token."""
+        score = self._usage / (self._now - self._born + 1)
+        return score.masked_fill(~self._filled, -1)
 
     def _pad(self, objects: int, slots: int) -> None:
         self._keys, self._values = (nnf.pad(maps, (0, slots, 0, 0, 0, objects)) for maps in (self._keys, self._values))
-        self._noticed, self._born, self._filled = (
-            nnf.pad(each, (0, slots, 0, objects)) for each in (self._noticed, self._born, self._filled)
+        self._usage, self._born, self._filled = (
+            nnf.pad(each, (0, slots, 0, objects)) for each in (self._usage, self._born, self._filled)
         )
 
 
@@ -161,7 +171,7 @@ def nearest(
 
 
 def _move(kept: Kept, slots: Int[Tensor, " t"], new: New, rate: float) -> None:
-    """Turns kept tokens towards the mean direction of those that are like them; their lengths stay."""
+    """Turns kept tokens towards the mean direction of the new ones similar to them; their lengths stay."""
     unique, whose = slots.unique(return_inverse=True)
     old, new = kept[:, unique].float(), nnf.normalize(new.float(), dim=0)
     towards = torch.zeros_like(old).index_add_(1, whose, new) / whose.bincount(minlength=len(unique))

@@ -1,13 +1,16 @@
-"""What a method can show of how it comes to a result, for `vosbench draw` to make pictures of.
+"""What a method can show of how it comes to a result: the maps that `vosbench draw` draws, and who has them.
 
 Every map covers the whole frame as the method sees it (padded), on a grid of any size whose cell j has its centre on
 pixel s·j, s being its stride.
 """
 
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from vosbench.contract import Context
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,37 @@ class Matches:
     weights: Float[Tensor, "h w"]
 
 
-Inside = Masks | Vectors | Heat | Matches
+Visual = Masks | Vectors | Heat | Matches
+
+
+@runtime_checkable
+class ComparesKeys(Protocol):
+    """A method that compares keys between frames. Drawn: the clusters of a whole video's keys."""
+
+    def keys(self, features: Any) -> Float[Tensor, "b c h w"]:
+        """What of a frame's features is compared."""
+        ...
+
+
+@runtime_checkable
+class ShowsIntermediateMaps(Protocol):
+    """A method that can show what lies between a query and its result."""
+
+    def intermediate_maps(self, query: Any, context: Context[Any, Any]) -> dict[str, Visual]:
+        """By name and in order; none where the method's options leave none."""
+        ...
+
+
+@runtime_checkable
+class ShowsMatches(Protocol):
+    """A method that can show where it searches past frames."""
+
+    def matches(self, query: Any, context: Context[Any, Any], pixel: tuple[int, int]) -> list[dict[str, Visual]]:
+        """Where `segment` searches past frames for what the query shows at a pixel (x, y), and what it finds there.
+
+        By name and in order, in rows to be compared, of which the first is what `segment` does.
+        """
+        ...
 
 
 def cell_at(pixel: tuple[int, int], stride: int, size: tuple[int, int]) -> tuple[int, int]:

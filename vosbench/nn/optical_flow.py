@@ -1,13 +1,13 @@
 """Optical flow estimators: each frame is encoded once, then any two encoded frames give a flow.
 
-Flow runs from query to reference: the query's pixel x shows what the reference shows at x + flow(x). An estimator is no
-part of the method that uses it: it is trained elsewhere and appears in neither parameters nor checkpoints.
+Flow runs from query to reference: the query's pixel x shows what the reference shows at x + flow(x). An estimator is
+not a part of the method that uses it: it is trained elsewhere, and is in neither parameters nor checkpoints.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, get_args
 
 import cv2
 import numpy as np
@@ -16,8 +16,8 @@ import torch.nn.functional as nnf
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torchvision.models.optical_flow import RAFT, Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
-from torchvision.models.optical_flow._utils import make_coords_grid
 
+from vosbench.util.checks import below, refuse
 from vosbench.util.errors import UserError
 from vosbench.util.options import Content
 from vosbench.util.supervision import Supervision
@@ -28,6 +28,7 @@ TRUE_FLOW = {
     "small": ("FlyingChairs", "FlyingThings3D"),
 }
 S = TypeVar("S")
+Preset = Literal["ultrafast", "fast", "medium"]
 
 
 class FlowEstimator(Protocol[S]):
@@ -74,7 +75,9 @@ class Dis:
     supervision: Supervision = "none"
     learned_from: tuple[str, ...] = ()
 
-    def __init__(self, preset: Literal["ultrafast", "fast", "medium"] = "medium") -> None:
+    def __init__(self, preset: Preset = "medium") -> None:
+        if preset not in get_args(Preset):
+            raise UserError(f"flow.preset={preset}: give {', '.join(get_args(Preset))}")
         self.preset = preset
 
     @cached_property
@@ -103,7 +106,7 @@ class RaftState:
 
 
 class Raft:
-    """RAFT (Teed and Deng 2020) of torchvision, stopped after few updates, its convex upsampling left out, as in MAMP.
+    """RAFT (Teed and Deng 2020) of torchvision, stopped after few updates and without convex upsampling, as in MAMP.
 
     size       "large" (MAMP's) or "small"
     weights    a torchvision state dict; without it, torchvision's own weights are loaded (downloaded once)
@@ -123,6 +126,7 @@ class Raft:
         updates_far: int = 5,
         far: int = 15,
     ) -> None:
+        refuse("flow", below(1, updates=updates, updates_far=updates_far) + below(0, far=far))
         self.size, self.weights = size, weights
         self.learned_from = TRUE_FLOW[size] if weights is None else (Path(weights).name,)
         self.updates, self.updates_far, self.far = updates, updates_far, far
@@ -158,7 +162,7 @@ class Raft:
         hidden, context = query.context.split([hidden_size, query.context.shape[1] - hidden_size], dim=1)
         hidden, context = hidden.tanh(), context.relu()
         h, w = query.features.shape[-2:]
-        start: Tensor = make_coords_grid(1, h, w, device=query.features.device)
+        start = _cells(h, w, query.features.device)
         now = start.clone()
         with torch.autocast(start.device.type, enabled=False):  # as the original: correlations in full precision
             net.corr_block.build_pyramid(query.features.float(), reference.features.float())
@@ -167,6 +171,13 @@ class Raft:
             hidden, step = net.update_block(hidden, context, correlation, now - start)
             now = now + step
         return now - start
+
+
+def _cells(height: int, width: int, device: torch.device) -> Float[Tensor, "1 2 h w"]:
+    """Each cell's own place, as (x, y)."""
+    axes = (torch.arange(side, device=device, dtype=torch.float32) for side in (height, width))
+    y, x = torch.meshgrid(*axes, indexing="ij")
+    return torch.stack((x, y)).unsqueeze(0)
 
 
 def _raft_weights(size: str, weights: str | None) -> dict[str, Tensor]:

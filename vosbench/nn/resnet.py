@@ -1,8 +1,6 @@
 """Residual networks without their heads (He et al. 2016): feature maps of every stage, with torchvision's names."""
 
 from collections.abc import Sequence
-from itertools import accumulate
-from operator import mul
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +19,7 @@ DEPTHS = {
     18: (BasicBlock, (2, 2, 2, 2), ResNet18_Weights.IMAGENET1K_V1),
     50: (Bottleneck, (3, 4, 6, 3), ResNet50_Weights.IMAGENET1K_V1),
 }
-MARK = "layer1.0.conv1.weight"  # what is before it in a file is before all names of the network
-STEM_STRIDE = 4  # of the 7×7 convolution and the max-pooling together
+MARK = "layer1.0.conv1.weight"  # what precedes it in a file precedes every name of the network
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 
 
@@ -31,12 +28,12 @@ class ResNet(nn.Sequential):
 
     depth        18 (basic blocks) or 50 (bottlenecks, their stride in the 3×3 convolution, as in torchvision)
     width        channels inside of the first stage's blocks, doubled from stage to stage; 64 is the standard network
-    strides      one a stage, so three or four; (1, 2, 2, 2) is the standard network. A stride of 1 keeps the 3×3
-                 convolutions as they are: nothing is dilated
+    strides      one for each of three or four stages; (1, 2, 2, 2) is the standard network. No convolution is dilated
+                 where a stride is left out
     in_channels  3, or more: what comes after RGB (a mask) starts with random weights even when `weights` are given
     weights      null: random; imagenet: torchvision's, trained with labels (downloaded once); else a .pth or
-                 .safetensors file of torchvision's names, or of a network that has one such part (Mask R-CNN); heads
-                 and further stages are left out; or another ResNet, to begin as its copy
+                 .safetensors file with torchvision's names, or of a network with one such part (Mask R-CNN), whose
+                 heads and further stages are left out; or another ResNet, to begin as its copy
     stem_bias    of the first convolution, as networks with another stem often have it
 
     `learned_from` names what the weights it begins with learned from, and `supervision` says how. Of a foreign file
@@ -60,14 +57,13 @@ class ResNet(nn.Sequential):
         block, counts, _ = DEPTHS[depth]
         widths = [width * 2**i for i in range(len(strides))]
         self.stage_channels = tuple(block.expansion * each for each in widths)
-        self.stage_strides = tuple(STEM_STRIDE * each for each in accumulate(strides, mul))
         self.add_module("conv1", nn.Conv2d(in_channels, width, 7, 2, 3, bias=stem_bias))
         self.add_module("bn1", nn.BatchNorm2d(width))
         self.add_module("relu", nn.ReLU(inplace=True))
         self.add_module("maxpool", nn.MaxPool2d(3, 2, 1))
         before = (width, *self.stage_channels)
         for i, stride in enumerate(strides):
-            self.add_module(f"layer{i + 1}", _stage(block, before[i], widths[i], stride, counts[i]))
+            self.add_module(f"layer{i + 1}", residual_stage(block, before[i], widths[i], stride, counts[i]))
         self.apply(_initialise)
         self.learned_from: tuple[str, ...] = ()
         self.supervision: Supervision = "none"
@@ -84,7 +80,10 @@ class ResNet(nn.Sequential):
             self.supervision = metadata.get("supervision", "supervised")
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Feature maps of all stages, first to last, at `stage_strides` (sizes rounded up) with `stage_channels`."""
+        """Feature maps of all stages, first to last, with `stage_channels`.
+
+        The stride of a stage's map is 4 (the stem's) times the strides up to it; sizes are rounded up.
+        """
         # Channels last: convolutions run several times faster in bf16, on CPUs with matrix units and on GPUs alike.
         features, maps = images.contiguous(memory_format=torch.channels_last), []
         for name, module in self.named_children():
@@ -100,7 +99,14 @@ def normalise(images: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
     return ((images - mean) / std).masked_fill((images < 0).all(-3, keepdim=True), 0)
 
 
-def _stage(block: type[BasicBlock | Bottleneck], before: int, width: int, stride: int, count: int) -> nn.Sequential:
+def residual_stage(
+    block: type[BasicBlock | Bottleneck], before: int, width: int, stride: int, count: int
+) -> nn.Sequential:
+    """`count` blocks, of which the first has the stride; a 1×1 convolution is its shortcut where the shape changes.
+
+    before   channels of what comes in
+    width    inside of the blocks
+    """
     after = width * block.expansion
     shortcut = None
     if stride != 1 or before != after:

@@ -8,7 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 CHUNK = 1 << 25  # affinities held at a time (128 MiB in float32)
-NOTICED = 1e-3  # a token is noticed by a query that gives it more weight (AFB-URR)
+ATTENDED = 1e-3  # a query attends to a token that it gives more weight than this (AFB-URR)
+
+Usage = Float[Tensor, "n t"]
+Readout = Float[Tensor, "n v q"]
 
 
 @dataclass(frozen=True)
@@ -16,21 +19,21 @@ class Tokens:
     """Keys and values that objects have in memory.
 
     counted   which of them there are, where objects have different numbers: the others' values are 0; None: all
-    noticed   how often each was: every read adds log(1 + queries that noticed it); None: nobody wants to know
+    tracked   whether reads count how many queries attend to each token
     """
 
     keys: Float[Tensor, "n c t"]
     values: Float[Tensor, "n v t"]
     counted: Bool[Tensor, "n t"] | None = None
-    noticed: Float[Tensor, "n t"] | None = None
+    tracked: bool = False
 
     def of(self, objects: slice) -> "Tokens":
-        """Those of some objects; what notices them notices these."""
-        counted, noticed = (None if each is None else each[objects] for each in (self.counted, self.noticed))
-        return Tokens(self.keys[objects], self.values[objects], counted, noticed)
+        """A view of some objects' tokens."""
+        counted = None if self.counted is None else self.counted[objects]
+        return Tokens(self.keys[objects], self.values[objects], counted, self.tracked)
 
     def beside(self, others: "Tokens") -> "Tokens":
-        """With other objects, which have as many."""
+        """With other objects, which have as many tokens each."""
         if self.counted is not None or others.counted is not None:
             raise ValueError("objects with different numbers of tokens cannot be put beside each other")
         return Tokens(torch.cat([self.keys, others.keys]), torch.cat([self.values, others.values]))
@@ -38,8 +41,10 @@ class Tokens:
 
 def read_tokens(
     query: Float[Tensor, "c q"], memory: Sequence[Tokens], *, scale: float, chunk: int = CHUNK
-) -> Float[Tensor, "n v q"]:
+) -> tuple[Readout, tuple[Usage | None, ...]]:
     """For each object, the softmax-weighted sum of its values: softmax of kᵀq · `scale` over all of its tokens.
+
+    Also, for each part of memory, how many queries attended to each of its tokens; None where that is not tracked.
 
     The keys of a query are shared by all objects, those of memory are not, so this is one product batched over objects
     (in groups that `chunk` bounds). Products follow autocast, the softmax is float32. An object without tokens reads 0.
@@ -51,26 +56,28 @@ def read_tokens(
         _read_group(query, [part.of(slice(first, first + objects)) for part in memory], scale, step)
         for first in range(0, len(memory[0].keys), objects)
     ]
-    return torch.cat(groups)
+    usage = tuple(
+        torch.cat([counts[index] for _, counts in groups]) if part.tracked else None
+        for index, part in enumerate(memory)
+    )
+    return torch.cat([readout for readout, _ in groups]), usage
 
 
 def _read_group(
     query: Float[Tensor, "c q"], memory: Sequence[Tokens], scale: float, step: int
-) -> Float[Tensor, "n v q"]:
+) -> tuple[Readout, list[Usage]]:
+    """The readout, and counts for each part of memory: 0 where they are not tracked."""
     read = []
-    noticed = [
-        (i, part.noticed, torch.zeros_like(part.noticed)) for i, part in enumerate(memory) if part.noticed is not None
-    ]
+    counts = [part.keys.new_zeros(len(part.keys), part.keys.shape[2], dtype=torch.float32) for part in memory]
     for queries in query.split(step, 1):
         affinities = torch.cat([_affinity(queries * scale, part) for part in memory], 1)
         weights = affinities.softmax(1).split([part.keys.shape[2] for part in memory], 1)
         found = [part.values @ each for part, each in zip(memory, weights, strict=True)]
         read.append(torch.stack(found).sum(0) if len(found) > 1 else found[0])
-        for i, _, count in noticed:
-            count += (weights[i] > NOTICED).sum(2)
-    for _, total, count in noticed:
-        total += count.log1p()
-    return torch.cat(read, 2)
+        for part, each, count in zip(memory, weights, counts, strict=True):
+            if part.tracked:
+                count += (each > ATTENDED).sum(2)
+    return torch.cat(read, 2), counts
 
 
 def _affinity(queries: Float[Tensor, "c q"], part: Tokens) -> Float[Tensor, "n t q"]:

@@ -21,7 +21,7 @@ from vosbench.util.errors import UserError
 from vosbench.util.making import made
 from vosbench.util.options import Placed, Where
 from vosbench.util.workers import shared_out
-from vosbench.video.images import resize_image, resize_labels, write_label_map
+from vosbench.video.images import resize_image, resize_labels, size_of_short_side, write_label_map
 from vosbench.video.video import Dataset, Image, Video
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,7 @@ class _Form:
             return height, width
         if self.square:
             return self.size, self.size
-        scale = self.size / min(height, width)
-        return round(height * scale), round(width * scale)
+        return size_of_short_side(height, width, self.size)
 
 
 def run(options: Options) -> None:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from vosbench.contract import Clip
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.protocols.protocol import Protocol
-from vosbench.inference.frame import Inference
 from vosbench.inference.memory import Memory
 from vosbench.inference.propagator import Propagator, propagate
+from vosbench.inference.resizing import Resizing
 from vosbench.training.validation import means, of_all_processes, score_video
 from vosbench.util.errors import UserError
 from vosbench.video.video import Video
@@ -37,7 +37,7 @@ class Engine(L.LightningModule):
         schedule: Callable[[int], float],
         batch: int,
         memory: Callable[[], Memory[Any]],
-        inference: Inference,
+        inference: Resizing,
         protocol: Protocol | None,
         seed: int,
         metadata: dict[str, Any],

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,3 +58,24 @@ def hash_files(files: Iterable[tuple[str, Path]]) -> str:
         content = path.read_bytes() if path.is_file() else b"missing"
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+@contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """Gives an empty folder to write to, which then takes the place of `path`: `with folder_aside(path) as aside: …`
+
+    What a killed process left behind is removed first. On an error nothing stays of what was written, and `path` is as
+    it was. Two processes must not write to one path.
+    """
+    aside, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            path.rename(old)  # at once: half of it would look whole
+        aside.rename(path)
+    finally:
+        for leftover in (aside, old):
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from PIL import Image as Pillow
 
 from vosbench.util.errors import UserError
@@ -84,10 +84,20 @@ def resize_labels(labels: UInt8[np.ndarray, "h w"], height: int, width: int) -> 
     """The label map at another size: every pixel takes the id nearest to its centre."""
     if labels.shape == (height, width):
         return labels
-    rows = (2 * np.arange(height) + 1) * labels.shape[0] // (2 * height)
-    columns = (2 * np.arange(width) + 1) * labels.shape[1] // (2 * width)
-    nearest: UInt8[np.ndarray, "height width"] = labels[rows[:, None], columns]
-    return nearest
+    rows, columns = nearest(labels.shape[0], height), nearest(labels.shape[1], width)
+    resized: UInt8[np.ndarray, "height width"] = labels[rows[:, None], columns]
+    return resized
+
+
+def nearest(count: int, shown: int) -> Int[np.ndarray, " shown"]:
+    """Which of `count` pixels is nearest to the centre of each of `shown` pixels over the same length."""
+    return (2 * np.arange(shown) + 1) * count // (2 * shown)
+
+
+def size_of_short_side(height: int, width: int, short_side: float) -> tuple[int, int]:
+    """(height, width) of the same aspect whose shorter side has so many pixels."""
+    ratio = short_side / min(height, width)
+    return round(height * ratio), round(width * ratio)
 
 
 def write_label_map(path: Path, labels: UInt8[np.ndarray, "h w"]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from vosbench.util.errors import HERE, UserError
-from vosbench.video.images import read_label_map
+from vosbench.video.images import read_label_map, size_of_short_side
 from vosbench.video.video import Image, LabelMap, Video, check_max_frames, check_size, initial_masks
 
 if TYPE_CHECKING:
@@ -176,8 +176,9 @@ class VideoFile(Video):
         return None
 
     def _image(self, frame: VideoFrame) -> Image:
-        scale = self.short_side / min(frame.width, frame.height) if self.short_side else 1.0
-        width, height = round(frame.width * scale), round(frame.height * scale)
+        height, width = frame.height, frame.width
+        if self.short_side:
+            height, width = size_of_short_side(height, width, self.short_side)
         image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
         # Counter-clockwise: phones store upright video lying down. PyAV 13 does not tell.
         turns = getattr(frame, "rotation", 0) // 90

@@ -9,7 +9,7 @@ from typing import Any, cast
 from hydra.utils import get_class
 from torch import nn
 
-from vosbench.inference.frame import Inference
+from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
@@ -50,7 +50,7 @@ def combined(*origins: Learned) -> Origin:
     return Origin(tuple(data), strongest(*(origin.supervision for origin in origins)))
 
 
-def facts(method: Method[Any, Any], inference: Inference, checkpoint: Checkpoint) -> dict[str, Any]:
+def facts(method: Method[Any, Any], inference: Resizing, checkpoint: Checkpoint) -> dict[str, Any]:
     """What result records say of a method and of its weights: their fields of these names."""
     untrained = checkpoint.name == "untrained"
     if untrained:
