@@ -1,38 +1,74 @@
-"""Sweeps: every combination of some overrides, each as a process of its own, just as the single command."""
+"""Sweeps: each row of a table, or combination of values, as a process of its own, just as the single command."""
 
 import itertools
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from vosbench.cli import configuration
 from vosbench.runs.names import key_of
-from vosbench.util.errors import UsageError, one_line
+from vosbench.util.errors import UsageError, one_line, unknown
 
-_OWN = ("sweep", "hydra.mode")
+_OWN = ("sweep", "row", "hydra.mode")
 
 
 def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[list[str]] | None:
     """The overrides of each job of a sweep, or None when the command is a single run.
 
-    A sweep is `-m`, or a configuration (`sweep=<name>`) that sets `hydra.mode: MULTIRUN`; what it varies are lists of
-    values (`seed=0,1`) and `hydra.sweeper.params`, which the command's own overrides replace.
+    A sweep is `-m`, which varies what is typed as a list of values (`seed=0,1`), or `sweep=<name>`, whose file also has
+    `params`, lists of values by key, and `rows`, sets of overrides by name; `row=<name>` chooses among these. There is a
+    job for each row and each combination of values. What is typed replaces what the file has of the same key, so that
+    a job is a command that could be typed, and shares its run folder with it. Files that set Hydra's own
+    `hydra.sweeper.params` and `hydra.mode: MULTIRUN` are read alike.
     """
     if not multirun and "sweep" not in map(key_of, changes) and "hydra.mode" not in map(key_of, changes):
         return None
     typed = _parse(changes)
-    config = configuration.compose(verb, [str(o.input_line) for o in typed if not o.is_sweep_override()], partial=True)
-    if not multirun and str(config.hydra.mode).rpartition(".")[2] != "MULTIRUN":
+    single = [str(o.input_line) for o in typed if not o.is_sweep_override() and o.key_or_group != "row"]
+    config = configuration.compose(verb, single, partial=True)
+    plan: dict[str, Any] = OmegaConf.to_container(config.sweep, resolve=False) if "sweep" in config else {}  # type: ignore[assignment]
+    if not multirun and not plan and str(config.hydra.mode).rpartition(".")[2] != "MULTIRUN":
         return None
+    _check(plan)
     keys = {override.get_key_element() for override in typed}
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items() if key not in keys]
-    varied = [_values(override) for override in [*_parse(params), *typed] if override.key_or_group not in _OWN]
-    return [list(job) for job in itertools.product(*varied)]
+    params = {**(config.hydra.sweeper.params or {}), **plan.get("params", {})}
+    varied = _parse([f"{key}={value}" for key, value in params.items() if key not in keys])
+    options = [_values(override) for override in [*varied, *typed] if override.key_or_group not in _OWN]
+    chosen = [value.partition("=")[2] for override in typed if override.key_or_group == "row" for value in _values(override)]
+    return [
+        [*row, *job] for row in _rows(plan.get("rows", {}), chosen, keys) for job in itertools.product(*options)
+    ]
+
+
+def _rows(rows: Mapping[str, Sequence[str]], chosen: Sequence[str], keys: Collection[str]) -> list[list[str]]:
+    """The overrides of each row, or of the chosen ones, but for those of `keys`. Without rows: a single one, empty."""
+    named = {str(name): overrides for name, overrides in rows.items()}
+    for name in chosen:
+        if name not in named:
+            raise UsageError(unknown("row", name, named))
+    return [
+        [str(override.input_line) for override in _parse(named[name]) if override.get_key_element() not in keys]
+        for name in chosen or named
+    ] or [[]]
+
+
+def _check(plan: Mapping[str, Any]) -> None:
+    """Raises UsageError when a sweep's file has other keys than params and rows, or these are something else."""
+    for key, value in plan.items():
+        if key not in ("params", "rows"):
+            raise UsageError(unknown("key", f"sweep.{key}", ["sweep.params", "sweep.rows"]))
+        if not isinstance(value, dict):
+            raise UsageError(f"sweep.{key} is no mapping: give names and their values")
+    for name, row in plan.get("rows", {}).items():
+        if not isinstance(row, list) or not all(isinstance(override, str) for override in row):
+            raise UsageError(f"sweep.rows.{name} is no list of overrides: write {name}: [key=value, …]")
 
 
 def run(commands: Sequence[Sequence[str]]) -> None:
