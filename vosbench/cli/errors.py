@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from hydra.errors import InstantiationException
 from hydra.utils import get_object
 
+from vosbench.cli import renamed
 from vosbench.util.errors import FULL, Problems, UsageError, UserError, one_line, unknown
 
 
@@ -63,10 +64,19 @@ def _judge_instantiation(error: InstantiationException, where: str) -> tuple[int
     if cause is None:
         return 2, f"error: {one_line(error)}"
     if target and str(error).startswith("Error locating"):
-        return 2, f"error: {place}cannot find {target[1]}: {one_line(cause.__cause__ or cause)}"
+        reason = one_line(cause.__cause__ or cause)
+        return 2, f"error: {place}cannot find {target[1]}: {_moved(target[1], reason) or reason}"
     if target and isinstance(cause, TypeError) and _is_call_itself(cause):
         return 2, f"error: {place}{_wrong_call(target[1], cause)}"
     return _judge(cause, where)
+
+
+def _moved(target: str, reason: str) -> str | None:
+    """Where the target lies now, or what its module imports from where it was."""
+    name = re.search(r"cannot import name '(\w+)' from '([\w.]+)'", reason)
+    module = re.search(r"No module named '([\w.]+)'", reason)
+    imported = f"{name[2]}.{name[1]}" if name else module[1] if module else target
+    return renamed.importable(target) or renamed.importable(imported)
 
 
 def _is_call_itself(error: TypeError) -> bool:
