@@ -67,7 +67,6 @@ OPTIONS = {
         "short": "memory=mamp memory.first=false memory.long=[]",
     },
     "flow": {"raft_large_ytvos": "flow=raft_large flow.far=5"},
-    "pseudo_labels": {"fine": "pseudo_labels=clusters callbacks.pseudo_labels.finer=4"},
 }
 
 # Module, or one of its names where they went different ways → where it is now.
