@@ -141,7 +141,8 @@ def test_struct_mode_is_on() -> None:
 def test_folders_hold_options_and_are_shown_so() -> None:
     config = configuration.compose("train", ["experiment=munet/paper"])
     assert "munet/paper" in configuration.groups(config)["experiment"]
-    assert not any(name.rpartition("/")[2].startswith("_") for name in sum(configuration.groups(config).values(), []))
+    names = [name for options in configuration.groups(config).values() for name in options]
+    assert not [name for name in names if name.rpartition("/")[2].startswith("_")]
     lines = explanation("train", ["experiment=munet/paper"]).splitlines()
     (line,) = (line for line in lines if "[munet/paper]" in line)
     assert "munet/davis" in line
