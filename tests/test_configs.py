@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -11,7 +12,8 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from vosbench.cli import configuration
-from vosbench.cli.main import VERBS
+from vosbench.cli.main import VERBS, explanation
+from vosbench.inference.memory import FrameMemory
 from vosbench.util.errors import UsageError
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
@@ -134,3 +136,74 @@ def test_mistakes_are_seen() -> None:
 
 def test_struct_mode_is_on() -> None:
     assert OmegaConf.is_struct(configuration.compose("train"))
+
+
+def test_folders_hold_options_and_are_shown_so() -> None:
+    config = configuration.compose("train", ["experiment=munet/paper"])
+    assert "munet/paper" in configuration.groups(config)["experiment"]
+    names = [name for options in configuration.groups(config).values() for name in options]
+    assert not [name for name in names if name.rpartition("/")[2].startswith("_")]
+    lines = explanation("train", ["experiment=munet/paper"]).splitlines()
+    (line,) = (line for line in lines if "[munet/paper]" in line)
+    assert "munet/davis" in line
+    assert "mamp/paper" not in line
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("experiment=munet/papr", "unknown experiment 'munet/papr' (did you mean 'munet/paper'?); there is: mamp/"),
+        ("sweep=mamp/tabel4", "unknown sweep 'mamp/tabel4' (did you mean 'mamp/table4'?)"),
+        ("memory=frames", "unknown memory 'frames'; there is: adaptive, first_last, mamp, previous, stm"),
+        ("sampler=pair", "unknown sampler 'pair' (did you mean 'pairs'?)"),
+    ],
+)
+def test_near_misses_in_folders(typed: str, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        configuration.compose("train", [typed])
+
+
+def options(group: str) -> list[str]:
+    return configuration.groups(configuration.compose("train", ["method=mask_embedding"]))[group]
+
+
+@pytest.mark.parametrize("data", options("data"))
+def test_what_is_typed_of_samplers_augmentation_and_validation_is_what_data_has(data: str) -> None:
+    """Nothing of the data set's own choice is left in them."""
+
+    def chosen(*typed: str) -> dict[str, Any]:
+        values: dict[str, Any] = configuration.resolve(configuration.compose("train", typed))["data"]
+        parts = {"sampler": values["clips"]["sampler"], "augment": values["clips"]["augment"]}
+        return {**parts, "validation": values["validation"]}
+
+    typed = ["sampler=stills", "augment=none", "validation=none"]
+    assert chosen(f"data={data}", *typed) == chosen("data=collage", *typed)
+    assert chosen(f"data={data}", *typed)["augment"] is chosen(f"data={data}", *typed)["validation"] is None
+    typed = ["augment=video", "validation=davis2016_three"]
+    some, others = chosen(f"data={data}", *typed), chosen("data=collage", *typed)
+    assert (some["augment"], some["validation"]) == (others["augment"], others["validation"])
+
+
+@pytest.mark.parametrize("none", ["data.validation=null", "validation=none"])
+@pytest.mark.parametrize("data", options("data"))
+def test_no_validation(data: str, none: str) -> None:
+    assert configuration.resolve(configuration.compose("train", [f"data={data}", none]))["data"]["validation"] is None
+
+
+def test_a_data_set_typed_for_validation() -> None:
+    values = configuration.resolve(configuration.compose("train", ["dataset@data.validation=davis2017"]))
+    assert values["data"]["validation"]["name"] == "davis2017"
+
+
+@pytest.mark.parametrize("memory", [name for name in options("memory") if name != "adaptive"])
+def test_every_memory_of_frames_takes_every_key(memory: str) -> None:
+    keys = inspect.signature(FrameMemory).parameters
+    config = configuration.resolve(configuration.compose("benchmark", [f"memory={memory}", "memory.prefilled=true"]))
+    assert config["memory"].keys() == {"_target_", *keys}
+    assert config["memory"]["prefilled"] is True
+
+
+@pytest.mark.parametrize("sampler", options("sampler"))
+def test_every_sampler_takes_every_key(sampler: str) -> None:
+    mapping = configuration.resolve(configuration.compose("train", [f"sampler={sampler}"]))["data"]["clips"]["sampler"]
+    assert mapping.keys() == {"_target_", *inspect.signature(get_object(mapping["_target_"])).parameters}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 TINY = [
-    *("experiment=mask_embedding_small_dino", "method.width=4", "method.hidden=8", "method.bottleneck=8"),
+    *("experiment=mask_embedding/small_dino", "method.width=4", "method.hidden=8", "method.bottleneck=8"),
     *("method.outputs=16", "method.crops.global_size=32", "method.crops.local_size=16", "method.crops.local_crops=2"),
     *("data=collage", "data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.length=4"),
     *("data.sources.collage.dataset.size=[48,64]", "data.clips.size=40", "data.clips.scale=null", "data.batch_size=4"),
@@ -26,7 +26,7 @@ TINY = [
     ),
     *("trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.log_every_n_steps=1"),
 ]
-RUN = Path("runs/mask_embedding_small_dino")
+RUN = Path("runs/mask_embedding-small_dino")
 Command = Callable[..., Any]
 
 

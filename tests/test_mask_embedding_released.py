@@ -282,20 +282,20 @@ def test_stages_start_from_each_other(command: Callable[..., Any]) -> None:
     ]
     tiny += ["data.batch_size=2", "data.validation=null", "trainer.accelerator=cpu", "trainer.devices=1"]
     stage = ["train", *tiny, "data.clips.sampler.gaps=[1]", "data.clips.sampler.probabilities=[1]", "seed=3"]
-    early = command(*stage, "experiment=mask_embedding_small_correspondence", "trainer.max_steps=1")
+    early = command(*stage, "experiment=mask_embedding/small_correspondence", "trainer.max_steps=1")
     assert early.status == 0, early.err
-    full = [*stage, "experiment=mask_embedding_small_full", "callbacks.pseudo_labels.clusters=3"]
+    full = [*stage, "experiment=mask_embedding/small_full", "callbacks.pseudo_labels.clusters=3"]
     done = command(*full, "trainer.max_steps=1", "method.depth=50")
-    done.error(1, "init=runs/mask_embedding_small_correspondence/", "no run folder")
+    done.error(1, "init=runs/mask_embedding-small_correspondence/", "no run folder")
     done = command(*full, "trainer.max_steps=1")
     assert done.status == 0, done.err
-    assert "weights of runs/mask_embedding_small_correspondence/" in done.out
+    assert "weights of runs/mask_embedding-small_correspondence/" in done.out
     assert "initial ones of value_encoder, decoder" in done.out
     alone = ["pseudo_labels=none", "method.decode=false", "method.freeze_trunk=false"]
-    control = [*stage, "experiment=mask_embedding_small_full", *alone, "trainer.max_steps=1"]
+    control = [*stage, "experiment=mask_embedding/small_full", *alone, "trainer.max_steps=1"]
     done = command(*control)
     assert done.status == 0, done.err
-    assert "weights of runs/mask_embedding_small_correspondence/" in done.out
+    assert "weights of runs/mask_embedding-small_correspondence/" in done.out
     command(*control, "+callbacks.pseudo_labels.finer=2").error(
         1, "callbacks.pseudo_labels", "finer", "leave these out"
     )

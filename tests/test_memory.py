@@ -1,23 +1,25 @@
 """Which frames each policy lets a query look at, and what it costs."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
-import vosbench
+from vosbench.cli import configuration
 from vosbench.contract import Entry
 from vosbench.inference.memory import FrameMemory
 
-GROUP = (Path(vosbench.__file__).parent / "conf" / "memory").glob("*.yaml")
-POLICIES = sorted(path.stem for path in GROUP if "FrameMemory" in path.read_text())  # the others keep tokens
+LONG, SHORT = "memory=mamp memory.recent=[]", "memory=mamp memory.first=false memory.long=[]"
+RELEASED = "memory=mamp memory.long=[] memory.max_frames=4"
+PREFILLED = "memory=first_last memory.prefilled=true"
+# adaptive keeps tokens
+NAMES = sorted({*configuration.groups(configuration.compose("benchmark"))["memory"]} - {"adaptive"})
+POLICIES = [*(f"memory={name}" for name in NAMES), LONG, SHORT, RELEASED, PREFILLED]
 
 
-def policy(name: str, **changes: Any) -> FrameMemory[str]:
-    config = OmegaConf.load(Path(vosbench.__file__).parent / "conf" / "memory" / f"{name}.yaml")
-    made: FrameMemory[str] = instantiate(config, **changes)
+def policy(typed: str, **changes: Any) -> FrameMemory[str]:
+    config = configuration.compose("benchmark", typed.split() if "=" in typed else [f"memory={typed}"])
+    made: FrameMemory[str] = instantiate(config.memory, **changes)
     return made
 
 
@@ -49,7 +51,7 @@ def test_mamp_table() -> None:
 
 
 def test_long_only_and_short_only() -> None:
-    long, short = (references(policy(name), 8) for name in ("long", "short"))
+    long, short = (references(policy(name), 8) for name in (LONG, SHORT))
     assert [long[t] for t in (1, 5, 6, 8)] == [[0], [0], [0, 5], [0, 5]]
     assert [short[t] for t in (1, 3, 5, 6, 8)] == [[0], [0, 2], [0, 2, 4], [1, 3, 5], [3, 5, 7]]
 
@@ -63,9 +65,9 @@ def test_given_frames_join_mamps_memory() -> None:
 
 def test_mamp_as_released_for_youtube_vos() -> None:
     """Four references: all given frames, then as many of t-1, t-3 and t-5 as there is room for."""
-    alone = references(policy("mamp_ytvos_released"), 8)
+    alone = references(policy(RELEASED), 8)
     assert [alone[t] for t in (1, 2, 4, 6, 8)] == [[0], [0, 1], [0, 1, 3], [0, 1, 3, 5], [0, 3, 5, 7]]
-    more = references(policy("mamp_ytvos_released"), 40, given=(0, 10, 20, 30, 35))
+    more = references(policy(RELEASED), 40, given=(0, 10, 20, 30, 35))
     assert more[19] == [0, 10, 16, 18]
     assert more[29] == [0, 10, 20, 28]
     assert more[34] == [0, 10, 20, 30]
@@ -112,7 +114,7 @@ def test_memory_is_bounded_and_forgets_nothing_it_needs(name: str) -> None:
     assert most <= 24
 
 
-@pytest.mark.parametrize("name", [name for name in POLICIES if name not in ("short", "previous")])
+@pytest.mark.parametrize("name", [name for name in POLICIES if name not in (SHORT, "memory=previous")])
 def test_given_frames_stay(name: str) -> None:
     assert {0, 7, 30} <= set(references(policy(name), 300, given=(0, 7, 30))[300])
 
@@ -134,7 +136,7 @@ def test_a_policy_that_would_be_empty_is_refused(settings: dict[str, Any]) -> No
 
 
 def test_copies_of_the_first_frame_stand_in_for_missing_ones() -> None:
-    memory = policy("first_last_prefilled", last_n=3)
+    memory = policy(PREFILLED, last_n=3)
     assert references(memory, 5) == {
         1: [0, 0, 0, 0],
         2: [0, 1, 0, 0],
@@ -142,7 +144,7 @@ def test_copies_of_the_first_frame_stand_in_for_missing_ones() -> None:
         4: [0, 1, 2, 3],
         5: [0, 2, 3, 4],
     }
-    memory = policy("first_last_prefilled", last_n=3)
+    memory = policy(PREFILLED, last_n=3)
     memory.add(Entry(0, True, "frame 0"))
     assert [entry.given for entry in memory.references(1)] == [True, False, False, False]
     with pytest.raises(ValueError, match="prefilled=true needs frame 0"):

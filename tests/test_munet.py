@@ -329,25 +329,25 @@ def test_protocol_3_trains_on_stills_and_then_on_video(
     stills(tmp_path / "ecssd")
     others = [f"~data.sources.{name}" for name in ("coco", "msra10k", "pascal_s", "voc2012")]
     root = f"data.sources.ecssd.dataset.root={tmp_path / 'ecssd'}"
-    assert "trained 2 steps" in train(command, "experiment=munet_static", *others, root)
+    assert "trained 2 steps" in train(command, "experiment=munet/static", *others, root)
     source = "data.sources.davis2017.dataset"
     video = [f"{source}.root={davis}", f"{source}.split=val", "data.clips.sampler.positions=[0,1,2]"]
-    assert "weights of runs/munet_static/" in train(command, "experiment=munet_static_davis", *video)
+    assert "weights of runs/munet-static/" in train(command, "experiment=munet/static_davis", *video)
 
 
 def test_the_small_recipes_train_one_after_the_other(command: Callable[..., Any], davis: Path) -> None:
     alone = ["~data.sources.davis2016", "trainer.precision=bf16-mixed"]
     sizes = [f"data.sources.collage.dataset.{each}" for each in ("videos=1", "length=8", "size=[48,64]")]
-    train(command, "experiment=munet_small_static", "~data.sources.davis2017", *alone, *sizes)
+    train(command, "experiment=munet/small_static", "~data.sources.davis2017", *alone, *sizes)
     source = "data.sources.davis2017.dataset"
     video = [f"{source}.{each}" for each in (f"root={davis}", "split=val", "resolution=480p")]
-    settings = ["experiment=munet_small_davis", *alone, *video]
-    assert "weights of runs/munet_small_static/" in train(command, *settings)
+    settings = ["experiment=munet/small_davis", *alone, *video]
+    assert "weights of runs/munet-small_static/" in train(command, *settings)
 
 
 def test_each_row_of_table_4_has_its_parts() -> None:
     """Rows a, b, c, d, e and g, and f: displacement, uncertainty, fusion, hardest, overlap."""
-    rows = sweep.jobs("train", ["sweep=munet_table4"], multirun=False)
+    rows = sweep.jobs("train", ["sweep=munet/table4"], multirun=False)
     assert rows is not None
     found = []
     for row in rows:

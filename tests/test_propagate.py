@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import jaxtyping
@@ -12,10 +11,9 @@ import torch
 import torch.nn.functional as nnf
 from hydra.utils import instantiate
 from jaxtyping import Float
-from omegaconf import OmegaConf
 from torch import Tensor
 
-import vosbench
+from vosbench.cli import configuration
 from vosbench.contract import Clip, Context, Padding
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.propagator import Propagator, propagate
@@ -25,7 +23,7 @@ from vosbench.ops.align import resize, upsample_centres
 from vosbench.util.errors import UserError
 from vosbench.video.video import Image, LabelMap, Video
 
-POLICIES = Path(vosbench.__file__).parent / "conf" / "memory"
+MEMORIES = configuration.groups(configuration.compose("benchmark"))["memory"]
 
 
 @dataclass(frozen=True)
@@ -171,12 +169,17 @@ def test_what_is_kept_gets_its_new_channel_once(memory: dict[str, Any], kept: in
 
 # Memories of tokens are tried with the method that has some (test_munet.py).
 @pytest.mark.parametrize(
-    "policy", sorted(path.stem for path in POLICIES.glob("*.yaml") if "FrameMemory" in path.read_text())
+    "policy",
+    [
+        *(name for name in MEMORIES if name != "adaptive"),
+        *("mamp memory.recent=[]", "mamp memory.first=false memory.long=[]", "mamp memory.long=[] memory.max_frames=4"),
+        "first_last memory.prefilled=true",
+    ],
 )
 def test_late_objects_under_every_memory_policy(policy: str) -> None:
     """What was kept before an object's start gets an empty channel for it; what was predicted does not change."""
     method = Probe()
-    run = propagator(method, instantiate(OmegaConf.load(POLICIES / f"{policy}.yaml")))
+    run = propagator(method, instantiate(configuration.compose("benchmark", f"memory={policy}".split()).memory))
     starts = {0: labels(_4=(0, 3, 0, 3)), 7: labels(_2=(4, 6, 4, 6)), 9: labels(_6=(7, 9, 7, 9), _1=(9, 10, 0, 9))}
     for t in range(16):
         out = run.step(picture(seed=t), starts.get(t))

@@ -14,6 +14,7 @@ from typing import Any
 
 from hydra import initialize_config_module
 from hydra._internal.hydra import Hydra
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -29,6 +30,7 @@ from yaml import YAMLError
 from vosbench.cli.option_types import fit
 from vosbench.runs.names import run_name, stage_name, subject, subject_group
 from vosbench.runs.recipe import hints, role_of
+from vosbench.util import renamed
 from vosbench.util.errors import UsageError, one_line, unknown
 from vosbench.util.options import Content, Role, Where
 
@@ -140,6 +142,13 @@ def compose(verb: str, changes: Sequence[str] = (), *, partial: bool = False) ->
             )
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UsageError(_explain(verb, error)) from error
+    except ValueError as error:
+        nulls = [change.removesuffix("=null") for change in changes if change.endswith("=null")]
+        if not nulls or not str(error).startswith("Config group override"):
+            raise
+        raise UsageError(
+            f"{nulls[0]}=null: give one of its options, or leave the group out with ~{nulls[0]}"
+        ) from error
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -179,11 +188,17 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def groups(config: DictConfig) -> dict[str, list[str]]:
-    """The config groups that a composed configuration chose from, and the options of each."""
+    """The config groups that a composed configuration chose from, and the options of each: also those in folders
+    (`mamp/paper`), but not what others are made of (`_frames`)."""
     names = sorted(str(name) for name in config.hydra.runtime.choices if not str(name).startswith("hydra/"))
     with _hydra() as hydra:
-        loader = hydra.config_loader
-        return {name: sorted(loader.get_group_options(name.split("@")[0], ObjectType.CONFIG)) for name in names}
+        return {name: _options_of(hydra.config_loader, name.split("@")[0]) for name in names}
+
+
+def _options_of(loader: ConfigLoader, group: str) -> list[str]:
+    own = [name for name in loader.get_group_options(group, ObjectType.CONFIG) if not name.startswith("_")]
+    folders = loader.get_group_options(group, ObjectType.GROUP)
+    return sorted(own) + [f"{folder}/{name}" for folder in folders for name in _options_of(loader, f"{group}/{folder}")]
 
 
 def task(verb: str) -> ModuleType:
@@ -222,8 +237,7 @@ def _hydra() -> Iterator[Hydra]:
 def _explain(verb: str, error: Exception) -> str:
     """One line for a configuration that cannot be composed."""
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        return unknown(group, option, error.options)
+        return _unknown_option(verb, error.missing_cfg_file, error.options)
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}': write key=value, and quotes around a value with special characters"
     key = re.match(r"Could not override '([^'@]+)'", str(error))
@@ -234,6 +248,14 @@ def _explain(verb: str, error: Exception) -> str:
     if misfit:
         return f"conf/{misfit[1]}.yaml sets {misfit[2]}, which vosbench {verb} does not have"
     return one_line(re.split(r"\n(?:Config search path|See https)", str(error))[0])
+
+
+def _unknown_option(verb: str, path: str, beside: Sequence[str]) -> str:
+    """One line for an option that does not exist, of the group that `path` begins with; `beside` lie in its folder."""
+    known = groups(compose(verb, partial=True))
+    group = next((name for name in known if path.startswith(f"{name}/")), path.rpartition("/")[0])
+    option = path.removeprefix(f"{group}/")
+    return renamed.option(group, option) or unknown(group, option, known.get(group, beside))
 
 
 def _unknown_key(default: DictConfig, config: DictConfig | None, key: str) -> str:

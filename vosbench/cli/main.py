@@ -5,6 +5,7 @@ import ast
 import sys
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import NoReturn
 
@@ -117,7 +118,11 @@ def explanation(verb: str, changes: Sequence[str]) -> str:
     chosen = OmegaConf.to_container(config.hydra.runtime.choices)
     assert isinstance(chosen, dict)
     width = max(map(len, options), default=0)
-    groups = "\n".join(f"  {name:<{width}}  {_marked(options[name], chosen[name])}" for name in options)
+    groups = "\n".join(
+        f"  {name if row == 0 else '':<{width}}  {line}"
+        for name in options
+        for row, line in enumerate(_marked(options[name], chosen[name]))
+    )
     with open_dict(config):
         del config["hydra"]
     keys = OmegaConf.to_yaml(config)
@@ -132,8 +137,10 @@ def explanation(verb: str, changes: Sequence[str]) -> str:
     ).rstrip()
 
 
-def _marked(options: Sequence[str], chosen: str | None) -> str:
-    return " ".join(f"[{option}]" if option == chosen else option for option in options) or "-"
+def _marked(options: Sequence[str], chosen: str | None) -> list[str]:
+    """A group's options in lines, those of each folder in one of their own."""
+    lines = groupby(options, lambda option: option.rpartition("/")[0])
+    return [" ".join(f"[{o}]" if o == chosen else o for o in line) for _, line in lines] or ["-"]
 
 
 def _docstring(verb: str) -> str:

@@ -1,38 +1,75 @@
-"""Sweeps: every combination of some overrides, each as a process of its own, just as the single command."""
+"""Sweeps: each row of a table, or combination of values, as a process of its own, just as the single command."""
 
 import itertools
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 
 from vosbench.cli import configuration
 from vosbench.runs.names import key_of
-from vosbench.util.errors import UsageError, one_line
+from vosbench.util.errors import UsageError, one_line, unknown
 
-_OWN = ("sweep", "hydra.mode")
+_OWN = ("sweep", "row", "hydra.mode")
 
 
 def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[list[str]] | None:
     """The overrides of each job of a sweep, or None when the command is a single run.
 
-    A sweep is `-m`, or a configuration (`sweep=<name>`) that sets `hydra.mode: MULTIRUN`; what it varies are lists of
-    values (`seed=0,1`) and `hydra.sweeper.params`, which the command's own overrides replace.
+    A sweep is `-m`, which varies what is typed as a list of values (`seed=0,1`), or `sweep=<name>`, whose file also has
+    `params`, lists of values by key, and `rows`, sets of overrides by name; `row=<name>` chooses among these. There is
+    a job for each row and each combination of values. What is typed replaces what the file has of the same key. A job
+    is a command that could be typed, and shares its run folder with it: a row that two tables have is run once. Files
+    that set Hydra's own `hydra.sweeper.params` and `hydra.mode: MULTIRUN` are read alike.
     """
     if not multirun and "sweep" not in map(key_of, changes) and "hydra.mode" not in map(key_of, changes):
         return None
     typed = _parse(changes)
-    config = configuration.compose(verb, [str(o.input_line) for o in typed if not o.is_sweep_override()], partial=True)
-    if not multirun and str(config.hydra.mode).rpartition(".")[2] != "MULTIRUN":
+    single = [str(o.input_line) for o in typed if not o.is_sweep_override() and o.key_or_group != "row"]
+    config = configuration.compose(verb, single, partial=True)
+    if not multirun and "sweep" not in config and str(config.hydra.mode).rpartition(".")[2] != "MULTIRUN":
         return None
-    keys = {override.get_key_element() for override in typed}
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items() if key not in keys]
-    varied = [_values(override) for override in [*_parse(params), *typed] if override.key_or_group not in _OWN]
-    return [list(job) for job in itertools.product(*varied)]
+    params, rows = _read(config)
+    keys = {_key(override) for override in typed}
+    varied = _parse([f"{key}={value}" for key, value in params.items() if key not in keys])
+    combinations = [_values(override) for override in [*varied, *typed] if override.key_or_group not in _OWN]
+    chosen = [_values(override) for override in typed if override.key_or_group == "row"]
+    names = [value.partition("=")[2] for value in itertools.chain(*chosen)]
+    return [
+        [*(str(override.input_line) for override in row if _key(override) not in keys), *combination]
+        for row in _rows(rows, names)
+        for combination in itertools.product(*combinations)
+    ]
+
+
+def _read(config: DictConfig) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """`params` and `rows` of a sweep. Raises UsageError when its file has other keys, or values of other kinds."""
+    plan = OmegaConf.to_container(config.sweep, resolve=False) if "sweep" in config else {}
+    assert isinstance(plan, dict)
+    for key, value in plan.items():
+        if key not in ("params", "rows"):
+            raise UsageError(unknown("key", f"sweep.{key}", ["sweep.params", "sweep.rows"]))
+        if not isinstance(value, dict):
+            raise UsageError(f"sweep.{key}={value}: give keys and values")
+    rows = {str(name): row for name, row in plan.get("rows", {}).items()}
+    for name, row in rows.items():
+        if not isinstance(row, list) or not all(isinstance(override, str) for override in row):
+            raise UsageError(f"sweep.rows.{name}: give a list of overrides: {name}: [key=value, …]")
+    return {**(config.hydra.sweeper.params or {}), **plan.get("params", {})}, rows
+
+
+def _rows(rows: Mapping[str, list[str]], names: Sequence[str]) -> list[list[Override]]:
+    """The named rows, or all. Of a sweep without any: a single one, empty. Raises UsageError for an unknown name."""
+    for name in names:
+        if name not in rows:
+            raise UsageError(unknown("row", name, rows))
+    return [_parse(rows[name]) for name in names or rows] or [[]]
 
 
 def run(commands: Sequence[Sequence[str]]) -> None:
@@ -55,6 +92,10 @@ def _parse(changes: Sequence[str]) -> list[Override]:
         return OverridesParser.create().parse_overrides(list(changes))
     except HydraException as error:
         raise UsageError(one_line(error)) from error
+
+
+def _key(override: Override) -> str:
+    return override.get_key_element().lstrip("+~")
 
 
 def _values(override: Override) -> list[str]:

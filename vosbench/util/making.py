@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
+from vosbench.util import renamed
 from vosbench.util.errors import UsageError, UserError, one_line, unknown
 
 
@@ -56,12 +57,21 @@ def unwrapped(error: InstantiationException, place: str = "") -> Exception:
     if not isinstance(cause, Exception):
         return UsageError(f"{head}{one_line(str(error).split('full_key:')[0])}")
     if target and str(error).startswith("Error locating"):
-        return UsageError(f"{head}cannot find {target[1]}: {one_line(cause.__cause__ or cause)}")
+        reason = one_line(cause.__cause__ or cause)
+        return UsageError(f"{head}cannot find {target[1]}: {_moved(target[1], reason) or reason}")
     if target and isinstance(cause, TypeError) and _is_call_itself(cause):
         return UsageError(f"{head}{_wrong_call(target[1], cause)}")
     if isinstance(cause, UserError) and "place" not in vars(cause) and where:
         cause.place = f"{where}."
     return cause
+
+
+def _moved(target: str, reason: str) -> str | None:
+    """Where the target lies now, or what its module imports from where it was."""
+    name = re.search(r"cannot import name '(\w+)' from '([\w.]+)'", reason)
+    module = re.search(r"No module named '([\w.]+)'", reason)
+    imported = f"{name[2]}.{name[1]}" if name else module[1] if module else target
+    return renamed.importable(target) or renamed.importable(imported)
 
 
 def _is_call_itself(error: TypeError) -> bool:

@@ -1,0 +1,110 @@
+"""What is called otherwise since an earlier version is said in one line, and what that line says works."""
+
+import shlex
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vosbench.cli import configuration, renamed, sweep
+
+OPTIONS = [(group, old, new) for group, options in renamed.OPTIONS.items() for old, new in options.items()]
+FOR_TRAINING = ("paper", "davis", "static", "small_", "dino", "correspondence", "photometric", "cycle", "training")
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("experiment=munet_paper", "experiment=munet_paper is now experiment=munet/paper"),
+        ("experiment=munet_table4a", "experiment=munet_table4a is now sweep=munet/table4 row=a"),
+        ("sweep=mamp_table3", "sweep=mamp_table3 is now sweep=mamp/table3"),
+        ("memory=long", "memory=long is now memory=mamp memory.recent=[]"),
+        ("flow=raft_large_ytvos", "flow=raft_large_ytvos is now flow=raft_large flow.far=5"),
+    ],
+)
+def test_an_old_option_is_one_line(command: Callable[..., Any], typed: str, line: str) -> None:
+    done = command("train", typed)
+    done.error(2, line)
+    assert done.err == f"vosbench: error: {line}\n"
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("group", "old", "new"), OPTIONS)
+def test_what_stands_for_an_old_option_composes(group: str, old: str, new: str) -> None:
+    words = new.split()
+    multirun = "-m" in words
+    overrides = [word for word in words if word != "-m"]
+    verb = "train" if any(f"{word}" in old for word in FOR_TRAINING) or group == "sweep" else "benchmark"
+    if "table4c" in old or "table4d" in old:
+        overrides.append("method=mask_embedding")
+    for job in sweep.jobs(verb, overrides, multirun) or [overrides]:
+        configuration.resolve(configuration.compose(verb, job))
+
+
+@pytest.mark.parametrize("group", renamed.OPTIONS)
+def test_no_old_option_exists(group: str) -> None:
+    assert not renamed.OPTIONS[group].keys() & set(configuration.groups(configuration.compose("train"))[group])
+
+
+@pytest.mark.parametrize(("old", "new"), renamed.MOVED.items())
+def test_what_moved_is_there(old: str, new: str) -> None:
+    try:
+        import_module(new)
+    except ModuleNotFoundError:
+        module, _, name = new.rpartition(".")
+        assert hasattr(import_module(module), name)
+    assert renamed.importable(old) == f"{old} is now {new}"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("vosbench.memory.FrameMemory", "vosbench.memory.FrameMemory is now vosbench.inference.memory.FrameMemory"),
+        ("vosbench.engine.Cosine", "vosbench.engine.Cosine is now vosbench.training.schedules.Cosine"),
+        ("vosbench.types", "vosbench.types is now vosbench.contract"),
+        ("vosbench.contract.Clip", None),
+        ("torch.nn", None),
+    ],
+)
+def test_where_a_name_is_now(name: str, line: str | None) -> None:
+    assert renamed.importable(name) == line
+
+
+def test_an_old_target_is_one_line(command: Callable[..., Any]) -> None:
+    done = command("benchmark", "dataset=collage", "memory._target_=vosbench.memory.FrameMemory", "dataset.videos=1")
+    done.error(2, "vosbench.memory.FrameMemory is now vosbench.inference.memory.FrameMemory")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("from vosbench.types import Clip", "vosbench.types is now vosbench.contract"),
+        ("import vosbench.viz", "vosbench.viz is now vosbench.drawing.overlays"),
+        (
+            "from vosbench.tasks.draw import Drawer_",
+            "cannot import name 'Drawer_' from 'vosbench.tasks.draw'",  # what never was keeps its own message
+        ),
+    ],
+)
+def test_a_module_of_ones_own_that_imports_an_old_one(
+    command: Callable[..., Any], tmp_path: Path, line: str, said: str, request: pytest.FixtureRequest
+) -> None:
+    module = f"mine_{abs(hash(request.node.name))}"  # a module is imported once in a process
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / f"{module}.py").write_text(f"{line}\n\n\nclass Mine:\n    pass\n")
+    target = f"method._target_={module}.Mine"
+    command("benchmark", "--config-dir", "own", target, "dataset=collage", "dataset.videos=1").error(
+        2, f"cannot find {module}.Mine: ", said
+    )
+
+
+def test_null_is_no_option(command: Callable[..., Any]) -> None:
+    command("train", "logger=null").error(
+        2, "logger=null: give one of its options, or leave the group out with ~logger"
+    )
+
+
+def test_the_table_is_what_users_would_type() -> None:
+    assert all(shlex.split(new.replace("[]", "")) for _, _, new in OPTIONS)
