@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from vosbench.cli import configuration, renamed, sweep
+from vosbench.cli import configuration, sweep
+from vosbench.util import renamed
 
 OPTIONS = [(group, old, new) for group, options in renamed.OPTIONS.items() for old, new in options.items()]
 FOR_TRAINING = ("paper", "davis", "static", "small_", "dino", "correspondence", "photometric", "cycle", "training")
