@@ -29,7 +29,7 @@ from vosbench.nn.resnet import normalise
 from vosbench.ops.aggregate import EPS, soft_aggregate
 from vosbench.ops.align import sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
-from vosbench.ops.matching import Window
+from vosbench.ops.windows import Window
 from vosbench.types import Clip, Context, Padding
 
 OBJECTS = 4  # that V and D see at a time, other than in training: no maps are larger
