@@ -1,9 +1,9 @@
 """Space-time clustering of a video's features (mask embedding, section 3.1, step 1): k-means on keys and positions.
 
-k-means is Lloyd's. Three things make it quick: it starts from the best of a few runs on a sample; of every point it
-knows by how much its nearest centre leads, and looks at a point again only once the centres have moved that far
-(Hamerly 2010); and sums are corrected by the points that changed cluster. The result is a fixed point of Lloyd's steps
-all the same.
+This is Lloyd's algorithm, made fast in three ways. It starts from the best of a few runs on a sample. It keeps a lower
+bound on how much nearer each point's centre is than any other, and compares a point again only once the centres have
+moved that far (Hamerly 2010). And it updates the sums only by the points that changed cluster. The result is still a
+fixed point of Lloyd's iteration.
 """
 
 import math
@@ -15,16 +15,16 @@ import torch.nn.functional as nnf
 from jaxtyping import Float, Int
 from torch import Tensor
 
-SAMPLE, SAMPLE_PER_CLUSTER = 5_000, 500  # points of the first runs: the larger of the two
-STARTS = 3  # first runs, of which the best goes on
-CELLS = 1 << 16  # assigned at a time
+SAMPLE, SAMPLE_PER_CLUSTER = 5_000, 500  # points in the first runs: whichever is more
+STARTS = 3  # first runs, of which the best is continued
+CELLS = 1 << 16  # labelled at a time
 
 Points = Float[Tensor, "n c"]
 
 
 @dataclass(frozen=True)
 class KMeans:
-    """`inertia` is the sum of squared distances of points to the centre of their cluster."""
+    """`inertia` is the sum of squared distances from points to the centres of their clusters."""
 
     centres: Float[Tensor, "k c"]
     labels: Int[Tensor, " n"]
@@ -33,9 +33,10 @@ class KMeans:
 
 @dataclass(frozen=True)
 class Clusters:
-    """A video's segments: 0 is background, the others go from 1 on in order of size.
+    """A video's segments: 0 is background, and the others are numbered from 1, the largest first.
 
-    `sizes` are theirs, in pixels of `labels`; `dropped` is the share in clusters too large to be objects.
+    sizes    of the segments from 1 on, in pixels of `labels`
+    dropped  the share of pixels in clusters that are too large to be objects
     """
 
     labels: Int[Tensor, "t h w"]
@@ -56,12 +57,15 @@ def cluster_video(
     largest: float = 0.4,
     finer: int = 1,
 ) -> Clusters:
-    """Space-time k-means over a whole video; every cell of every frame is labelled.
+    """Space-time k-means over a whole video, which labels every cell of every frame.
 
-    Centres are found on every `frame_step`-th frame; null: on every k-th, so that there are at most `most_points`
-    points (but one frame at least).
-    Clusters with more than the share `largest` of all cells of the video become background.
-    Labels are `finer` times as fine as cells: those of points interpolated between cells, half-pixel bilinear.
+    clusters     the number of clusters
+    alpha        weight of the position encoding beside keys of unit norm
+    frame_step   centres are found on every `frame_step`-th frame; None: on as many frames as `most_points` points
+                 allow, but at least one
+    largest      clusters with more than this share of all pixels become background
+    finer        labels per cell along each axis, those of points interpolated between cells (half-pixel bilinear)
+    steps, seed  as in `kmeans`
     """
     if not len(keys):
         raise ValueError("a video without frames has no clusters: give at least one frame's keys")
@@ -84,7 +88,7 @@ def cluster_video(
 
 
 def _fine(points: Points, centres: Float[Tensor, "k c"], size: Sequence[int], finer: int) -> Int[Tensor, "t h2 w2"]:
-    """What is nearest is told by products of points and centres, so these are interpolated in place of the points."""
+    """The nearest centre depends on products of points and centres alone, so these are interpolated, not the points."""
     with torch.autocast(points.device.type, enabled=False):
         distances = _relative(points, centres).unflatten(1, (-1, *size)).transpose(0, 1)
         return nnf.interpolate(distances, scale_factor=finer, mode="bilinear").argmin(1)
@@ -103,9 +107,9 @@ def _number(labels: Int[Tensor, "t h w"], clusters: int, largest: float) -> Clus
 def space_time_points(
     keys: Float[Tensor, "t c h w"], *, alpha: float = 0.5, times: Float[Tensor, " t"] | None = None
 ) -> Float[Tensor, "t h w d"]:
-    """What is clustered: keys scaled to unit norm beside `alpha` times the position encoding, d = c + 126.
+    """The points to cluster: keys scaled to unit norm, then `alpha` times the position encoding; d = c + 126.
 
-    `times`: when each frame is, in [0, 1]; default: evenly spread.
+    times  of the frames, in [0, 1]; None: evenly spaced
     """
     frames, _, height, width = keys.shape
     unit = nnf.normalize(keys.float(), dim=1).permute(0, 2, 3, 1)
@@ -122,17 +126,19 @@ def position_encoding(
     times: Float[Tensor, " t"] | None = None,
     device: torch.device | None = None,
 ) -> Float[Tensor, "t h w p"]:
-    """Sines and cosines of t, y and x, each in [0, 1] from first to last: p = 3 per_axis numbers of unit norm.
+    """Sines and cosines of t, y and x, each in [0, 1] from first to last: p = 3·per_axis numbers of unit norm.
 
-    Frequencies rise geometrically from a quarter of a turn over an axis to one turn: segments are large, and for finer
-    waves all cells but the nearest are equally far. `times`: other values of t.
+    Frequencies rise geometrically from a quarter of a turn along an axis to one turn. Segments are large, and to finer
+    waves all cells but the nearest are equally far apart.
+
+    times  other values of t
     """
     times = torch.linspace(0, 1, frames, device=device) if times is None else times
     axes = (times, *(torch.linspace(0, 1, size, device=device) for size in (height, width)))
     t, y, x = (_waves(axis, per_axis) for axis in axes)
     size = (frames, height, width, per_axis)
     parts = t[:, None, None].expand(size), y[None, :, None].expand(size), x[None, None].expand(size)
-    return torch.cat(parts, -1) / math.sqrt(1.5 * per_axis)  # each pair of sine and cosine has norm one
+    return torch.cat(parts, -1) / math.sqrt(1.5 * per_axis)  # each pair of sine and cosine has norm 1
 
 
 def _waves(values: Float[Tensor, " n"], count: int) -> Float[Tensor, "n count"]:
@@ -144,10 +150,10 @@ def _waves(values: Float[Tensor, " n"], count: int) -> Float[Tensor, "n count"]:
 def kmeans(points: Points, clusters: int, *, steps: int = 100, seed: int = 0) -> KMeans:
     """k-means++ on a sample (the best of a few runs), then Lloyd's steps on all points until no point changes cluster.
 
-    `steps` is the most on the sample and on all points each. An empty cluster starts anew at the point furthest from
-    its centre; it stays empty only if there are fewer distinct points than clusters. Deterministic for a seed. Needs
-    float32, and points not much further from the origin than from each other. Raises ValueError for fewer points than
-    clusters, and for NaN and infinity.
+    `steps` limits each run on the sample, and the one on all points. An empty cluster is restarted at the point that is
+    furthest from its centre, and stays empty only if there are fewer distinct points than clusters. Deterministic for a
+    seed. Needs float32, and points that are not much further from the origin than from each other. Raises ValueError
+    for fewer points than clusters, and for NaN and infinity.
     """
     if not 1 <= clusters <= len(points):
         raise ValueError(f"clusters={clusters} of {len(points)} points: give from 1 to as many clusters as points")
@@ -164,13 +170,13 @@ def kmeans(points: Points, clusters: int, *, steps: int = 100, seed: int = 0) ->
 
 
 def _relative(points: Points, centres: Float[Tensor, "k c"]) -> Float[Tensor, "k n"]:
-    """Squared distances less the points' squared norms; clusters first, since minima over columns are quick."""
+    """Squared distances minus the points' squared norms; clusters come first, since minima over columns are fast."""
     return torch.addmm(centres.square().sum(1, keepdim=True), centres, points.T, alpha=-2)
 
 
 def _spread(points: Points, clusters: int, generator: torch.Generator) -> Float[Tensor, "k c"]:
-    """Greedy k-means++ (Arthur and Vassilvitskii 2007): of a few points drawn by squared distance, that which helps
-    most."""
+    """Greedy k-means++ (Arthur and Vassilvitskii 2007): of a few points drawn by squared distance, each centre is the
+    one that lowers the inertia most."""
     squares = points.square().sum(1)
     centres = points[int(torch.randint(len(points), (), generator=generator))].unsqueeze(0)
     best = (_relative(points, centres)[0] + squares).clamp(min=0)
@@ -196,7 +202,7 @@ def _lloyd(points: Points, centres: Float[Tensor, "k c"], steps: int) -> KMeans:
 
 @dataclass
 class _Partition:
-    """Points and their clusters. `lead`: how much nearer a point's centre is than any other, at least."""
+    """Points and their clusters. `lead` is a lower bound on how much nearer a point's centre is than any other."""
 
     points: Points
     centres: Float[Tensor, "k c"]
@@ -210,21 +216,21 @@ class _Partition:
         self.squares = torch.linalg.vector_norm(self.points, dim=1).square()
         self.labels, self.lead = self._compare(self.points, self.squares)
         members = self._members(self.labels)
-        # Corrected a hundred times over, sums would drift in single precision.
+        # Over a hundred corrections, sums would drift in single precision.
         self.sums, self.counts = (members @ self.points).double(), members.sum(1).double()
         self.fill_empty()
 
     def move_centres(self) -> None:
-        """Centres to the means of their points; an empty cluster's stays."""
+        """Centres move to the means of their points; that of an empty cluster stays."""
         means = (self.sums / self.counts.unsqueeze(1)).to(self.centres.dtype)
         means = torch.where(self.counts.unsqueeze(1) > 0, means, self.centres)
         moved = (means - self.centres).norm(dim=1)
-        # A lead shrinks by how far the point's own centre and the fastest of the others moved.
+        # A lead shrinks by as much as the point's own centre moved, and the one of the others that moved most.
         self.lead -= (moved.unsqueeze(1) + moved).fill_diagonal_(0).amax(1)[self.labels]
         self.centres = means
 
     def reassign(self) -> int:
-        """Points that may have another nearest centre by now go to it; returns how many did."""
+        """Compares the points whose nearest centre may have changed; returns how many changed cluster."""
         active = (self.lead <= 0).nonzero().squeeze(1)
         found, self.lead[active] = self._compare(self.points[active], self.squares[active])
         changed = found != self.labels[active]
@@ -232,25 +238,25 @@ class _Partition:
         return int(changed.sum())
 
     def fill_empty(self) -> int:
-        """The points furthest from their centres each take an empty cluster; returns how many did."""
+        """Moves the points furthest from their centres to the empty clusters, one each; returns how many."""
         empty = (self.counts == 0).nonzero().squeeze(1)
         if not len(empty):
             return 0
         distances = _relative(self.points, self.centres).gather(0, self.labels.unsqueeze(0))[0] + self.squares
         furthest = distances.topk(len(empty)).indices
-        furthest = furthest[distances[furthest] > 1e-6 * self.squares[furthest]]  # not those that are their centre
+        furthest = furthest[distances[furthest] > 1e-6 * self.squares[furthest]]  # none that coincides with its centre
         self._relabel(furthest, empty[: len(furthest)])
         self.lead[furthest] = -torch.inf
         return len(furthest)
 
     def inertia(self) -> float:
-        """In double precision, from the sums alone."""
+        """The sum of squared distances to the centres, in double precision and from the sums alone."""
         centres = self.centres.double()
         spread = (self.counts * centres.square().sum(1)).sum() - 2 * (centres * self.sums).sum()
         return max(0.0, float(self.squares.double().sum() + spread))
 
     def _compare(self, points: Points, squares: Float[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
-        """Each point's nearest centre, and by how much it is nearer than the second."""
+        """Each point's nearest centre, and how much nearer it is than the second nearest."""
         distances = _relative(points, self.centres)
         first, labels = distances.min(0)
         second = distances.scatter_(0, labels.unsqueeze(0), torch.inf).min(0).values

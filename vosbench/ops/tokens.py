@@ -1,4 +1,4 @@
-"""Reading of a memory that is searched whole: every query cell looks at all tokens of an object, wherever they lie."""
+"""Global attention to memory: every query cell attends to all tokens of an object, wherever they lie."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,15 +8,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 CHUNK = 1 << 25  # affinities held at a time (128 MiB in float32)
-NOTICED = 1e-3  # a token is noticed by a query that gives it more weight (AFB-URR)
+NOTICED = 1e-3  # a query attends to a token if it gives it more weight than this (AFB-URR)
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Keys and values that objects have in memory.
+    """Keys and values of objects in memory.
 
-    counted   which of them there are, where objects have different numbers: the others' values are 0; None: all
-    noticed   how often each was: every read adds log(1 + queries that noticed it); None: nobody wants to know
+    counted   which tokens are valid, where objects have different numbers of them; the values of the others are 0.
+              None: all
+    noticed   usage: running sum over reads of log(1 + queries that attend to the token); None: not tracked
     """
 
     keys: Float[Tensor, "n c t"]
@@ -25,12 +26,12 @@ class Tokens:
     noticed: Float[Tensor, "n t"] | None = None
 
     def of(self, objects: slice) -> "Tokens":
-        """Those of some objects; what notices them notices these."""
+        """The tokens of some objects: views, so reading them updates the usage of the originals."""
         counted, noticed = (None if each is None else each[objects] for each in (self.counted, self.noticed))
         return Tokens(self.keys[objects], self.values[objects], counted, noticed)
 
     def beside(self, others: "Tokens") -> "Tokens":
-        """With other objects, which have as many."""
+        """These objects followed by others, which need the same number of tokens."""
         if self.counted is not None or others.counted is not None:
             raise ValueError("objects with different numbers of tokens cannot be put beside each other")
         return Tokens(torch.cat([self.keys, others.keys]), torch.cat([self.values, others.values]))
@@ -41,8 +42,10 @@ def read_tokens(
 ) -> Float[Tensor, "n v q"]:
     """For each object, the softmax-weighted sum of its values: softmax of kᵀq · `scale` over all of its tokens.
 
-    The keys of a query are shared by all objects, those of memory are not, so this is one product batched over objects
-    (in groups that `chunk` bounds). Products follow autocast, the softmax is float32. An object without tokens reads 0.
+    All objects share the query's keys but not those of memory, so this is one product batched over objects, in groups
+    that `chunk` bounds. Products follow autocast; the softmax is in float32. An object without tokens reads 0.
+
+    chunk  affinities held at a time (at least those of one query and object)
     """
     tokens = sum(part.keys.shape[2] for part in memory)
     objects = max(1, chunk // (tokens * query.shape[1]))
@@ -77,5 +80,5 @@ def _affinity(queries: Float[Tensor, "c q"], part: Tokens) -> Float[Tensor, "n t
     affinity = (part.keys.mT @ queries).float()
     if part.counted is None:
         return affinity
-    # Finite, so that an object without tokens reads the zeros that stand there, and not NaN.
+    # Finite, so that an object without tokens reads the zeros of its padding, and not NaN.
     return affinity.masked_fill(~part.counted.unsqueeze(2), torch.finfo(affinity.dtype).min)
