@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from vosbench.ops import affinity
-from vosbench.ops.affinity import BLOCK, local_readout
+from vosbench.ops.affinity import local_readout
 from vosbench.ops.align import gather_positions
+from vosbench.ops.windows import BLOCK
 
 Readout = Callable[..., Tensor]
 

@@ -24,7 +24,7 @@ from vosbench.methods.mamp.method import MAMP
 from vosbench.methods.munet.method import MUNet
 from vosbench.methods.munet.motion import MotionUncertaintyLayer
 from vosbench.nn.optical_flow import Dis, NoFlow
-from vosbench.ops.affinity import in_place, local_affinity, local_matches, local_readout
+from vosbench.ops.affinity import local_affinity, local_matches, local_readout, window_on_grid
 from vosbench.ops.align import gather_positions
 
 Command = Callable[..., Any]
@@ -87,7 +87,7 @@ def test_a_slice_lies_where_its_cells_are() -> None:
     query, key = maps(2, 5)
     costs = local_affinity(query, key, radius=3)
     for row, column in CELLS:
-        placed = in_place(costs[0, :, row, column], (row, column), (13, 21))
+        placed = window_on_grid(costs[0, :, row, column], (row, column), (13, 21))
         known = placed.isfinite()
         everywhere = torch.einsum("c,chw->hw", query[0, :, row, column], key[0])
         torch.testing.assert_close(placed[known], everywhere[known])

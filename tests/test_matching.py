@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from vosbench.ops import matching
-from vosbench.ops.matching import match, read, readout
+from vosbench.ops.matching import global_local_readout, match, read
+from vosbench.ops.windows import Window
 
 SIZES = [(16, 24), (13, 21), (3, 20), (5, 3), (1, 1)]  # whole blocks, overhanging ones, sides smaller than the radius
 FIRST = (True, False, False)
@@ -25,7 +26,7 @@ def full_readout(
     top_k: int | None,
     window: str = "disk",
 ) -> Tensor:
-    """What `readout` computes, the plain way: one HW × NHW matrix, masked in place, top-k, softmax, gather."""
+    """`global_local_readout` the plain way: one HW × NHW matrix, masked in place, top-k, softmax, gather."""
     h, w = query.shape[2:]
     affinity = (query.flatten(2)[0].T / temperature) @ torch.cat([key.flatten(2)[0] for key in keys], 1)
     affinity = affinity.view(h * w, len(keys), h * w)
@@ -58,7 +59,7 @@ def maps(h: int, w: int, references: int = 3, n: int = 3, c: int = 16, seed: int
 
 def both(tensors: tuple[Tensor, Any, Any], **options: Any) -> tuple[Tensor, Tensor]:
     options = {"unrestricted": FIRST, "radius": 4, "temperature": 0.05, "top_k": 10, **options}
-    return readout(*tensors, **options), full_readout(*tensors, **options)
+    return global_local_readout(*tensors, **options), full_readout(*tensors, **options)
 
 
 def assert_equal(read: Tensor, expected: Tensor) -> None:
@@ -90,7 +91,7 @@ def test_equals_the_full_affinity_at_its_defaults_and_one_channel() -> None:
     tensors = maps(30, 41, 5, n=1)
     unrestricted = (True, *[False] * 4)
     expected = full_readout(*tensors, unrestricted=unrestricted, radius=12, temperature=0.05, top_k=10)
-    assert_equal(readout(*tensors, unrestricted=unrestricted), expected)
+    assert_equal(global_local_readout(*tensors, unrestricted=unrestricted), expected)
 
 
 def test_the_restriction_changes_the_result() -> None:
@@ -113,14 +114,14 @@ def test_the_restriction_changes_the_result() -> None:
     ],
 )
 def test_candidates_are_nearer_than_the_radius(
-    window: matching.Window, offsets: set[tuple[int, int]], top_k: int | None
+    window: Window, offsets: set[tuple[int, int]], top_k: int | None
 ) -> None:
     """Values that name each cell read out the weights: none for (3, 4), which is 5 away, none outside of the picture,
     and all of them sum to 1."""
     h, w = 13, 17
     query, keys, _ = maps(h, w, 1)
     names = torch.eye(h * w).view(1, h * w, h, w)
-    weights = readout(
+    weights = global_local_readout(
         query, keys, [names], unrestricted=[False], radius=5, temperature=1.0, top_k=top_k, window=window
     )[0]
     torch.testing.assert_close(weights.sum(0), torch.ones(h, w))
@@ -135,9 +136,9 @@ def test_only_an_unrestricted_reference_is_searched_far_away() -> None:
     query = key.roll(12, 3)
     places = torch.arange(600.0).view(1, 1, 20, 30)
     options: dict[str, Any] = {"radius": 12, "top_k": 1}
-    found = readout(query, [other, key], [places, places], unrestricted=[False, True], **options)
+    found = global_local_readout(query, [other, key], [places, places], unrestricted=[False, True], **options)
     assert torch.equal(found, places.roll(12, 3))
-    lost = readout(query, [other, key], [places, places], unrestricted=[True, False], **options)
+    lost = global_local_readout(query, [other, key], [places, places], unrestricted=[True, False], **options)
     assert (lost != places.roll(12, 3))[..., 12:].all()
 
 
@@ -145,7 +146,7 @@ def test_a_self_match_reads_its_own_label() -> None:
     _, keys, _ = maps(13, 18, c=64)
     labels = torch.arange(13 * 18).view(1, 1, 13, 18).float()
     values = [torch.zeros_like(labels), labels, torch.zeros_like(labels)]
-    assert torch.equal(readout(keys[1], keys, values, unrestricted=FIRST, top_k=1), labels)
+    assert torch.equal(global_local_readout(keys[1], keys, values, unrestricted=FIRST, top_k=1), labels)
 
 
 @pytest.mark.parametrize("top_k", [None, 7])
@@ -163,10 +164,10 @@ def test_gradients_equal_those_of_the_full_affinity(top_k: int | None) -> None:
 @pytest.mark.parametrize("top_k", [None, 10])
 def test_everything_is_float32_under_autocast(top_k: int | None) -> None:
     query, keys, values = maps(11, 18)
-    expected = readout(query, keys, values, unrestricted=FIRST, top_k=top_k)
+    expected = global_local_readout(query, keys, values, unrestricted=FIRST, top_k=top_k)
     with torch.autocast("cpu", torch.bfloat16):
         assert (query[0, :, 0].T @ keys[0][0, :, 0]).dtype == torch.bfloat16
-        assert torch.equal(readout(query, keys, values, unrestricted=FIRST, top_k=top_k), expected)
+        assert torch.equal(global_local_readout(query, keys, values, unrestricted=FIRST, top_k=top_k), expected)
 
 
 @pytest.mark.parametrize("top_k", [None, 10])
@@ -175,9 +176,9 @@ def test_half_precision_comes_out_as_float32(top_k: int | None) -> None:
     query, keys, values = maps(11, 18)
     half = query.bfloat16(), [key.bfloat16() for key in keys], [value.bfloat16() for value in values]
     exact = half[0].float(), [key.float() for key in half[1]], [value.float() for value in half[2]]
-    read = readout(*half, unrestricted=FIRST, top_k=top_k)
+    read = global_local_readout(*half, unrestricted=FIRST, top_k=top_k)
     assert read.dtype == torch.float32
-    assert torch.equal(read, readout(*exact, unrestricted=FIRST, top_k=top_k))
+    assert torch.equal(read, global_local_readout(*exact, unrestricted=FIRST, top_k=top_k))
 
 
 @pytest.mark.parametrize("top_k", [None, 10])
@@ -194,7 +195,7 @@ def test_chunks_bound_what_is_held_and_change_nothing(monkeypatch: pytest.Monkey
     tensors, results, most = maps(21, 34), [], []
     for chunk in (1, 20_000, 60_000, 1 << 30):
         held.clear()
-        results.append(readout(*tensors, unrestricted=FIRST, radius=4, top_k=top_k, chunk=chunk))
+        results.append(global_local_readout(*tensors, unrestricted=FIRST, radius=4, top_k=top_k, chunk=chunk))
         most.append(max(held))
     assert most[0] == 21 * 34 + 2 * 7 * 7  # one query
     assert most[0] < most[1] <= 20_000 < most[2] <= 60_000 < most[3]
@@ -207,7 +208,7 @@ def test_one_search_serves_several_values() -> None:
     matches = match(query, keys, unrestricted=(False, True, False), radius=4)
     options: dict[str, Any] = {"unrestricted": (False, True, False), "radius": 4}
     wide = [torch.randn(1, 100, 13, 21, generator=torch.Generator().manual_seed(i)) for i in range(3)]
-    assert torch.equal(read(matches, values), readout(query, keys, values, **options))
+    assert torch.equal(read(matches, values), global_local_readout(query, keys, values, **options))
     assert_equal(read(matches, wide, chunk=5000), both((query, keys, wide), **options)[1])
 
 
@@ -237,10 +238,10 @@ def test_matches_name_references_as_they_were_given() -> None:
 )
 def test_what_cannot_be_searched_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        readout(*maps(5, 6), **{"unrestricted": FIRST, **options})
+        global_local_readout(*maps(5, 6), **{"unrestricted": FIRST, **options})
 
 
 def test_values_of_every_reference_are_needed() -> None:
     query, keys, values = maps(5, 6)
     with pytest.raises(ValueError, match="values of 1 references, but matches in more"):
-        readout(query, keys, values[:1], unrestricted=FIRST)
+        global_local_readout(query, keys, values[:1], unrestricted=FIRST)

@@ -32,7 +32,7 @@ from vosbench.nn.objects import in_groups
 from vosbench.nn.resnet import normalise
 from vosbench.ops.aggregate import soft_aggregate
 from vosbench.ops.colour import normalised_lab
-from vosbench.ops.matching import Window
+from vosbench.ops.windows import Window
 from vosbench.util.checks import below, not_above, not_sizes, refuse
 from vosbench.util.errors import UserError
 from vosbench.util.options import Content

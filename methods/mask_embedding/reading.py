@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vosbench.methods.mask_embedding.masks import SmallMasks
-from vosbench.ops.matching import Window, match, read, readout
+from vosbench.ops.matching import global_local_readout, match, read
+from vosbench.ops.windows import Window
 
 Values = Float[Tensor, "b objects v h8 w8"]
 
@@ -61,7 +62,7 @@ def packed(values: Values) -> Values:
 
 @dataclass(frozen=True)
 class Reader:
-    """Equations 6 to 8. See `ops.matching.readout` for its fields."""
+    """Equations 6 to 8. See `ops.matching.global_local_readout` for its fields."""
 
     temperature: float
     radius: float
@@ -97,7 +98,7 @@ class Reader:
         radius, temperature, window = self.radius, self.temperature, self.window
         if top_k is None:  # all candidates, as in training: one product for both
             both = [torch.cat(pair, 1) for pair in zip(masks, values, strict=True)]
-            everything = readout(
+            everything = global_local_readout(
                 query,
                 keys,
                 both,

@@ -16,7 +16,7 @@ from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_lo
 from vosbench.methods.munet.motion import NEVER, MotionAwareAttention, MotionUncertaintyLayer
 from vosbench.methods.munet.networks import STRIDE, Depth, KeyValue, MaskDecoder, QueryEncoder, ReferenceEncoder
 from vosbench.nn.resnet import normalise
-from vosbench.ops.affinity import in_place
+from vosbench.ops.affinity import window_on_grid
 from vosbench.ops.aggregate import aggregated_logits
 from vosbench.ops.tokens import Tokens, Usage, read_tokens
 from vosbench.util.checks import below, not_above, not_sizes, outside, refuse
@@ -190,7 +190,7 @@ class MUNet(Method[Features, Memory]):
         row, column = cell = cell_at(pixel, STRIDE, size)
         slice_ = costs[0, :, row, column]
         likely = (self.motion.gain * slice_).masked_fill(slice_ == NEVER, -torch.inf).softmax(0)
-        weights, seen = in_place(likely, cell, size), in_place(slice_, cell, size)
+        weights, seen = window_on_grid(likely, cell, size), window_on_grid(slice_, cell, size)
         matches = Matches(1, seen.isfinite(), weights.nan_to_num())
         return [{"matches in t−1": matches, "cosines in t−1": _heat(seen, 1)}]
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as nnf
 
-from vosbench.ops.matching import readout
+from vosbench.ops.matching import global_local_readout
 
 CHANNELS, REPEATS = 128, 3
 SETTINGS: dict[str, Any] = {"radius": 12, "temperature": 0.05, "top_k": 10}
@@ -28,7 +28,7 @@ def main(what: str, h: int, w: int, references: int, values: int) -> dict[str, f
     unrestricted = [i == 0 for i in range(references)]
     plain = runpy.run_path(str(SIBLINGS.parent / "test_matching.py"))["full_readout"]
     resident = runpy.run_path(str(SIBLINGS / "measure_affinity.py"))["resident"]
-    run = plain if what == "full" else readout
+    run = plain if what == "full" else global_local_readout
     seconds, before = [], resident()
     with torch.inference_mode():
         for _ in range(REPEATS):

@@ -1,5 +1,4 @@
-"""Where feature cells lie in the picture, and how masks get from one to the other and back (MAMP's size-aware
-alignment)."""
+"""Where feature cells lie in the picture, and how masks are brought to cells and back (MAMP's size-aware alignment)."""
 
 import torch
 import torch.nn.functional as nnf
@@ -10,15 +9,15 @@ from torch import Tensor
 def sample_centres(masks: Float[Tensor, "b n h w"], stride: int) -> Float[Tensor, "b n h2 w2"]:
     """Masks at the centres of strided convolution kernels: the top-left pixel of each stride×stride cell.
 
-    A copy: memory that kept a view would keep the masks at full size alive.
+    A copy, since a view in memory would keep the masks at full size alive.
     """
     return masks[..., ::stride, ::stride].clone()
 
 
 def upsample_centres(scores: Float[Tensor, "b n h w"], stride: int) -> Float[Tensor, "b n h2 w2"]:
-    """The inverse of `sample_centres`: bilinear, output pixel p reads coordinate p / stride (clamped at the border).
+    """The inverse of `sample_centres`: bilinear, with output pixel p at coordinate p / stride, clamped at the border.
 
-    Sampling what it returns gives the scores back exactly, so a static mask can be copied for ever without eroding.
+    Sampling the result gives the scores back exactly, so a static mask can be propagated for ever without eroding.
     """
     h, w = scores.shape[-2:]
     grown = nnf.pad(scores, (0, 1, 0, 1), mode="replicate")
@@ -32,11 +31,12 @@ def resize(maps: Float[Tensor, "b n h w"], size: tuple[int, int]) -> Float[Tenso
 
 
 def gather_positions(flow: Float[Tensor, "2 h w"]) -> Int[Tensor, "h w"]:
-    """The reference cell that each query cell comes from, as a row-major index; h·w where that lies outside.
+    """The reference cell that each query cell comes from, as a row-major index; h·w where it lies outside.
 
-    `flow` is (x, y) in cells of the feature grid, query → reference; it is clamped to the size of the grid and
-    rounded, so that reading through these indices equals a bilinear backward warp with zero padding (MAMP section
-    "Motion-aware matching").
+    flow  (x, y) from query to reference, in cells of the feature grid
+
+    Flow is clamped to the size of the grid and rounded, so reading through these indices equals a bilinear backward
+    warp with zero padding (MAMP, section "Motion-aware matching").
     """
     h, w = flow.shape[1:]
     x = flow[0].clamp(-w, w).round().long() + torch.arange(w, device=flow.device)

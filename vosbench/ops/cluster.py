@@ -16,9 +16,10 @@ CELLS = 1 << 16  # assigned at a time
 
 @dataclass(frozen=True)
 class Clusters:
-    """A video's segments: 0 is background, the others go from 1 on in order of size.
+    """A video's segments: 0 is background, and the others are numbered from 1, the largest first.
 
-    `sizes` are theirs, in pixels of `labels`; `dropped` is the share in clusters too large to be objects.
+    sizes    of the segments from 1 on, in pixels of `labels`
+    dropped  the share of pixels in clusters that are too large to be objects
     """
 
     labels: Int[Tensor, "t h w"]
@@ -39,15 +40,15 @@ def cluster_video(
     largest: float = 0.4,
     finer: int = 1,
 ) -> Clusters:
-    """Space-time k-means over a whole video; every cell of every frame is labelled.
+    """Space-time k-means over a whole video, which labels every cell of every frame.
 
-    clusters     k
-    steps, seed  of `kmeans`
+    clusters     the number of clusters
     alpha        weight of the position encoding beside keys of unit norm
-    most_points  centres are found on every k-th frame, so that there are at most so many points, but one frame at least
-    frame_step   in place of that k; null: as `most_points` says
-    largest      clusters with more than this share of all cells of the video become background
-    finer        labels a cell, along each axis: those of points interpolated between cells, half-pixel bilinear
+    frame_step   centres are found on every `frame_step`-th frame; None: on as many frames as `most_points` points
+                 allow, but at least one
+    largest      clusters with more than this share of all pixels become background
+    finer        labels per cell along each axis, those of points interpolated between cells (half-pixel bilinear)
+    steps, seed  as in `kmeans`
 
     Raises UserError for fewer points than clusters.
     """
@@ -72,7 +73,7 @@ def cluster_video(
 
 
 def _fine(points: Points, centres: Float[Tensor, "k c"], size: Sequence[int], finer: int) -> Int[Tensor, "t h2 w2"]:
-    """The nearest centre follows from products of points and centres, so these are interpolated in place of points."""
+    """The nearest centre depends on products of points and centres alone, so these are interpolated, not the points."""
     with torch.autocast(points.device.type, enabled=False):
         distances = relative_distances(points, centres).unflatten(1, (-1, *size)).transpose(0, 1)
         return nnf.interpolate(distances, scale_factor=finer, mode="bilinear").argmin(1)
@@ -91,9 +92,9 @@ def _number(labels: Int[Tensor, "t h w"], clusters: int, largest: float) -> Clus
 def space_time_points(
     keys: Float[Tensor, "t c h w"], *, alpha: float = 0.5, times: Float[Tensor, " t"] | None = None
 ) -> Float[Tensor, "t h w d"]:
-    """What is clustered: keys scaled to unit norm beside `alpha` times the position encoding, d = c + 126.
+    """The points to cluster: keys scaled to unit norm, then `alpha` times the position encoding; d = c + 126.
 
-    `times`: when each frame is, in [0, 1]; default: evenly spread.
+    times  of the frames, in [0, 1]; None: evenly spaced
     """
     frames, _, height, width = keys.shape
     unit = nnf.normalize(keys.float(), dim=1).permute(0, 2, 3, 1)
@@ -110,17 +111,19 @@ def position_encoding(
     times: Float[Tensor, " t"] | None = None,
     device: torch.device | None = None,
 ) -> Float[Tensor, "t h w p"]:
-    """Sines and cosines of t, y and x, each in [0, 1] from first to last: p = 3 per_axis numbers of unit norm.
+    """Sines and cosines of t, y and x, each in [0, 1] from first to last: p = 3·per_axis numbers of unit norm.
 
-    Frequencies rise geometrically from a quarter of a turn over an axis to one turn: segments are large, and for finer
-    waves all cells but the nearest are equally far. `times`: other values of t.
+    Frequencies rise geometrically from a quarter of a turn along an axis to one turn. Segments are large, and to finer
+    waves all cells but the nearest are equally far apart.
+
+    times  other values of t
     """
     times = torch.linspace(0, 1, frames, device=device) if times is None else times
     axes = (times, *(torch.linspace(0, 1, size, device=device) for size in (height, width)))
     t, y, x = (_waves(axis, per_axis) for axis in axes)
     size = (frames, height, width, per_axis)
     parts = t[:, None, None].expand(size), y[None, :, None].expand(size), x[None, None].expand(size)
-    return torch.cat(parts, -1) / math.sqrt(1.5 * per_axis)  # each pair of sine and cosine has norm one
+    return torch.cat(parts, -1) / math.sqrt(1.5 * per_axis)  # each pair of sine and cosine has norm 1
 
 
 def _waves(values: Float[Tensor, " n"], count: int) -> Float[Tensor, "n count"]:

@@ -15,12 +15,12 @@ _RGB_TO_XYZ = (
 def rgb_to_lab(rgb: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
     """CIE Lab of sRGB images in [0, 1], in float: L in [0, 100], a and b in about [-127, 127].
 
-    The formula itself: OpenCV's conversion of float images interpolates it in tables and is up to 0.02 off from linear
-    RGB, 0.6 from sRGB. Its 8-bit conversion rounds and is not meant here.
+    This is the formula itself. OpenCV's conversion of float images interpolates in tables: it is off by up to 0.02 from
+    linear RGB and 0.6 from sRGB. Its 8-bit conversion also rounds.
     """
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp(min=0) ** 2.4, rgb / 12.92)
     red, green, blue = linear.unbind(-3)
-    # No matrix product: autocast would make it in half precision, and Lab coarser than 8 bits.
+    # Not a matrix product: autocast would compute it in half precision, which makes Lab coarser than 8 bits.
     xyz = torch.stack([r * red + g * green + b * blue for r, g, b in _RGB_TO_XYZ], -3)
     root = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = root.unbind(-3)

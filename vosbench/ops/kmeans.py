@@ -1,8 +1,8 @@
-"""k-means, by Lloyd's steps.
+"""k-means by Lloyd's algorithm, made fast in three ways.
 
-Three things make it quick. It starts from the best of a few runs on a sample. Of every point it knows by how much its
-nearest centre leads, and looks at a point again only once the centres have moved that far (Hamerly 2010). And sums are
-corrected by the points that changed cluster. The result is a fixed point of Lloyd's steps all the same.
+It starts from the best of a few runs on a sample. It keeps a lower bound on how much nearer each point's centre is than
+any other, and compares a point again only once the centres have moved that far (Hamerly 2010). And it updates the sums
+only by the points that changed cluster. The result is still a fixed point of Lloyd's iteration.
 """
 
 import math

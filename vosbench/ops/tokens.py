@@ -1,4 +1,4 @@
-"""Reading of a memory that is searched whole: every query cell looks at all tokens of an object, wherever they lie."""
+"""Global attention to memory: every query cell attends to all tokens of an object, wherever they lie."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ Readout = Float[Tensor, "n v q"]
 
 @dataclass(frozen=True)
 class Tokens:
-    """Keys and values that objects have in memory.
+    """Keys and values of objects in memory.
 
-    counted   which of them there are, where objects have different numbers: the others' values are 0; None: all
+    counted   which tokens are valid, where objects have different numbers of them; the values of the others are 0.
+              None: all
     tracked   whether reads count how many queries attend to each token
     """
 
@@ -33,7 +34,7 @@ class Tokens:
         return Tokens(self.keys[objects], self.values[objects], counted, self.tracked)
 
     def beside(self, others: "Tokens") -> "Tokens":
-        """With other objects, which have as many tokens each."""
+        """These objects followed by others, which need the same number of tokens."""
         if self.counted is not None or others.counted is not None:
             raise ValueError("objects with different numbers of tokens cannot be put beside each other")
         return Tokens(torch.cat([self.keys, others.keys]), torch.cat([self.values, others.values]))
@@ -46,8 +47,10 @@ def read_tokens(
 
     Also, for each part of memory, how many queries attended to each of its tokens; None where that is not tracked.
 
-    The keys of a query are shared by all objects, those of memory are not, so this is one product batched over objects
-    (in groups that `chunk` bounds). Products follow autocast, the softmax is float32. An object without tokens reads 0.
+    All objects share the query's keys but not those of memory, so this is one product batched over objects, in groups
+    that `chunk` bounds. Products follow autocast; the softmax is in float32. An object without tokens reads 0.
+
+    chunk  affinities held at a time (at least those of one query and object)
     """
     tokens = sum(part.keys.shape[2] for part in memory)
     objects = max(1, chunk // (tokens * query.shape[1]))
@@ -84,5 +87,5 @@ def _affinity(queries: Float[Tensor, "c q"], part: Tokens) -> Float[Tensor, "n t
     affinity = (part.keys.mT @ queries).float()
     if part.counted is None:
         return affinity
-    # Finite, so that an object without tokens reads the zeros that stand there, and not NaN.
+    # Finite, so that an object without tokens reads the zeros of its padding, and not NaN.
     return affinity.masked_fill(~part.counted.unsqueeze(2), torch.finfo(affinity.dtype).min)
