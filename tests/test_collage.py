@@ -226,7 +226,7 @@ def test_a_copy_of_other_pixels_is_not_taken_for_one_of_these(command: Command) 
     prepare = ["prepare", *SMALL, "output=copy", "workers=0"]
     assert command(*prepare).status == 0
     assert command(*prepare).status == 0
-    command(*prepare, "dataset.effects=false").error(1, "val_00 was prepared with another source", "overwrite=true")
+    command(*prepare, "dataset.effects=false").error(1, "val_00 was prepared otherwise (the data)", "overwrite=true")
 
 
 def test_pixels_are_hashed_once_and_go_along_when_pickled(monkeypatch: pytest.MonkeyPatch) -> None:

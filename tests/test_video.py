@@ -121,12 +121,12 @@ def test_a_prepared_copy_is_told_from_one_of_another_frame_in_the_middle(
             name, split, resolution, frames, protocol = "set", "all", "16p", "all", "davis"
 
         Set.videos = videos  # type: ignore[attr-defined]
-        monkeypatch.setattr(prepare, "instantiate", lambda _: Set())
+        monkeypatch.setattr(prepare, "made", lambda *_: Set())
         settings: dict[str, Any] = {"size": None, "square": False, "quality": 95, "workers": 0, "overwrite": False}
         prepare.run(prepare.Options(dataset={}, output=str(tmp_path), **settings))
 
     run(Plain(10, 20, 30))
     run(Plain(10, 20, 30))
     for changed in (Plain(10, 99, 30), Marked(10, 20, 30)):
-        with pytest.raises(ValueError, match="plain was prepared with another source: set overwrite=true"):
+        with pytest.raises(ValueError, match=r"plain was prepared otherwise \(the data\): set overwrite=true"):
             run(changed)

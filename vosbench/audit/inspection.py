@@ -1,4 +1,4 @@
-"""Looks at one video, in a worker of `vosbench check`: opens its files, decodes them, and says what is odd about them.
+"""Inspects one video, in a worker of `vosbench check`: opens its files, decodes them, and reports what is odd.
 
 A file counts as damaged when it is too short or a checksum in it is wrong. JPEG has no checksums, so that a changed bit
 inside of one goes unseen.
@@ -154,7 +154,7 @@ class _Inspection:
         return None
 
     def _usable(self, mask: Picture, name: str) -> Values | None:
-        """The values of a mask that can be read as ids, else None and a problem; what is odd about it is noted."""
+        """The values of a mask if they can be read as ids, otherwise None and a problem. What is odd about it is noted."""
         facts, binary = self.facts, self.video.binary
         if mask.mode.startswith(("I", "F")):
             facts.add(Problem.SIXTEEN_BIT, f"/{name}")
