@@ -87,7 +87,7 @@ def test_whole_videos_are_kept_and_changed_ones_are_an_error(source: Path) -> No
         run(options(source))
     assert frame.stat().st_mtime_ns == written
     run(options(source, overwrite=True))
-    assert frame.stat().st_mtime_ns == written
+    assert frame.stat().st_mtime_ns > written
     changed = read_image(source.parent / "output/JPEGImages/16p/b/00001.jpg")
     assert changed[:, :8, 1].mean() > 60 > read_image(frame)[:, :8, 1].mean()
 

@@ -1,4 +1,4 @@
-"""What `vosbench check` can find in a data set: problems to fix, notes to be aware of, and the lines that report them."""
+"""What `vosbench check` can find in a data set: problems to fix, notes to know, and the lines that report them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Note(Enum):
     PALETTE = "palettes that are not the VOC colour map", "harmless: only ids count, not colours"
     UNLABELLED = (
         "no annotations",
-        "usable for training without labels; prediction needs a first mask, scoring needs all masks",
+        "usable for training without labels; prediction needs a first mask, scoring all masks",
     )
     FEW = "1 or 2 annotated frames", "enough to predict and submit; only annotated frames are scored"
     SPARSE = "annotated in part", "only annotated frames are scored; dataset.frames=annotated keeps only these"

@@ -154,7 +154,7 @@ class _Inspection:
         return None
 
     def _usable(self, mask: Picture, name: str) -> Values | None:
-        """The values of a mask if they can be read as ids, otherwise None and a problem. What is odd about it is noted."""
+        """The values of a mask if they can be read as ids, otherwise None and a problem. Oddities are noted."""
         facts, binary = self.facts, self.video.binary
         if mask.mode.startswith(("I", "F")):
             facts.add(Problem.SIXTEEN_BIT, f"/{name}")
