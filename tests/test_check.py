@@ -477,9 +477,9 @@ def test_a_worker_that_dies_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> Non
     from vosbench.tasks import check
 
     class Stub:
-        videos = (Deadly(),)
+        protocol, videos = "davis", (Deadly(),)
 
-    monkeypatch.setattr(check, "instantiate", lambda _: Stub())
+    monkeypatch.setattr(check, "made", lambda *_: Stub())
     with pytest.raises(BrokenProcessPool):
         run(Options(dataset={}, stride=8, full=True, workers=1))
 

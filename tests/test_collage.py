@@ -2,7 +2,9 @@ import hashlib
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from vosbench.datasets.collage import Collage, CollageVideo
 from vosbench.datasets.collage.photographs import PHOTOGRAPHS, pixels
 from vosbench.video.images import write_label_map
 
+Command = Callable[..., Any]
 LATE = ["train_02", "train_06", "train_23"]  # here a third object comes late
 
 DIGEST = """
@@ -175,11 +178,77 @@ def test_annotations_come_from_a_folder_where_one_is_given(tmp_path: Path) -> No
     assert video.annotation(3) is None
 
 
+def test_annotated_frames_alone_are_the_same_frames(tmp_path: Path) -> None:
+    (tmp_path / "val_00").mkdir()
+    for index in (2, 5, 9):
+        write_label_map(tmp_path / f"val_00/{index:05}.png", np.full((128, 224), index, np.uint8))
+    settings: dict[str, Any] = {"videos": 2, "annotations": tmp_path, "frames": "annotated"}
+    (part,) = Collage("val", sequences=["val_00"], max_frames=2, **settings).videos
+    assert part.frame_names == ("00002", "00005")
+    whole = Collage("val", videos=1).videos[0]
+    assert np.array_equal(part.frame(1), whole.frame(5))
+    assert np.array_equal(part.flow(0, 1), whole.flow(2, 5), equal_nan=True)
+    assert seen(part, 1) == {5}
+    every = Collage("val", videos=1, frames="annotated")
+    assert (every.frames, len(every.videos[0].frame_names)) == ("annotated", 24)
+    with pytest.raises(ValueError, match=r"val_01 holds no annotated frames"):
+        Collage("val", **settings)
+
+
+def test_the_choice_of_frames_is_one_of_the_command_line(command: Command) -> None:
+    done = command("check", *SMALL, "dataset.frames=annotated", "workers=0")
+    assert (done.status, done.err) == (0, "")
+    assert "  frames     3, 3 annotated\n" in done.out
+
+
+def test_smaller_annotations_are_to_train_on_and_not_to_start_from(tmp_path: Path) -> None:
+    (tmp_path / "val_00").mkdir()
+    write_label_map(tmp_path / "val_00/00000.png", np.ones((32, 56), np.uint8))
+    video = Collage("val", videos=1, annotations=tmp_path).videos[0]
+    with pytest.raises(ValueError, match=r"00000.png is 32×56 \(rows×columns\), its frame val_00/00000 is 128×224"):
+        video.given(0)
+
+
+SMALL = ["dataset=collage", "dataset.videos=1", "dataset.size=[48,64]", "dataset.length=3"]
+
+
+def test_label_maps_of_other_pixels_are_not_scored_for_these(command: Command) -> None:
+    """Effects change the pixels alone, neither names nor masks."""
+    benchmark = ["benchmark", "method=flow_warp", *SMALL, "workers=0", "pictures=0", "device=cpu", "name=stale"]
+    assert command(*benchmark).status == 0
+    command(*benchmark, "dataset.effects=false").error(1, "val_00", "data", "overwrite=true")
+    again = command(*benchmark)
+    assert (again.status, "nothing to do" in again.err + again.out) == (0, True)
+    assert command(*benchmark, "dataset.effects=false", "overwrite=true").status == 0
+
+
+def test_a_copy_of_other_pixels_is_not_taken_for_one_of_these(command: Command) -> None:
+    prepare = ["prepare", *SMALL, "output=copy", "workers=0"]
+    assert command(*prepare).status == 0
+    assert command(*prepare).status == 0
+    command(*prepare, "dataset.effects=false").error(1, "val_00 was prepared otherwise (the data)", "overwrite=true")
+
+
+def test_pixels_are_hashed_once_and_go_along_when_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    video = Collage("val", videos=1, length=3, size=(48, 64)).videos[0]
+    first = video.fingerprint()
+    monkeypatch.setattr(CollageVideo, "frame", None)
+    assert pickle.loads(pickle.dumps(video)).fingerprint() == first
+
+
 def test_bad_arguments_say_what_would_be_right() -> None:
     with pytest.raises(ValueError, match="no split test: choose from train, val"):
         Collage("test")
     with pytest.raises(ValueError, match=r"videos=0.* must be 1 or more"):
         Collage(videos=0)
+    with pytest.raises(ValueError, match=r"length=0 must be 1 or more"):
+        Collage(length=0)
+    with pytest.raises(ValueError, match=r"seed=-1 must be 0 or more"):
+        Collage(seed=-1)
+    with pytest.raises(ValueError, match=r"max_frames=0: keep 1 frame or more"):
+        Collage(max_frames=0)
+    with pytest.raises(ValueError, match=r"annotations folder nowhere does not exist"):
+        Collage(annotations="nowhere")
     with pytest.raises(ValueError, match=r"size=\[8, 8\]"):
         Collage(size=(8, 8))
     with pytest.raises(ValueError, match=r"objects=\[3, 2\]"):

@@ -1,12 +1,14 @@
 """The DAVIS layout: lists, masks, resolutions, custom folders, and what is said about damaged ones."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vosbench.datasets.davis import Davis
+from vosbench.video import folder_video
 from vosbench.video.images import write_label_map
 
 
@@ -125,6 +127,35 @@ def test_other_annotations_may_be_smaller_for_training_but_not_to_predict_from(r
     assert bear.annotation(1) is None
     with pytest.raises(ValueError, match=r"00000.png is 4×6"):
         bear.given(0)
+
+
+def test_headers_are_opened_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(folder_video, "image_size", lambda path: opened.append(path.name) or (16, 24))
+    bear = Davis(root, "val", 2017, sequences=["bear"]).videos[0]
+    assert bear.given(0) is not None
+    assert opened == ["00000.jpg"]
+    assert bear.size == bear.size == (16, 24)
+    assert opened == ["00000.jpg"] * 2
+
+
+def test_fingerprints_tell_frames_and_masks_apart(root: Path) -> None:
+    def prints(**settings: Any) -> tuple[str, str]:
+        video = Davis(root, "val", 2017, sequences=["bear"], **settings).videos[0]
+        return video.fingerprint(), video.annotation_fingerprint()
+
+    frames, masks = prints()
+    assert prints(max_frames=2)[0] != frames
+    assert prints(binary=True)[1] != masks
+    write_label_map(root / "Annotations/480p/bear/00001.png", mask(1, 3))
+    changed = prints()
+    assert (changed[0], changed[1] != masks) == (frames, True)
+    Image.new("RGB", (48, 32)).save(root / "JPEGImages/480p/bear/00001.jpg")
+    assert prints()[0] != frames
+    video = Davis(root, "val", 2017, sequences=["bear"]).videos[0]
+    assert video.path == root / "JPEGImages/480p/bear"
+    assert video.mask_folder == root / "Annotations/480p/bear"
+    assert (video.size, video.frame_size(1)) == ((16, 24), (32, 48))
 
 
 def test_missing_root_list_and_resolution_name_the_remedy(root: Path) -> None:

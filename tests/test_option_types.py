@@ -38,7 +38,13 @@ WRONG = {
     "evaluate dataset=vip dataset.frames=some": "dataset.frames=some: give all or annotated",
     "evaluate dataset=youtube_vos dataset.frames=null": "dataset.frames=null: give all or annotated",
     "check dataset=video_folder dataset.root=x dataset.frames=6fps": "dataset.frames=6fps: give all or annotated",
-    "check dataset=collage dataset.frames=all": "dataset.frames=all: give a whole number",
+    "check dataset=collage dataset.length=all": "dataset.length=all: give a whole number",
+    "check dataset=collage dataset.frames=24": (
+        "dataset.frames=24: give all or annotated; the length of a collage's videos is dataset.length"
+    ),
+    "train data.validation.frames=8": (
+        "data.validation.frames=8: give all or annotated; the length of a collage's videos is data.validation.length"
+    ),
     "check dataset=collage dataset.size=[64,x]": "dataset.size[1]=x: give a whole number",
     "check dataset.sequences=bear": "dataset.sequences=bear: give a list such as [a,b] or null",
     "check dataset.max_frames=two": "dataset.max_frames=two: give a whole number or null",

@@ -289,6 +289,21 @@ def test_coco_images_may_lie_in_images(data: Path) -> None:
         Coco(root, split="val2017")
 
 
+def test_a_check_opens_the_files_of_images(data: Path, command: Command) -> None:
+    """The hash is of what they hold, and nothing is said twice of a damaged one."""
+
+    def hashed(*problems: str) -> str:
+        outcome = command("check", "dataset=static_ecssd", "workers=0")
+        assert [line.split(":")[0] for line in outcome.err.splitlines()[1:]] == [f"  - {kind}" for kind in problems]
+        return next(line for line in outcome.out.splitlines() if "sha256" in line)
+
+    path, before = data / "ECSSD/images/0001.jpg", hashed("too few frames to be scored")
+    path.write_bytes(path.read_bytes() + b"more")
+    assert hashed("too few frames to be scored") != before
+    path.write_bytes(b"no image")
+    hashed("frames that cannot be read", "no object to start from", "too few frames to be scored")
+
+
 def test_what_is_wrong_with_coco_is_named(data: Path) -> None:
     root = data / "COCO"
     photograph(root / "train2017/000000000001.jpg", size=(24, 30))

@@ -2,7 +2,7 @@
 
 import pickle
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -117,6 +117,41 @@ def test_missing_and_empty_folders_are_errors(tmp_path: Path) -> None:
         VideoFolder(tmp_path)
     with pytest.raises(ValueError, match=r"v.mp4 does not exist: give a video file or a folder"):
         open_video(tmp_path / "v.mp4")
+
+
+def test_what_no_video_folder_can_be_asked_for(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4")
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"short_side": 0}, "video_folder: short_side=0: give 1 pixel or more"),
+        ({"short_side": -8}, "short_side=-8"),
+        ({"max_frames": 0}, "max_frames=0: keep 1 frame or more"),
+        ({"frames": "annotated"}, "frames=annotated leaves nothing of videos without annotations: give all"),
+    ]
+    for settings, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            VideoFolder(tmp_path, **settings)
+    with pytest.raises(ValueError, match="short_side=0"):
+        VideoFile(tmp_path / "v.mp4", short_side=0)
+
+
+def test_the_size_that_frames_are_decoded_to_is_part_of_what_they_are(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4")
+    whole, small = VideoFile(path), VideoFile(path, short_side=24)
+    assert (whole.size, small.size) == ((48, 64), (24, 32))
+    assert whole.fingerprint() == VideoFile(path).fingerprint() != small.fingerprint()
+    assert whole.fingerprint() != VideoFile(path, max_frames=5).fingerprint()
+
+
+def test_masks_are_read_without_decoding_their_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "masks").mkdir()
+    for index in (0, 9, 18, 27):
+        write_label_map(tmp_path / f"masks/{index:05}.png", np.full((48, 64), index + 1, np.uint8))
+    video = open_video(write_video(tmp_path / "v.mp4"), tmp_path / "masks")
+    decoded: list[int] = []
+    frame = VideoFile.frame
+    monkeypatch.setattr(VideoFile, "frame", lambda self, index: decoded.append(index) or frame(self, index))
+    assert [index for index in range(30) if video.given(index) is not None] == [0, 9, 18, 27]
+    assert decoded == [0]
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:

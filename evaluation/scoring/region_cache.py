@@ -1,9 +1,10 @@
 """Annotated objects cut out once and kept on disk, for scoring many results against the same annotations.
 
-A video is one file, `<hash of its annotations and of the code that cuts them out>.regions`: the mask, boundary and near of each region, one bit a pixel;
-then the index, one row a region; then their sizes. Regions are read when asked for, so memory does not grow with the
-video. A file is whole when its end says so. One that is not is written anew in its place, by one process at a time:
-what a killed process leaves behind does no harm, and a whole file is never written to.
+A video is one file, `<hash>.regions`. The hash is of its annotations and of the code that cuts them out. The file holds
+the mask, boundary and near of each region, one bit a pixel; then the index, one row a region; then their sizes. Regions
+are read when asked for, so memory does not grow with the video. A file is whole when its end says so. One that is not
+is written anew in its place, by one process at a time: what a killed process leaves behind does no harm, and a whole
+file is never written to.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""What `vosbench check` can find in a data set: problems to mend, notes to know; and the lines that say so."""
+"""What `vosbench check` can find in a data set: problems to fix, notes to know, and the lines that report them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from vosbench.util.wording import some
 
 
 class Problem(Enum):
-    """What keeps a data set from being predicted or scored as it should be, and the remedy."""
+    """What keeps a data set from being predicted or scored correctly, and the remedy."""
 
     BROKEN_LINK = "broken links", "restore what they point to, or remove them"
     FRAME_UNREADABLE = "frames that cannot be read", "restore or remove these files"
@@ -21,9 +21,9 @@ class Problem(Enum):
     ANTIALIASED = "antialiased masks (grey levels between 0 and 255)", "draw them without smoothing, one id a pixel"
     MASK_SIZE = "masks of another size than their frame", "give masks of the frame's size, or the right resolution"
     FRAME_SIZE = "frames of another size than the first of their video", "bring the frames of a video to one size"
-    SAME_NUMBER = "frames of one number", "their order is not defined: rename or remove all but one"
+    SAME_NUMBER = "frames with the same number", "their order is undefined: rename or remove all but one"
     ORPHAN = "annotations without an image", "add the images, or remove these files"
-    UNREAD = "images of a kind that is not read", "give frames as .jpg, .jpeg or .png, masks as .png"
+    UNREAD = "images in a format that is not read", "give frames as .jpg, .jpeg or .png, masks as .png"
     NO_START = "no object to start from", "label the first frame (objects 1, 2, …), or leave these videos out"
     TOO_SHORT = "too few frames to be scored", "leave these videos out"
 
@@ -36,22 +36,25 @@ class Note(Enum):
 
     BINARY = "masks of 0 and 255", "255 is void: save object ids 1, 2, …"
     MERGED = "masks of several ids read as one object", "dataset.binary=false or year=2017 keeps objects apart"
-    GREY = "grey masks", "read as ids; indexed PNGs with a palette can be looked at"
-    PALETTE = "palettes that are not the VOC colour map", "no harm: ids are what counts, not colours"
-    UNLABELLED = "no annotations", "fit for training without labels; predicting needs a first mask, scoring all"
+    GREY = "grey masks", "their values are read as ids; saved as indexed PNGs, they could also be viewed"
+    PALETTE = "palettes that are not the VOC colour map", "harmless: only ids count, not colours"
+    UNLABELLED = (
+        "no annotations",
+        "usable for training without labels; prediction needs a first mask, scoring all masks",
+    )
     FEW = "1 or 2 annotated frames", "enough to predict and submit; only annotated frames are scored"
     SPARSE = "annotated in part", "only annotated frames are scored; dataset.frames=annotated keeps only these"
-    GAPS = "gaps in object ids", "no harm: objects keep their ids"
+    GAPS = "gaps in object ids", "harmless: objects keep their ids"
     LATE = "late objects", "these are scored from where they first appear"
     VANISHING = "objects that vanish for good", "what is predicted after that counts as wrong"
     EMPTY = "empty masks", "there an empty prediction scores 1, any other 0"
     VOID = "void pixels (255)", "these are taken for background"
     MANY = "more than 20 objects", "time and memory grow with each"
     UNLISTED = "ids in masks that meta.json does not list, or not yet", "these are ignored"
-    NEVER_SHOWN = "objects of meta.json that no mask shows", "these are neither started nor scored"
+    NEVER_SHOWN = "objects of meta.json that no mask shows", "these are neither given nor scored"
     JUMPS = "frame numbers that jump", "if frames were lost, restore them"
-    SHORT = "1 or 2 frames", "there is little to follow"
-    STRIDE = "sizes not divisible by the stride", "methods pad those, and cut the padding off again"
+    SHORT = "1 or 2 frames", "there is hardly any motion to follow"
+    STRIDE = "sizes not divisible by the stride", "methods pad these frames, and crop the result"
     STRAY = "stray files and folders", "these are ignored: remove them"
     LEFT_OUT = "folders that the list leaves out", "list them if they belong to the split"
 
@@ -77,7 +80,7 @@ class Finding(NamedTuple):
 
 @dataclass
 class VideoFacts:
-    """What is known of one video, as plain data.
+    """What is known about one video, as plain data.
 
     size     (height, width) of its first readable frame
     objects  ids that its annotations show
@@ -93,7 +96,7 @@ class VideoFacts:
     found: list[Finding] = field(default_factory=list)
 
     def add(self, kind: Problem | Note, place: str = "") -> None:
-        """Notes a finding; `place` is "/<file>" or nothing, and detail."""
+        """Adds a finding. `place` is "/<file>" or nothing, followed by any detail."""
         self.found.append(Finding(kind, f"{self.name}{place}", self.name))
 
 
@@ -112,7 +115,7 @@ def _line(what: str, found: list[Finding], videos: int, remedy: str) -> str:
 
 
 def _count(found: list[Finding], videos: int) -> str:
-    """How many in how many videos."""
+    """How many findings, in how many videos."""
     concerned = {finding.video for finding in found}
     if "" in concerned:
         return str(len(found))

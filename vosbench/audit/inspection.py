@@ -1,4 +1,4 @@
-"""Looks at one video, in a worker of `vosbench check`: opens its files, decodes them, and says what is odd about them.
+"""Inspects one video, in a worker of `vosbench check`: opens its files, decodes them, and reports what is odd.
 
 A file counts as damaged when it is too short or a checksum in it is wrong. JPEG has no checksums, so that a changed bit
 inside of one goes unseen.
@@ -85,18 +85,18 @@ class _Inspection:
 
     def _frame(self, index: int, *, recorded: bool) -> tuple[int, int] | None:
         """The (height, width) of a frame, or None when it cannot be read. `recorded`: its pixels need no record."""
-        path, name = self.video.frame_file(index), self.video.frame_names[index]
-        if path is not None:
-            picture = self._open(path, Problem.FRAME_UNREADABLE)
-            size = picture and picture.size
-            name = path.name
-        else:
+        path, facts = self.video.frame_file(index), self.facts
+        if path is None:
             size = self._decoded(index, recorded=recorded)
-        if size is not None:
-            self.facts.size = self.facts.size or size
-            if size != self.facts.size:
-                sizes = f"{rows_columns(size)}, not {rows_columns(self.facts.size)}"
-                self.facts.add(Problem.FRAME_SIZE, f"/{name} is {sizes}")
+        else:
+            picture = self._open(path, Problem.FRAME_UNREADABLE)
+            size = picture.size if picture else None
+        if size is None:
+            return None
+        facts.size = facts.size or size
+        if size != facts.size:
+            name = path.name if path else self.video.frame_names[index]
+            facts.add(Problem.FRAME_SIZE, f"/{name} is {rows_columns(size)}, not {rows_columns(facts.size)}")
         return size
 
     def _decoded(self, index: int, *, recorded: bool) -> tuple[int, int] | None:
@@ -154,7 +154,7 @@ class _Inspection:
         return None
 
     def _usable(self, mask: Picture, name: str) -> Values | None:
-        """The values of a mask that can be read as ids, else None and a problem; what is odd about it is noted."""
+        """The values of a mask if they can be read as ids, otherwise None and a problem. Oddities are noted."""
         facts, binary = self.facts, self.video.binary
         if mask.mode.startswith(("I", "F")):
             facts.add(Problem.SIXTEEN_BIT, f"/{name}")

@@ -1,4 +1,4 @@
-"""What a video's annotations show over time, for `vosbench check`: late, lost and missing objects, empty masks."""
+"""What a video's annotations show over time, for `vosbench check`: late, vanishing and missing objects, empty masks."""
 
 import re
 from collections import Counter
@@ -10,13 +10,13 @@ from vosbench.util.wording import some
 from vosbench.video.images import VOID
 from vosbench.video.video import Video
 
-MOST_OBJECTS = 20  # that protocol davis-unsupervised takes, and methods are made for
+MOST_OBJECTS = 20  # as many as protocol davis-unsupervised takes, and as methods are designed for
 
 Values = frozenset[int]  # of the pixels of one mask
 
 
 def judge_numbers(stems: Iterable[str], facts: VideoFacts) -> None:
-    """Whether the frames' names put them in one order without holes. `stems`: of all images of the video's folder."""
+    """Whether the frames' numbers give one order without gaps. `stems`: of all images of the video's folder."""
     stems = sorted(stems)
     numbered = Counter(re.sub(r"\d+", lambda digits: str(int(digits[0])), stem) for stem in stems)
     if twice := [stem for stem, count in numbered.items() if count > 1]:

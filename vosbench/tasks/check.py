@@ -1,7 +1,7 @@
-"""`vosbench check`: says all that is wrong with a data set, at once, and advises. It writes nothing.
+"""`vosbench check`: lists everything wrong with a data set at once, with remedies. It writes nothing.
 
-Problems (exit status 1) keep the set from being predicted or scored as it should; notes are good to know. The hash
-tells two people whether they have the same frames and annotations.
+Problems (exit status 1) keep the set from being predicted or scored correctly; notes are good to know. By the hash two
+people can tell whether they have the same frames and annotations.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Raises errors.Problems for a data set that has some, ValueError for one that cannot be read at all."""
+    """Raises errors.Problems for a data set that has some, UserError for one that cannot be read at all."""
     dataset: Dataset = made(options.dataset, "dataset")
     protocol = protocol_named(dataset.protocol)
     whole = not any(options.dataset.get(key) for key in ("sequences", "exclude"))
