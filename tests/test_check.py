@@ -30,7 +30,6 @@ def advise(kind: Problem | Note, protocol: str = "davis") -> str | None:
     return advice(kind, protocol_named(protocol).advice)
 
 
-
 class Found(NamedTuple):
     """What `run` says: the lines of the summary, the notes and the problems."""
 
@@ -457,12 +456,8 @@ def test_no_protocol_is_advised_by_the_rules_of_another(protocol: str) -> None:
 
 
 def test_advice_names_its_protocol() -> None:
-    assert str(advise(Note.GAPS, "davis-unsupervised")).startswith(
-        "protocol davis-unsupervised takes a gap"
-    )
-    assert str(advise(Note.SHORT, "vos-benchmark")).startswith(
-        "protocol vos-benchmark, which scores neither"
-    )
+    assert str(advise(Note.GAPS, "davis-unsupervised")).startswith("protocol davis-unsupervised takes a gap")
+    assert str(advise(Note.SHORT, "vos-benchmark")).startswith("protocol vos-benchmark, which scores neither")
     assert advise(Problem.TOO_SHORT, "vip") == Problem.TOO_SHORT.advice
 
 
