@@ -21,13 +21,14 @@ MAMP = ["method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "na
 FIELDS = {
     *("schema", "method", "supervision", "training_data", "parameters", "checkpoint", "dataset", "split", "protocol"),
     *("resolution", "frames", "scores", "objects", "speed", "provenance"),
+    *("algorithm", "subset", "inference", "remarks"),
 }
 SCORES = {"J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"}
 SPEED = {
     *("device", "precision", "size", "fps", "latency_ms", "fps_sequence_mean", "peak_memory_mb", "peak_memory_kind"),
     *("warmup", "timed"),
 }
-PROVENANCE = {"command", "overrides", "commit", "versions", "seed", "hashes", "time"}
+PROVENANCE = {"command", "overrides", "commit", "commits", "versions", "seed", "hashes", "time"}
 
 
 def on(davis: Path, *overrides: str) -> list[str]:
@@ -61,6 +62,8 @@ def test_records_and_a_leaderboard_of_them(command: Command, davis: Path) -> Non
     )
     assert (record["dataset"], record["split"], record["protocol"]) == ("davis2017", "val", "davis")
     assert (record["resolution"], record["frames"], record["training_data"]) == ("480p", "all", None)
+    assert (record["algorithm"], record["subset"], record["inference"], record["remarks"]) == ("mamp", None, None, [])
+    assert record["provenance"]["command"].startswith("vosbench benchmark dataset=davis2017")
     assert record["parameters"] > 1000
     assert set(record["scores"]) == SCORES
     assert set(record["objects"]) == {"a_1", "b_1", "c_1"}
@@ -121,6 +124,7 @@ def test_restricted_sets(command: Command, davis: Path) -> None:
     settings = ["method=copy_first", "dataset.max_frames=4", "dataset.sequences=[b,c]"]
     assert command(*on(davis, *settings, "name=one")).status == 0
     assert set(record_of("copy_first/one")["objects"]) == {"b_1", "c_1"}
+    assert record_of("copy_first/one")["subset"] == {"videos": 2, "of": 3, "max_frames": 4}
     short = command(*on(davis, "method=copy_first", "dataset.max_frames=2", "name=two"))
     short.error(1, "first and last are not scored")
     assert not Path("runs/copy_first/two/results").exists()
@@ -159,3 +163,31 @@ def test_it_waits_for_other_processes_and_takes_over_when_they_die(command: Comm
     assert done.status == 0, done.err
     assert f"waiting for b ({socket.gethostname()} process {other.pid})" in done.out
     assert set(record_of("copy_first/default")["objects"]) == {"a_1", "b_1", "c_1"}
+
+
+def test_one_frame_has_no_speed_and_a_record_all_the_same(command: Command, davis: Path) -> None:
+    settings = ["method=copy_first", "dataset.max_frames=1", "protocol=davis-unsupervised"]
+    done = command(*on(davis, *settings))
+    assert done.status == 0, done.err
+    speed = record_of("copy_first/default", "davis2017-val-davis-unsupervised")["speed"]
+    assert (speed["fps"], speed["fps_sequence_mean"], speed["latency_ms"]) == (None, None, {"p50": None, "p95": None})
+    assert command("leaderboard", "resamples=50", "name=all").status == 0
+    board = Path("runs/leaderboard/all/leaderboard.md").read_text()
+    assert "all videos, at most 1 frame" in board
+    assert "FPS" not in board
+
+
+def test_another_inference_size_stands_in_the_record_and_above_the_scores(command: Command, davis: Path) -> None:
+    done = command(*on(davis, *MAMP, "inference.short_side=32", "inference.subsample=2"))
+    assert done.status == 0, done.err
+    assert record_of("mamp_small/untrained")["inference"] == "short side 32, every 2. pixel"
+    assert "seen at short side 32, every 2. pixel" in " ".join(done.out.split())
+
+
+@pytest.mark.parametrize("verb", ["benchmark", "predict"])
+def test_random_weights_are_said_before_work_begins(command: Command, davis: Path, verb: str) -> None:
+    settings = [verb, "dataset=davis2017", f"dataset.root={davis}", "dataset.sequences=[a]", "device=cpu"]
+    line = "untrained: method mamp has random weights (checkpoint=none is its default)"
+    assert line in command(*settings, *MAMP).out
+    assert "untrained: " not in command(*settings, *MAMP, "checkpoint=none").out.replace("/untrained/", "")
+    assert "untrained: " not in command(*settings, "method=copy_first").out

@@ -31,6 +31,8 @@ def test_demo_trains_scores_and_reports(
     assert records["untrained"]["checkpoint"] == "untrained"
     assert records["trained"]["checkpoint"]["name"] == "best.ckpt"
     assert records["trained"]["training_data"] == "collage"
+    command_line = records["untrained"]["provenance"]["command"]
+    assert command_line.startswith("vosbench benchmark method=mamp_small name=untrained dataset=collage")
     page = (run / "leaderboard.html").read_text()
     sequences = {name.rpartition("_")[0] for name in records["trained"]["objects"]}
     for strip in ("annotation", "copy_first", "flow_warp"):

@@ -69,3 +69,38 @@ def test_export_refuses_what_it_should_not_write(tmp_path: Path, trained: tuple[
     export.run(options(tmp_path, str(path)))
     with pytest.raises(ValueError, match="exists"):
         export.run(options(tmp_path, str(path)))
+
+
+def test_what_float16_cannot_hold_stays_as_it_is(tmp_path: Path) -> None:
+    method = MAMP(NoFlow(), widths=(8, 8, 8, 8), channels=8)
+    state = method.state_dict()
+    variances = [key for key in state if key.endswith("running_var")]
+    state[variances[0]][:2] = torch.tensor([1e5, 1.0])  # infinite in float16
+    state[variances[1]][:2] = torch.tensor([1e-8, 1.0])  # nothing there
+    weight = next(key for key, _ in method.named_parameters())
+    with torch.no_grad():
+        state[weight].view(-1)[0] = 1e-9  # may vanish: it is of no consequence
+    method.load_state_dict(state)
+    path = tmp_path / "best.ckpt"
+    content = {"state_dict": {f"method.{key}": value for key, value in state.items()}, "vosbench": {"method": "mamp"}}
+    torch.save(content, path)
+    export.run(options(tmp_path, str(path)))
+    with safe_open(tmp_path / "tiny.safetensors", "pt") as file:
+        kinds = {key: file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118
+    assert kinds[variances[0]] == kinds[variances[1]] == torch.float32
+    assert kinds[variances[2]] == kinds[weight] == torch.float16
+    loaded = MAMP(NoFlow(), widths=(8, 8, 8, 8), channels=8)
+    restore(loaded, str(tmp_path / "tiny.safetensors"), seed=0)
+    for key in variances:
+        torch.testing.assert_close(loaded.state_dict()[key], state[key], atol=0, rtol=1e-3)
+
+
+def test_exported_weights_say_how_the_checkpoint_learned(tmp_path: Path, trained: tuple[MAMP, Path]) -> None:
+    _, path = trained
+    content = torch.load(path, weights_only=True)
+    content["vosbench"]["supervision"] = "supervised"
+    torch.save(content, path)
+    export.run(options(tmp_path, str(path)))
+    assert "| supervision | supervised |" in (tmp_path / "tiny.md").read_text()
+    checkpoint = restore(MAMP(NoFlow(), widths=(8, 8, 8, 8), channels=8), str(tmp_path / "tiny.safetensors"), seed=0)
+    assert checkpoint.supervision == "supervised"

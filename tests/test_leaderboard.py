@@ -14,7 +14,7 @@ import pytest
 
 from vosbench.evaluation.board import report, tables
 from vosbench.evaluation.board.leaderboard import board, boards
-from vosbench.evaluation.board.rows import Row, load, load_published
+from vosbench.evaluation.board.rows import Row, load, load_published, quoted
 from vosbench.evaluation.board.statistics import paired_difference
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.results import records
@@ -271,3 +271,69 @@ def test_unofficial_protocols_say_so_everywhere() -> None:
         assert "youtube-vos (unofficial)" in text
     assert any(note.startswith("youtube-vos (unofficial): the server") for note in made.notes)
     assert "youtube-vos (unofficial)" in board([row(replace(GOOD, protocol="youtube-vos"))]).title
+
+
+PART = {"videos": 3, "of": 10, "max_frames": 6}
+
+
+def test_parts_of_a_set_have_boards_and_titles_of_their_own() -> None:
+    part = replace(POOR, subset=PART, inference="short side 240")
+    found = {made.rows[0].run: made for made in boards([row(GOOD, "whole"), row(part, "part")])}
+    assert found["whole"].title == "davis2017 val, 480p, all frames, protocol davis"
+    title = "3 of 10 videos, at most 6 frames, seen at short side 240, protocol davis"
+    named = found["part"]
+    assert named.title == f"davis2017 val, 480p, all frames, {title}"
+    headers, cells = named.cells
+    shown = dict(zip(headers, cells[0], strict=True))
+    assert (shown["Subset"], shown["Seen at"]) == ("3 of 10 videos, at most 6 frames", "short side 240")
+    assert f"\\caption{{davis2017 val, 480p, all frames, {title}; scores in percent}}" in tables.to_latex([named])
+    (line,) = csv.DictReader(io.StringIO(tables.to_csv([named])))
+    assert (line["subset"], line["inference"]) == ("3 of 10 videos, at most 6 frames", "short side 240")
+    with pytest.raises(ValueError, match=r"differ in subset \(3 of 10 videos, at most 6 frames, all videos\)"):
+        board([row(GOOD), row(part)])
+    headers, _ = board([row(GOOD), row(part)], mixed=True).cells
+    assert headers[6:8] == ["Subset", "Seen at"]
+
+
+def test_one_easy_sequence_is_not_ranked_above_the_whole_set() -> None:
+    """Their records may agree in all that a title says: the annotations tell them apart."""
+    easy = scored_on(replace(GOOD, scores={"J&F-Mean": 0.99}, objects={"bear_1": GOOD.objects["bear_1"]}), "1234567890")
+    made = boards([row(easy, "easy"), row(scored_on(POOR, "abcdefghij"), "whole")])
+    assert [[each.run for each in one.rows] for one in made] == [["easy"], ["whole"]]
+    assert [one.title.rpartition(", ")[2] for one in made] == ["annotations 12345678", "annotations abcdefgh"]
+
+
+def test_inference_sizes_stand_in_rows_where_they_differ() -> None:
+    made = board([row(GOOD, "a"), row(replace(POOR, inference="short side 240"), "b")])
+    headers, cells = made.cells
+    assert [line[headers.index("Seen at")] for line in cells] == ["–", "short side 240"]
+    assert "seen at" not in made.title
+    assert any("at different sizes" in note for note in made.notes)
+
+
+def test_quoted_scores_may_be_whole_numbers() -> None:
+    table = {"source": "a paper", "dataset": "d", "split": "val", "protocol": "davis", "resolution": "480p"}
+    quoted_row = quoted({**table, "frames": "all"}, {"method": "m", "J&F-Mean": 75, "J-Mean": 74.5, "F-Mean": 75.5})
+    assert quoted_row.record.scores == {"J&F-Mean": 0.75, "J-Mean": 0.745, "F-Mean": 0.755}
+
+
+def test_flow_supervision_and_remarks_stand_below_the_table() -> None:
+    flow = replace(GOOD, supervision="flow-supervised", remarks=["its masks are of other code."])
+    made = board([row(flow, "a"), row(replace(POOR, supervision="self-supervised"), "b")])
+    assert made.rows[1].to_best is not None  # they compete: neither learned from masks or labels
+    assert any("learned from true flow" in note for note in made.notes)
+    assert "good (a): its masks are of other code." in made.notes
+    assert report.names(made.rows) == ["good, flow-supervised", "poor"]
+
+
+def test_a_measure_that_falls_ranks_the_lowest_first() -> None:
+    decay = {"J-Decay": 0.2}
+    made = board([row(replace(GOOD, scores=decay), "a"), row(replace(POOR, scores={"J-Decay": 0.1}), "b")])
+    assert [each.run for each in made.rows] == ["b", "a"]
+
+
+def test_records_of_protocols_that_are_not_here_are_shown() -> None:
+    made = board([row(replace(GOOD, protocol="another"))])
+    assert made.title.endswith("protocol another")
+    assert "J&amp;F of each method" in report.html([made])
+    assert any("is no mean over objects" in note for note in made.notes)

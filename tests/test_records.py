@@ -5,8 +5,10 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,3 +148,41 @@ def test_scoring_and_records_need_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+OLD = Path(__file__).with_name("record_schema_1.json")
+
+
+def test_a_record_of_schema_1_is_read_and_shown(tmp_path: Path, command: Callable[..., Any]) -> None:
+    """A file that an earlier version wrote, as it was."""
+    content = json.loads(OLD.read_text())
+    assert content["schema"] == 1
+    made = records.read(OLD)
+    assert (made.schema, made.method, made.algorithm) == (2, "mamp_small", "mamp")
+    assert (made.subset, made.inference, made.remarks) == (None, None, [])
+    assert made.provenance is not None
+    assert made.provenance["commits"] == [content["provenance"]["commit"]]
+    kept = set(content) - {"schema", "provenance"}
+    assert {key: getattr(made, key) for key in kept} == {key: content[key] for key in kept}
+
+    path = tmp_path / "runs/mamp_small/old/results/collage-val-davis.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(OLD.read_text())
+    done = command("leaderboard", "resamples=50", "name=all")
+    assert done.status == 0, done.err
+    assert "mamp_small" in Path("runs/leaderboard/all/leaderboard.md").read_text()
+
+
+def test_foreign_predictions_of_schema_1_have_no_algorithm(tmp_path: Path) -> None:
+    """They may be called anything, and nobody counted their parameters."""
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({**json.loads(OLD.read_text()), "method": "mamp", "parameters": None}))
+    assert records.read(path).algorithm is None
+
+
+def test_parts_of_a_data_set_in_words() -> None:
+    part = {"videos": 3, "of": 10, "max_frames": 6}
+    assert records.part_of_set(part) == "3 of 10 videos, at most 6 frames"
+    assert records.part_of_set({**part, "max_frames": None}) == "3 of 10 videos"
+    assert records.part_of_set({**part, "videos": 10, "max_frames": 1}) == "all videos, at most 1 frame"
+    assert records.part_of_set(None) is None
