@@ -149,6 +149,11 @@ def test_folders_hold_options_and_are_shown_so() -> None:
     assert "mamp/paper" not in line
 
 
+def test_the_folder_of_an_experiment_in_a_folder() -> None:
+    run = configuration.resolve(configuration.compose("train", ["experiment=munet/paper", "seed=1"]))["run"]
+    assert re.search(r"/runs/munet-paper/seed-1-[0-9a-f]{8}$", run)
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [

@@ -13,6 +13,7 @@ from vosbench.util import renamed
 
 OPTIONS = [(group, old, new) for group, options in renamed.OPTIONS.items() for old, new in options.items()]
 FOR_TRAINING = ("paper", "davis", "static", "small_", "dino", "correspondence", "photometric", "cycle", "training")
+FOR_TRAINING += ("short", "long", "segmentation", "munet_table4")
 
 
 @pytest.mark.parametrize(
@@ -34,14 +35,14 @@ def test_an_old_option_is_one_line(command: Callable[..., Any], typed: str, line
 
 @pytest.mark.parametrize(("group", "old", "new"), OPTIONS)
 def test_what_stands_for_an_old_option_composes(group: str, old: str, new: str) -> None:
-    words = new.split()
-    multirun = "-m" in words
-    overrides = [word for word in words if word != "-m"]
-    verb = "train" if any(f"{word}" in old for word in FOR_TRAINING) or group == "sweep" else "benchmark"
-    if "table4c" in old or "table4d" in old:
+    overrides = [word for word in new.split() if word != "-m"]
+    verb = "benchmark" if group == "experiment" and not any(part in old for part in FOR_TRAINING) else "train"
+    if group == "sweep" and "mask_embedding" in old:
         overrides.append("method=mask_embedding")
-    for job in sweep.jobs(verb, overrides, multirun) or [overrides]:
-        configuration.resolve(configuration.compose(verb, job))
+    jobs = sweep.jobs(verb, overrides, multirun="-m" in new.split())
+    assert jobs is None or (len(jobs) == 1) == ("row=" in new)
+    for job in jobs or [overrides]:
+        configuration.compose(verb, job)
 
 
 @pytest.mark.parametrize("group", renamed.OPTIONS)

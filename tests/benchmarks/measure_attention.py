@@ -1,6 +1,6 @@
 """What closes MUNet's attention: `python measure_attention.py <checkpoint> <steps> <share>` prints JSON.
 
-munet_small goes on from a checkpoint (or none), on the clips of experiment=munet_small_davis; its motion layer and its
+munet_small goes on from a checkpoint (or none), on the clips of experiment=munet/small_davis; its motion layer and its
 attention begin anew, and learn at this share of the others' rate. `constant`: the checkpoint's losses on other clips,
 with these numbers in place of the attention. `training`: at every tenth step, the mean attention over objects and over
 all else, and the loss of the ten steps.
@@ -75,7 +75,7 @@ def over_objects(method: MUNet, clip: Clip) -> tuple[float, float]:
 
 def main(checkpoint: str, steps: int, share: float) -> dict[str, Any]:
     torch.set_num_threads(1)
-    config = configuration.resolve(configuration.compose("train", ["experiment=munet_small_davis"]))
+    config = configuration.resolve(configuration.compose("train", ["experiment=munet/small_davis"]))
     torch.manual_seed(0)
     method: MUNet = instantiate(config["method"])
     motion, attention = deepcopy(method.motion), deepcopy(method.attention)
