@@ -131,7 +131,12 @@ def test_other_annotations_may_be_smaller_for_training_but_not_to_predict_from(r
 
 def test_headers_are_opened_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(folder_video, "image_size", lambda path: opened.append(path.name) or (16, 24))
+
+    def header(path: Path) -> tuple[int, int]:
+        opened.append(path.name)
+        return 16, 24
+
+    monkeypatch.setattr(folder_video, "image_size", header)
     bear = Davis(root, "val", 2017, sequences=["bear"]).videos[0]
     assert bear.given(0) is not None
     assert opened == ["00000.jpg"]
@@ -165,7 +170,7 @@ def test_missing_root_list_and_resolution_name_the_remedy(root: Path) -> None:
         Davis(root / "ImageSets", "val", 2017)
     with pytest.raises(ValueError, match=r"2017/test-dev.txt does not exist"):
         Davis(root, "test-dev", 2017)
-    with pytest.raises(ValueError, match="no resolution 1080p: set the resolution to one of: 480p"):
+    with pytest.raises(ValueError, match=r"no resolution 1080p: set dataset\.resolution to one of: 480p"):
         Davis(root, "val", 2017, "1080p")
     with pytest.raises(ValueError, match="max_frames=0"):
         Davis(root, "val", 2017, max_frames=0)

@@ -295,7 +295,7 @@ def test_a_check_opens_the_files_of_images(data: Path, command: Command) -> None
     def hashed(*problems: str) -> str:
         outcome = command("check", "dataset=static_ecssd", "workers=0")
         assert [line.split(":")[0] for line in outcome.err.splitlines()[1:]] == [f"  - {kind}" for kind in problems]
-        return next(line for line in outcome.out.splitlines() if "sha256" in line)
+        return str(next(line for line in outcome.out.splitlines() if "sha256" in line))
 
     path, before = data / "ECSSD/images/0001.jpg", hashed("too few frames to be scored")
     path.write_bytes(path.read_bytes() + b"more")

@@ -1,6 +1,8 @@
 """A video of one's own, of which only the frames are known: what everything else makes of it; its fingerprints."""
 
 import pickle
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ from vosbench.audit.findings import Note, Problem
 from vosbench.audit.inspection import inspect
 from vosbench.evaluation.predictions.label_maps import hash_annotations
 from vosbench.tasks import prepare
+from vosbench.video import folder_video
+from vosbench.video.images import read_image
 from vosbench.video.video import Image, LabelMap, Video, initial_masks
 
 
@@ -85,7 +89,8 @@ def test_a_check_asks_every_video_the_same() -> None:
     """What only folders of files could say of themselves: one object, late objects, where they start."""
     video = Marked(0, 0, 0)
     facts = inspect(video, None, full=True)
-    assert (facts.frames, facts.annotated, facts.size, facts.objects) == (3, 2, (16, 24), {1, 2})
+    assert (facts.frames, facts.annotated, facts.size) == (3, 2, (16, 24))
+    assert facts.objects == {1, 2}
     assert [each.place for each in facts.found if each.kind is Problem.NO_START] == ["plain/00000 no mask"]
     video.late_objects = True
     kinds = {each.kind for each in inspect(video, None, full=True).found}
@@ -111,6 +116,22 @@ def test_frames_of_two_sizes_are_found_in_every_video() -> None:
     assert (video.size, video.frame_size(1)) == ((16, 24), (17, 24))
     places = [each.place for each in inspect(video, None, full=True).found if each.kind is Problem.FRAME_SIZE]
     assert places == ["plain/00001 is 17×24, not 16×24"]
+
+
+def test_a_prediction_decodes_every_frame_once(
+    davis: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    def counted(path: Path) -> Image:
+        decoded.append(path.name)
+        return read_image(path)
+
+    monkeypatch.setattr(folder_video, "read_image", counted)
+    settings = ["dataset=davis2017", f"dataset.root={davis}", "dataset.sequences=[a]", "device=cpu"]
+    done = command("predict", "method=copy_first", *settings)
+    assert done.status == 0, done.err
+    assert decoded == [f"{index:05}.jpg" for index in range(6)]
 
 
 def test_a_prepared_copy_is_told_from_one_of_another_frame_in_the_middle(

@@ -149,7 +149,12 @@ def test_masks_are_read_without_decoding_their_frames(tmp_path: Path, monkeypatc
     video = open_video(write_video(tmp_path / "v.mp4"), tmp_path / "masks")
     decoded: list[int] = []
     frame = VideoFile.frame
-    monkeypatch.setattr(VideoFile, "frame", lambda self, index: decoded.append(index) or frame(self, index))
+
+    def counted(self: VideoFile, index: int) -> np.ndarray:
+        decoded.append(index)
+        return frame(self, index)
+
+    monkeypatch.setattr(VideoFile, "frame", counted)
     assert [index for index in range(30) if video.given(index) is not None] == [0, 9, 18, 27]
     assert decoded == [0]
 

@@ -94,7 +94,7 @@ def test_prediction_saves_annotated_frames(command: Command, root: Path) -> None
 
 
 def test_what_is_missing_is_said(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"test_videos\.txt does not exist: set split"):
+    with pytest.raises(ValueError, match=r"test_videos\.txt does not exist: set dataset\.split"):
         Vip(root, split="test")
     with pytest.raises(ValueError, match="annotations folder nowhere does not exist"):
         Vip(root, annotations="nowhere")
