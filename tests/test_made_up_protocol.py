@@ -54,7 +54,7 @@ PROTOCOL = Protocol(
 '''
 TINY = [
     *("train", "method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "data=collage"),
-    *("data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.frames=8"),
+    *("data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.length=8"),
     *("data.sources.collage.dataset.size=[48,64]", "data.validation.videos=1", "data.validation.size=[48,64]"),
     *("data.clips.size=32", "data.batch_size=2", "trainer.accelerator=cpu", "trainer.devices=1"),
     *("trainer.max_steps=1", "trainer.val_check_interval=1", "name=one"),
@@ -119,7 +119,7 @@ def test_records_pictures_and_boards_follow_it(command: Command, davis: Path) ->
 
 @pytest.mark.usefixtures("blobs")
 def test_training_is_validated_by_it(command: Command) -> None:
-    done = command(*TINY, "data.validation.protocol=blobs", "data.validation.frames=6")
+    done = command(*TINY, "data.validation.protocol=blobs", "data.validation.length=6")
     assert done.status == 0, done.err
     (row,) = csv.DictReader(Path("runs/mamp_small/one/metrics.csv").read_text().splitlines())
     assert 0 <= float(row["val/Miss"]) <= 1
