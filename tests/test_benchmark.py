@@ -180,8 +180,8 @@ def test_one_frame_has_no_speed_and_a_record_all_the_same(command: Command, davi
 def test_another_inference_size_stands_in_the_record_and_above_the_scores(command: Command, davis: Path) -> None:
     done = command(*on(davis, *MAMP, "inference.short_side=32", "inference.subsample=2"))
     assert done.status == 0, done.err
-    assert record_of("mamp_small/untrained")["inference"] == "short side 32, every 2. pixel"
-    assert "seen at short side 32, every 2. pixel" in " ".join(done.out.split())
+    assert record_of("mamp_small/untrained")["inference"] == "short side 32, subsampled by 2"
+    assert "seen at short side 32, subsampled by 2" in " ".join(done.out.split())
 
 
 @pytest.mark.parametrize("verb", ["benchmark", "predict"])

@@ -391,3 +391,18 @@ def test_masks_of_0_and_255_are_not_scored_as_empty(root: Path, masks: Path) -> 
         write_label_map(path, square(4, id_=255))
     with pytest.raises(Problems, match="the only predicted id is 255"):
         score_folder(davis(root), masks, protocol=protocol_named("vos-benchmark"), workers=0)
+
+
+def test_labels_of_a_row_are_corrected_in_its_own_run_folder(
+    command: Callable[..., Any], root: Path, masks: Path
+) -> None:
+    words = ["evaluate", "dataset=davis2017", f"dataset.root={root}", f"predictions={masks}", "workers=0", "pictures=0"]
+    assert command(*words).status == 0
+    for label in ("supervision=supervised", "training_data=coco", "checkpoint=theirs"):
+        done = command(*words, label)
+        assert done.status == 0, done.err
+        assert "only labelled anew" in done.out
+        (path,) = Path("runs").glob("**/results/*.json")
+        key, value = label.split("=")
+        assert json.loads(path.read_text())[key] == value
+    command(*words, "supervision=unsupervised").error(1, "supervision=unsupervised: choose from none, self-supervised")

@@ -31,10 +31,11 @@ MISS = Measure("Miss-Mean", parts=("Miss-Mean",), high=2.0, falling=True)
 
 def score(pairs, sequence):
     found = {}
-    for annotation, prediction in pairs:
+    for position, (annotation, prediction) in enumerate(pairs):
         for id_ in annotation.ids:
-            found.setdefault(id_, []).append(jaccard(annotation[id_], prediction[id_]))
-    return {id_: Curves(np.arange(len(values)), {"Overlap": np.array(values)}) for id_, values in found.items()}
+            found.setdefault(id_, []).append((position, jaccard(annotation[id_], prediction[id_])))
+    columns = {id_: np.array(rows).T for id_, rows in found.items()}
+    return {id_: Curves(frames.astype(int), {"Overlap": values}) for id_, (frames, values) in columns.items()}
 
 
 def summarise(curves):
@@ -53,7 +54,7 @@ PROTOCOL = Protocol(
 '''
 TINY = [
     *("train", "method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "data=collage"),
-    *("data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.frames=8"),
+    *("data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.length=8"),
     *("data.sources.collage.dataset.size=[48,64]", "data.validation.videos=1", "data.validation.size=[48,64]"),
     *("data.clips.size=32", "data.batch_size=2", "trainer.accelerator=cpu", "trainer.devices=1"),
     *("trainer.max_steps=1", "trainer.val_check_interval=1", "name=one"),
@@ -118,7 +119,7 @@ def test_records_pictures_and_boards_follow_it(command: Command, davis: Path) ->
 
 @pytest.mark.usefixtures("blobs")
 def test_training_is_validated_by_it(command: Command) -> None:
-    done = command(*TINY, "data.validation.protocol=blobs", "data.validation.frames=6")
+    done = command(*TINY, "data.validation.protocol=blobs", "data.validation.length=6")
     assert done.status == 0, done.err
     (row,) = csv.DictReader(Path("runs/mamp_small/one/metrics.csv").read_text().splitlines())
     assert 0 <= float(row["val/Miss"]) <= 1
@@ -138,17 +139,16 @@ NAMES = {protocol.name for protocol in all_protocols()} | {"J", "F", "JF", "G", 
 OFFICIAL = "scoring/official.py"  # knows what another scorer calls its results
 
 
-def test_nobody_else_names_a_protocol_or_its_measures() -> None:
+def sources() -> list[Path]:
+    """The package's modules, without protocols, methods and data sets (which say what they are scored by)."""
     root = Path(vosbench.__file__).parent
-    files = [path for path in (*root.rglob("*.py"), *(root / "evaluation").resolve().rglob("*.py"))]
-    apart = ("protocols", "methods", "datasets")  # data sets say what they are scored by
-    for path in files:
-        if (any(part in apart for part in path.parts) and "evaluation" not in path.parts) or "protocols" in path.parts[
-            -2
-        ]:
-            continue
-        if path.as_posix().endswith(OFFICIAL):
-            continue
-        tree = ast.parse(path.read_text())
-        found = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node.value in NAMES]
-        assert not found, (path, found)
+    folders = [path for path in root.iterdir() if path.is_dir() and path.name not in ("methods", "datasets", "conf")]
+    files = [path for folder in folders for path in folder.resolve().rglob("*.py")]
+    return [path for path in files if path.parent.name != "protocols" and not path.as_posix().endswith(OFFICIAL)]
+
+
+def test_nobody_else_names_a_protocol_or_its_measures() -> None:
+    assert len(sources()) > 60
+    for path in sources():
+        constants = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        assert not [node.value for node in constants if node.value in NAMES], path

@@ -144,7 +144,8 @@ def test_provenance() -> None:
 def test_scoring_and_records_need_no_heavy_package() -> None:
     code = (
         "import sys, vosbench.tasks.evaluate, vosbench.tasks.leaderboard, vosbench.evaluation.results.provenance as p;"
-        "p.provenance('evaluate', [], None, {}); print([m for m in ('torch', 'pandas', 'matplotlib') if m in sys.modules])"
+        "p.provenance('evaluate', [], None, {});"
+        "print([m for m in ('torch', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

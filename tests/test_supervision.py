@@ -24,7 +24,7 @@ Command = Callable[..., Any]
 SIZES: dict[str, Any] = {"widths": (8, 8, 8, 8), "channels": 8}
 SMALL: dict[str, Any] = {"widths": (8, 8), "channels": (8, 8), "decode": False}
 TINY = [
-    *("data=collage", "data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.frames=8"),
+    *("data=collage", "data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.length=8"),
     *("data.sources.collage.dataset.size=[48,64]", "data.clips.size=32", "data.batch_size=2", "data.validation=null"),
     *("trainer.accelerator=cpu", "trainer.devices=1", "trainer.max_steps=1"),
 ]

@@ -21,7 +21,7 @@ from vosbench.video.images import read_label_map, write_label_map
 Command = Callable[..., Any]
 TINY = [
     *("train", "method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "data=collage"),
-    *("data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.frames=8"),
+    *("data.sources.collage.dataset.videos=2", "data.sources.collage.dataset.length=8"),
     *("data.sources.collage.dataset.size=[48,64]", "data.clips.size=32", "data.batch_size=2"),
     *(
         "trainer.accelerator=cpu",
@@ -63,7 +63,7 @@ def test_objects_that_start_late_under_a_protocol_that_ignores_them(command: Com
 
 
 def test_generated_videos_with_late_objects(command: Command) -> None:
-    size = ["data.validation.size=[48,64]", "data.validation.videos=3", "data.validation.frames=12"]
+    size = ["data.validation.size=[48,64]", "data.validation.videos=3", "data.validation.length=12"]
     done = command(*TINY, *size, "data.validation.late_objects=true")
     assert done.status == 0, done.err
     assert float(logged()["val/J&F"]) == pytest.approx(

@@ -121,7 +121,7 @@ class Protocol:
 
 
 def protocol_named(name: str) -> Protocol:
-    """The protocol of this name: `davis-unsupervised` is davis_unsupervised.py. Raises UserError listing what there is."""
+    """The protocol of this name: `davis-unsupervised` is davis_unsupervised.py. Raises UserError listing all."""
     found = _modules().get(name)
     if found is None:
         raise UserError(f"protocol={name} does not exist: choose from {', '.join(sorted(_modules()))}")

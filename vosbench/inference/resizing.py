@@ -130,4 +130,4 @@ class ReleasedSubsampling:
 
 
 def _every(subsample: int) -> str | None:
-    return None if subsample == 1 else f"every {subsample}. pixel"
+    return None if subsample == 1 else f"subsampled by {subsample}"
