@@ -172,27 +172,24 @@ def options(group: str) -> list[str]:
     return configuration.groups(configuration.compose("train", ["method=mask_embedding"]))[group]
 
 
+@functools.cache
+def chosen(*typed: str) -> list[Any]:
+    """Sampler, augmentation and validation that training has with these overrides."""
+    data = configuration.resolve(configuration.compose("train", typed))["data"]
+    return [data["clips"]["sampler"], data["clips"]["augment"], data["validation"]]
+
+
 @pytest.mark.parametrize("data", options("data"))
 def test_what_is_typed_of_samplers_augmentation_and_validation_is_what_data_has(data: str) -> None:
     """Nothing of the data set's own choice is left in them."""
-
-    def chosen(*typed: str) -> dict[str, Any]:
-        values: dict[str, Any] = configuration.resolve(configuration.compose("train", typed))["data"]
-        parts = {"sampler": values["clips"]["sampler"], "augment": values["clips"]["augment"]}
-        return {**parts, "validation": values["validation"]}
-
-    typed = ["sampler=stills", "augment=none", "validation=none"]
-    assert chosen(f"data={data}", *typed) == chosen("data=collage", *typed)
-    assert chosen(f"data={data}", *typed)["augment"] is chosen(f"data={data}", *typed)["validation"] is None
-    typed = ["augment=video", "validation=davis2016_three"]
-    some, others = chosen(f"data={data}", *typed), chosen("data=collage", *typed)
-    assert (some["augment"], some["validation"]) == (others["augment"], others["validation"])
+    for typed in (["augment=none", "validation=none"], ["augment=near", "validation=davis2016_three"]):
+        typed.append("sampler=stills")
+        assert chosen(f"data={data}", *typed) == chosen("data=collage", *typed)
+    assert chosen(f"data={data}", "data.validation=null")[2] is None
 
 
-@pytest.mark.parametrize("none", ["data.validation=null", "validation=none"])
-@pytest.mark.parametrize("data", options("data"))
-def test_no_validation(data: str, none: str) -> None:
-    assert configuration.resolve(configuration.compose("train", [f"data={data}", none]))["data"]["validation"] is None
+def test_no_augmentation_and_no_validation() -> None:
+    assert chosen("data=munet_davis_small", "augment=none", "validation=none")[1:] == [None, None]
 
 
 def test_a_data_set_typed_for_validation() -> None:
