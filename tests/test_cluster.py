@@ -206,7 +206,7 @@ def test_centres_come_from_every_kth_frame(monkeypatch: pytest.MonkeyPatch) -> N
     """Ten frames of 100 cells and at most 450 points: frames 0, 3, 6 and 9, at their own times."""
     seen = []
 
-    def spy(points: Tensor, *args: int, **kwargs: int) -> cluster.KMeans:
+    def spy(points: Tensor, *args: int, **kwargs: int) -> kmeans_module.KMeans:
         seen.append(points)
         return kmeans(points, *args, **kwargs)
 

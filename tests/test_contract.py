@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from vosbench.cli import configuration
-from vosbench.contract import Clip
+from vosbench.contract import Clip, Segmented
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.propagator import Propagator
 from vosbench.inference.resizing import ShortSide
@@ -77,13 +77,14 @@ class Checked:
             assert images.shape[2] % method.stride == images.shape[3] % method.stride == 0
             return encode(images)
 
-        def checking(query: Any, context: Any) -> Tensor:
+        def checking(query: Any, context: Any) -> Any:
             self.calls["segment"] += 1
-            scores = segment(query, context)
+            found = segment(query, context)
+            scores = found.scores if isinstance(found, Segmented) else found
             assert scores.isfinite().all()
             assert scores.min() >= 0
             assert scores.sum(1).max() <= 1 + 1e-5
-            return scores
+            return found
 
         monkeypatch.setattr(method, "encode", counting)
         monkeypatch.setattr(method, "segment", checking)

@@ -82,10 +82,9 @@ def test_contact_sheet_places_images_of_different_sizes_and_writes_titles() -> N
     assert plain[60, 100].tolist() == [255, 0, 0]
     assert plain[60, 300].tolist() == [0, 0, 255]
     assert plain[190, 100].tolist() == [0, 0, 255]
-    titled = contact_sheet([[red, blue], [blue, red]], ["a", "ŵ→"], ["one", "two"], width=400)
+    titled = contact_sheet([[red, blue], [blue, red]], ["a", "ŵ→"], width=400)
     assert titled.shape[0] < plain.shape[0] + 30
     assert titled[:14].min() < 120, "the column titles are dark on white"
-    assert titled[:, :20].min() < 120, "so are the row titles"
     long = contact_sheet([[red, blue]], ["a title that is much longer than its column " * 3, "b"], width=200)
     assert long.shape[1] == 200
 

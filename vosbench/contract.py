@@ -97,4 +97,4 @@ class Segmented(Generic[F]):
 
     scores: Scores
     features: F | None = None
-    usage: tuple[Float[Tensor, "n t"] | None, ...] = ()
+    usage: tuple[Float[Tensor, "objects tokens"] | None, ...] = ()

@@ -48,7 +48,7 @@ class MAMP(Method[Features, Memory]):
     flow       estimates motion from query to reference (inference only)
     widths     channels of the encoder's four stages
     channels   of a key
-    train_radius, radius  of the search window in cells of 4 pixels, in training and at inference
+    train_radius, radius  of the search window in cells of 4 pixels, in training and at inference; 0: one cell
     top_k      candidates that take part, over all references (table 6); null: all
     matching   flow: windows around where the flow points (section "Motion-aware Spatio-temporal Matching"); none:
                around the query's own position; mast: MAST's coarse search for references more than 15 frames away, and
@@ -85,8 +85,8 @@ class MAMP(Method[Features, Memory]):
         mask_oob: bool = False,
     ) -> None:
         super().__init__()
-        sizes = not_sizes(STAGES, widths=widths)
-        refuse("method", sizes + below(1, channels=channels, train_radius=train_radius, radius=radius, top_k=top_k))
+        found = not_sizes(STAGES, widths=widths) + below(1, channels=channels, top_k=top_k)
+        refuse("method", found + below(0, train_radius=train_radius, radius=radius))
         self.encoder = Encoder(widths, channels)
         self.flow = flow
         self.helpers = (flow,) if matching == "flow" else ()

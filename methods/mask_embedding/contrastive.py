@@ -57,7 +57,7 @@ class Contrastive:
     def __post_init__(self) -> None:
         found = not_above(0, temperature=self.temperature) + below(0, short=self.short, long=self.long)
         if self.short == self.long == 0:
-            found.append("short=0 and long=0: give one of them more than 0")
+            found.append("short=0, long=0: give one of them more than 0")
         found += below(1, step=self.step) + below(0, min_gap=self.min_gap) + outside(0, 1, flip=self.flip)
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
             found.append(f"scale={list(self.scale)}: give the least and the most that is shown, above 0")

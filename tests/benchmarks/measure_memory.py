@@ -48,7 +48,8 @@ def main(policy: str, frames: int) -> dict[str, list[float]]:
         new = frame(index)
         start = time.perf_counter()
         parts = [entry.value.tokens for entry in memory.references(index)]
-        read_tokens(new.keys[0], parts, scale=KEY**-0.5)
+        _, usage = read_tokens(new.keys[0], parts, scale=KEY**-0.5)
+        memory.note_usage(usage)
         memory.add(Entry(index, False, Kept(new)))
         times.append(time.perf_counter() - start)
         if index in (EARLY + SPAN, frames):

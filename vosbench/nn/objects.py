@@ -12,7 +12,8 @@ def in_groups(objects: Float[Tensor, "b n *rest"], training: bool) -> tuple[Floa
 
     There is one group at least, which is empty if there are no objects.
     """
-    return objects.split(max(1, objects.shape[1]) if training else AT_A_TIME, 1)
+    groups: tuple[Tensor, ...] = objects.split(max(1, objects.shape[1]) if training else AT_A_TIME, 1)
+    return groups
 
 
 def with_masks(images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "bn 4 h w"]:

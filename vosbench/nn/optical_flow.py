@@ -7,7 +7,7 @@ not a part of the method that uses it: it is trained elsewhere, and is in neithe
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -28,7 +28,6 @@ TRUE_FLOW = {
     "small": ("FlyingChairs", "FlyingThings3D"),
 }
 S = TypeVar("S")
-Preset = Literal["ultrafast", "fast", "medium"]
 
 
 class FlowEstimator(Protocol[S]):
@@ -75,9 +74,7 @@ class Dis:
     supervision: Supervision = "none"
     learned_from: tuple[str, ...] = ()
 
-    def __init__(self, preset: Preset = "medium") -> None:
-        if preset not in get_args(Preset):
-            raise UserError(f"flow.preset={preset}: give {', '.join(get_args(Preset))}")
+    def __init__(self, preset: Literal["ultrafast", "fast", "medium"] = "medium") -> None:
         self.preset = preset
 
     @cached_property

@@ -10,7 +10,7 @@ from torch import Tensor
 CHUNK = 1 << 25  # affinities held at a time (128 MiB in float32)
 ATTENDED = 1e-3  # a query attends to a token that it gives more weight than this (AFB-URR)
 
-Usage = Float[Tensor, "n t"]
+Usage = Float[Tensor, "objects tokens"]
 Readout = Float[Tensor, "n v q"]
 
 
