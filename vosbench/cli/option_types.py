@@ -113,19 +113,22 @@ def _fit_inside(value: Any, kind: _Kind, key: str, least: float) -> Any:
 
 
 def _fit_mapping(value: dict[str, Any], kind: _Kind, key: str) -> dict[str, Any]:
+    declared = {}
+    if is_typeddict(kind.type):
+        keys = hints(kind.type)
+        declared = {name: each for name, each in value.items() if name in keys}
+        declared = fit({**dict.fromkeys(kind.type.__required_keys__), **declared}, kind.type, f"{key}.")
     keywords = next((beside for beside in kind.beside if isinstance(beside, Keywords)), None)
     if keywords is not None:
-        value = _fit_keywords(value, keywords, key)
+        return _fit_keywords(value, keywords, key, declared)
     if is_typeddict(kind.type):
-        return fit({**dict.fromkeys(kind.type.__required_keys__), **value}, kind.type, f"{key}.")
-    if keywords is not None:
-        return value
+        return {**value, **declared}
     _, inner = get_args(kind.type) if get_origin(kind.type) in MAPPINGS else (str, Any)
     return {name: _fit(each, inner, f"{key}.{name}") for name, each in value.items()}
 
 
-def _fit_keywords(value: dict[str, Any], keywords: Keywords, key: str) -> dict[str, Any]:
-    """Raises UsageError also for keys that are unknown, and for one that is missing."""
+def _fit_keywords(value: dict[str, Any], keywords: Keywords, key: str, declared: dict[str, Any]) -> dict[str, Any]:
+    """Values of which `declared` are fitted already. Raises UsageError also for unknown keys, and for a missing one."""
     parameters = inspect.signature(keywords.taker).parameters.items()
     known = {name: parameter for name, parameter in parameters if name not in keywords.given}
     for name in value:
@@ -134,7 +137,8 @@ def _fit_keywords(value: dict[str, Any], keywords: Keywords, key: str) -> dict[s
     for name, parameter in known.items():
         if name not in value and parameter.default is parameter.empty:
             raise UsageError(f"{key}: there is no {name}: add +{key}.{name}=…")
-    return fit(value, keywords.taker, f"{key}.")
+    others = {name: each for name, each in value.items() if name not in declared}
+    return {**value, **declared, **fit(others, keywords.taker, f"{key}.")}
 
 
 def _elements(value: list[Any], kind: Any, key: str) -> list[tuple[Any, Any]]:

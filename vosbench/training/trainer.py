@@ -98,7 +98,7 @@ def make_logger(settings: dict[str, Any] | None) -> Logger | None:
     except Exception as error:
         if not type(error).__module__.startswith("wandb."):
             raise
-        remedy = "`wandb login` logs in, and logger.offline=true needs no account"
+        remedy = "use `wandb login`, or logger.offline=true, which needs no account"
         raise UserError(f"logger=wandb: {one_line(error).rstrip('.')}: {remedy}") from error
     return logger
 

@@ -17,8 +17,8 @@ from vosbench.util.errors import UsageError, UserError, one_line, unknown
 def made(settings: Any, place: str, **how: Any) -> Any:
     """What `settings` describe, as `hydra.utils.instantiate` makes it with the keywords `how`; `place` is their key.
 
-    Raises UsageError for a target that is not there or not named, and for keywords that it does not take. What a target raises passes
-    as it is, and a UserError learns its place.
+    Raises UsageError for a target that is not there or not named, and for keywords that it does not take. What a target
+    raises passes as it is, and a UserError learns its place.
     """
     with placed(place):
         result = instantiate(settings, **how)
