@@ -126,6 +126,11 @@ def vosbench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+def test_code_of_libraries_is_not_followed() -> None:
+    """An optimizer is torch's, and its package has thousands of files."""
+    assert sources(["torch.optim.adam", "lightning.pytorch.loggers.wandb"]) == {}
+
+
 def test_who_edits_their_method_and_repeats_the_command_gets_the_new_score(tmp_path: Path, own: Path) -> None:
     settings = ["method=shifted", "dataset=collage", "dataset.videos=1", "dataset.max_frames=4", "workers=0"]
     command = ["benchmark", *settings, "pictures=0", "--config-dir", "mine"]

@@ -51,7 +51,7 @@ class RleSequence:
         for id_, rle in self.frames[frame].items():
             try:
                 mask = decode(rle, self.size)
-            except ValueError as error:
+            except UserError as error:
                 problems.append(f"object {id_}: {error}")
                 continue
             if taken := set(labels[mask].tolist()) - {0}:

@@ -100,13 +100,13 @@ def write_pictures(dataset: Dataset, source: Source, scores: Scores, folder: Pat
     for name in _evenly(list(videos), count):
         try:
             pictures += _write_sheets(videos[name], source.sequence(name), folder)
-        except ValueError as error:
+        except UserError as error:
             log.warning("no sheet of %s: %s", name, error)
     for place, worst in enumerate(worst_frames(scores)[:count], 1):
         try:
             video = videos[worst.key.sequence]
             pictures.append(_write_worst(video, source.sequence(video.name), worst, place, folder))
-        except ValueError as error:
+        except UserError as error:
             log.warning("no picture of the worst frame of %s: %s", worst.key.sequence, error)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / INDEX, (json.dumps([asdict(picture) for picture in pictures], indent=1) + "\n").encode())
@@ -245,6 +245,6 @@ def _is_whole(path: Path) -> bool:
     """Whether an image can be read to the end."""
     try:
         read_image(path)
-    except ValueError:
+    except UserError:
         return False
     return True

@@ -14,6 +14,7 @@ from vosbench.evaluation.metrics import Curves, Objects, Pair
 from vosbench.evaluation.predictions.label_maps import LabelMaps
 from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.evaluation.scoring.region_cache import RegionCache
+from vosbench.util.errors import UserError
 from vosbench.util.wording import rows_columns, some
 from vosbench.video.images import VOID
 from vosbench.video.video import Video
@@ -78,7 +79,7 @@ def score(job: Job) -> Result:
         try:
             pairs = _pairs(video, annotated, maps, job.protocol.any_size, result)
             result.curves = job.protocol.score(pairs, video.name)
-        except ValueError as error:
+        except UserError as error:
             result.faults.append(("", str(error).removeprefix(f"{video.name}: ")))
     if missing := [stem for stem in result.stems if stem not in maps.names]:
         result.faults.append(("", f"{len(missing)} annotated frame(s) without prediction: {some(missing)}"))
@@ -90,7 +91,7 @@ def _annotations(video: Video, cache: Path | None, stack: ExitStack) -> Callable
     if cache is not None:
         try:
             return stack.enter_context(RegionCache(cache, video)).objects
-        except ValueError:  # of a file that is told again, with all others, where each frame is read
+        except UserError:  # of a file that is told again, with all others, where each frame is read
             pass
 
     def read(index: int) -> Objects | None:
@@ -107,7 +108,7 @@ def _pairs(
     for index, stem in enumerate(video.frame_names):
         try:
             annotation = annotated(index) if video.is_listed(stem) else None
-        except ValueError as error:
+        except UserError as error:
             result.faults.append((stem, str(error)))
             continue
         if annotation is None:
@@ -125,7 +126,7 @@ def _prediction(video: Video, maps: LabelMaps, stem: str, result: Result) -> Obj
     """What is predicted for a frame, or None when it cannot be used, which is noted."""
     try:
         labels = maps.read(stem)
-    except ValueError as error:
+    except UserError as error:
         result.faults.append((stem, str(error)))
         return None
     prediction = Objects.of(labels)

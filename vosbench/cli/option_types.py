@@ -113,19 +113,32 @@ def _fit_inside(value: Any, kind: _Kind, key: str, least: float) -> Any:
 
 
 def _fit_mapping(value: dict[str, Any], kind: _Kind, key: str) -> dict[str, Any]:
-    taker = next((beside.taker for beside in kind.beside if isinstance(beside, Keywords)), None)
-    if taker is not None:
-        known = inspect.signature(taker).parameters
-        for name in value:
-            if name not in known:
-                raise UsageError(unknown("key", f"{key}.{name}", [f"{key}.{each}" for each in known]))
-        value = fit(value, taker, f"{key}.")
+    declared = {}
     if is_typeddict(kind.type):
-        return fit(value, kind.type, f"{key}.")
-    if taker is not None:
-        return value
+        keys = hints(kind.type)
+        declared = {name: each for name, each in value.items() if name in keys}
+        declared = fit({**dict.fromkeys(kind.type.__required_keys__), **declared}, kind.type, f"{key}.")
+    keywords = next((beside for beside in kind.beside if isinstance(beside, Keywords)), None)
+    if keywords is not None:
+        return _fit_keywords(value, keywords, key, declared)
+    if is_typeddict(kind.type):
+        return {**value, **declared}
     _, inner = get_args(kind.type) if get_origin(kind.type) in MAPPINGS else (str, Any)
     return {name: _fit(each, inner, f"{key}.{name}") for name, each in value.items()}
+
+
+def _fit_keywords(value: dict[str, Any], keywords: Keywords, key: str, declared: dict[str, Any]) -> dict[str, Any]:
+    """Values of which `declared` are fitted already. Raises UsageError also for unknown keys, and for a missing one."""
+    parameters = inspect.signature(keywords.taker).parameters.items()
+    known = {name: parameter for name, parameter in parameters if name not in keywords.given}
+    for name in value:
+        if name not in known:
+            raise UsageError(f"{key}: {unknown('key', name, known)}")
+    for name, parameter in known.items():
+        if name not in value and parameter.default is parameter.empty:
+            raise UsageError(f"{key}: there is no {name}: add +{key}.{name}=…")
+    others = {name: each for name, each in value.items() if name not in declared}
+    return {**value, **declared, **fit(others, keywords.taker, f"{key}.")}
 
 
 def _elements(value: list[Any], kind: Any, key: str) -> list[tuple[Any, Any]]:

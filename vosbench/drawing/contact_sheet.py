@@ -25,11 +25,11 @@ def contact_sheet(
     """
     count = len(rows[0]) if rows else 0
     if not count or any(len(row) != count for row in rows):
-        raise UserError(f"a contact sheet needs rows of equally many images, not {[len(row) for row in rows]}")
+        raise ValueError(f"a contact sheet needs rows of equally many images, not {[len(row) for row in rows]}")
     if titles is not None and len(titles) != count:
-        raise UserError(f"a contact sheet of {len(rows)} rows and {count} columns needs as many titles")
+        raise ValueError(f"a contact sheet of {len(rows)} rows and {count} columns needs as many titles")
     if captions is not None and [len(row) for row in captions] != [count] * len(rows):
-        raise UserError(f"a contact sheet of {len(rows)} rows and {count} columns needs as many captions")
+        raise ValueError(f"a contact sheet of {len(rows)} rows and {count} columns needs as many captions")
     font, gap = _font(max(12, width // 80)), max(2, width // 400)
     line = round(font.size * 1.4)
     cell = (width - gap * (count + 1)) // count

@@ -14,16 +14,17 @@ import vosbench
 OWN = "vosbench"
 ASIDE = ("vosbench.util", "vosbench.cli", "vosbench.runs")  # they say, write and name things, and compute nothing
 INSTALLED = ("site-packages", "dist-packages")
+LIBRARIES = ("torch", "torchvision", "lightning")  # whose classes configurations name; records list their versions
 
 
 def sources(modules: Iterable[str]) -> dict[str, str]:
     """A digest of the source of each of these modules, and of all that they import of vosbench and of their own.
 
     A module's own are those of its package, or, of a single file in a user's folder, those beside it. Other packages
-    (torch, numpy) do not count: records list their versions. A command that takes long asks when it starts: by its end
-    the files may be others.
+    (torch, numpy) do not count, nor where a configuration names their classes: torch alone would take a minute. A
+    command that takes long asks when it starts: by its end the files may be others.
     """
-    modules, found = list(modules), dict[str, str]()
+    modules, found = [each for each in modules if each.partition(".")[0] not in LIBRARIES], dict[str, str]()
     folders = _folders(module.partition(".")[0] for module in modules)
     tops = {module.partition(".")[0] for module in modules} | {OWN}
     waiting = [module for module in modules if not _is_aside(module)]

@@ -23,7 +23,7 @@ from vosbench.runs.recipe import modules, settings, target
 from vosbench.training.checkpointing import LastCheckpoint
 from vosbench.training.datamodule import ClipData, ClipOptions
 from vosbench.training.module import Engine
-from vosbench.training.trainer import TrainerOptions, make_logger, make_optimizer, make_trainer
+from vosbench.training.trainer import GIVEN, TrainerOptions, make_logger, make_optimizer, make_trainer
 from vosbench.util.errors import UsageError, UserError
 from vosbench.util.files import content_digest
 from vosbench.util.making import factory, made
@@ -56,7 +56,7 @@ class Options:
     callbacks: dict[str, Any]
     data: ClipOptions
     inference: dict[str, Any]
-    trainer: Where[Annotated[TrainerOptions, Keywords(L.Trainer)]]
+    trainer: Where[Annotated[TrainerOptions, Keywords(L.Trainer, given=GIVEN)]]
     logger: Where[dict[str, Any] | None]
     init: Content[str]
     save_every: Where[Positive]

@@ -5,6 +5,7 @@ from typing import Annotated, Any, TypedDict
 import cv2
 import lightning as L
 import torch
+from hydra.utils import instantiate
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
@@ -31,7 +32,7 @@ class ClipOptions(TypedDict):
     """The keys of conf/data/*.yaml. `batch_size` is that of a step, over all processes."""
 
     sources: dict[str, SourceOptions]
-    clips: Annotated[dict[str, Any], Keywords(Clips)]
+    clips: Annotated[dict[str, Any], Keywords(Clips, given=("sources", "seed"))]
     validation: dict[str, Any] | None
     batch_size: Positive
     workers: Where[Natural]
@@ -55,7 +56,7 @@ class ClipData(L.LightningDataModule):
             for name, source in data["sources"].items()
         }
         with placed("data.clips"):
-            self.clips = Clips(sources, **made(data["clips"], "data.clips", _convert_="all"), seed=seed)
+            self.clips = Clips(sources, **instantiate(data["clips"], _convert_="all"), seed=seed)
         self.validation: list[Video] = []
         self.protocol: Protocol | None = None
         if data["validation"]:

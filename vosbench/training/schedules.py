@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 
 from vosbench.util.errors import UserError
+from vosbench.util.options import Natural, Positive, Rate, Share
 
 
 class Milestones:
     """Learning-rate multiplier: `factor` once more after each milestone, counted in training samples (MAMP: samples,
     not steps)."""
 
-    def __init__(self, samples: Sequence[int] = (), factor: float = 0.5) -> None:
+    def __init__(self, samples: Sequence[Natural] = (), factor: Rate = 0.5) -> None:
         self.samples, self.factor = tuple(samples), factor
 
     def __call__(self, sample: int) -> float:
@@ -21,7 +22,7 @@ class Cosine:
     """Learning-rate multiplier: rises evenly from 0 to 1 over `warm_up` samples, then falls by half a cosine to `final`
     at `samples`, where it stays. All are counted in training samples, as in `Milestones`: steps times batch."""
 
-    def __init__(self, samples: int, warm_up: int = 0, final: float = 0.0) -> None:
+    def __init__(self, samples: Positive, warm_up: Natural = 0, final: Share = 0.0) -> None:
         if not 0 <= warm_up < samples:
             raise UserError(f"schedule: warm_up={warm_up} of samples={samples}: give 0 or more, and fewer than samples")
         if not 0 <= final <= 1:

@@ -20,6 +20,8 @@ from vosbench.util.options import Counted, Positive, Range
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
+GIVEN = ("callbacks", "plugins", "logger")  # of Lightning's arguments, what no YAML could say
+
 Optimizer = Callable[[Iterable[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
 
 
@@ -96,8 +98,8 @@ def make_logger(settings: dict[str, Any] | None) -> Logger | None:
     except Exception as error:
         if not type(error).__module__.startswith("wandb."):
             raise
-        remedy = "log in with `wandb login`, set logger.offline=true, or choose logger=csv"
-        raise UserError(f"logger=wandb: {one_line(error)}: {remedy}") from error
+        remedy = "use `wandb login`, or logger.offline=true, which needs no account"
+        raise UserError(f"logger=wandb: {one_line(error).rstrip('.')}: {remedy}") from error
     return logger
 
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,11 +17,14 @@ from vosbench.util.errors import UsageError, UserError, one_line, unknown
 def made(settings: Any, place: str, **how: Any) -> Any:
     """What `settings` describe, as `hydra.utils.instantiate` makes it with the keywords `how`; `place` is their key.
 
-    Raises UsageError for a target that is not there and for keywords that it does not take. What a target raises passes
-    as it is, and a UserError learns its place.
+    Raises UsageError for a target that is not there or not named, and for keywords that it does not take. What a target
+    raises passes as it is, and a UserError learns its place.
     """
     with placed(place):
-        return instantiate(settings, **how)
+        result = instantiate(settings, **how)
+    if isinstance(settings, Mapping) and settings.get("_target_") is None:
+        raise UsageError(f"{place} names no _target_: choose one of its configs, or say what to make")
+    return result
 
 
 def factory(settings: Any, place: str, **how: Any) -> Callable[..., Any]:

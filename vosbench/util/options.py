@@ -62,9 +62,11 @@ class Range:
 
 @dataclass(frozen=True)
 class Keywords:
-    """Of a mapping: it is keywords for this function or class. `Annotated[dict[str, Any], Keywords(Clips)]`"""
+    """Of a mapping: it is keywords for this function or class, but for those that code gives it.
+    `Annotated[dict[str, Any], Keywords(Clips, given=("seed",))]`"""
 
     taker: Callable[..., Any]
+    given: tuple[str, ...] = ()
 
 
 Natural = Annotated[int, Range(0)]
