@@ -273,7 +273,7 @@ def test_unofficial_protocols_say_so_everywhere() -> None:
     assert "youtube-vos (unofficial)" in board([row(replace(GOOD, protocol="youtube-vos"))]).title
 
 
-PART = {"videos": 3, "of": 10, "max_frames": 6}
+PART: dict[str, int | None] = {"videos": 3, "of": 10, "max_frames": 6}
 
 
 def test_parts_of_a_set_have_boards_and_titles_of_their_own() -> None:

@@ -12,7 +12,17 @@ from vosbench.cli import configuration, sweep
 from vosbench.util import renamed
 
 OPTIONS = [(group, old, new) for group, options in renamed.OPTIONS.items() for old, new in options.items()]
-FOR_TRAINING = ("paper", "davis", "static", "small_", "dino", "correspondence", "photometric", "cycle", "training")
+FOR_TRAINING: tuple[str, ...] = (
+    "paper",
+    "davis",
+    "static",
+    "small_",
+    "dino",
+    "correspondence",
+    "photometric",
+    "cycle",
+    "training",
+)
 FOR_TRAINING += ("short", "long", "segmentation", "munet_table4")
 
 

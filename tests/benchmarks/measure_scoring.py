@@ -62,6 +62,7 @@ def ours(
     from vosbench.datasets.davis import Davis
     from vosbench.evaluation import metrics
     from vosbench.evaluation.predictions.label_maps import PngFolder
+    from vosbench.evaluation.protocols.protocol import protocol_named
     from vosbench.evaluation.scoring.evaluate import evaluate
 
     if dilate:  # in this process, hence workers=0
@@ -69,8 +70,10 @@ def ours(
 
     def run() -> Result:
         dataset = Davis(root, split, year, resolution)
-        found = evaluate(dataset, PngFolder(Path(masks)), "davis", workers, cache=Path(cache) if cache else None)
-        means = {name: [values[f"{key}-Mean"] for key in "JF"] for name, values in sorted(found.objects.items())}
+        found = evaluate(
+            dataset, PngFolder(Path(masks)), protocol_named("davis"), workers, cache=Path(cache) if cache else None
+        )
+        means = {str(name): [values[f"{key}-Mean"] for key in "JF"] for name, values in sorted(found.objects.items())}
         return found.scores, means
 
     return run

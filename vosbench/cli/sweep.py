@@ -52,7 +52,7 @@ def _read(config: DictConfig) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """`params` and `rows` of a sweep. Raises UsageError when its file has other keys, or values of other kinds."""
     plan = OmegaConf.to_container(config.sweep, resolve=False) if "sweep" in config else {}
     assert isinstance(plan, dict)
-    for key, value in plan.items():
+    for key, value in ((str(key), value) for key, value in plan.items()):
         if key not in ("params", "rows"):
             raise UsageError(unknown("key", f"sweep.{key}", ["sweep.params", "sweep.rows"]))
         if not isinstance(value, dict):
