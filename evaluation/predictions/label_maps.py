@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vosbench.evaluation.predictions.rle import RleFile
 from vosbench.util.errors import UserError
 from vosbench.util.files import hash_files
 from vosbench.util.wording import some
@@ -114,8 +115,6 @@ def open_source(path: Path) -> Source:
             f"predictions {path} is a file: give a folder <sequence>/*.png (unpacked), or a .json of COCO RLE"
         )
     if path.suffix == ".json":
-        from vosbench.evaluation.predictions.rle import RleFile
-
         return RleFile(path)
     return PngFolder(path)
 

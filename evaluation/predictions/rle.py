@@ -21,6 +21,7 @@ from jaxtyping import Bool
 
 from vosbench.evaluation.metrics import ids_of
 from vosbench.util.errors import Problems, UserError
+from vosbench.util.files import replace_file
 from vosbench.util.wording import some
 from vosbench.video.video import LabelMap
 
@@ -107,8 +108,6 @@ def write_rle(path: Path, videos: Iterable[tuple[str, Iterable[tuple[str, LabelM
     Equal label maps give equal bytes. One video's RLEs at a time are built; its objects are all the ids that occur.
     Raises UserError naming a video whose label maps differ in size.
     """
-    from vosbench.util.files import replace_file
-
     content: dict[str, list[Entry]] = {"videos": [], "annotations": []}
     for number, (name, frames) in enumerate(videos, start=1):
         sizes: set[tuple[int, ...]] = set()
