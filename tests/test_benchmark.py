@@ -147,8 +147,14 @@ def test_objects_that_start_late_are_scored_where_the_protocol_knows_them(comman
 def test_it_waits_for_other_processes_and_takes_over_when_they_die(command: Command, davis: Path) -> None:
     records = Path("runs/copy_first/default/predictions/davis2017-val/.records")
     records.mkdir(parents=True)
-    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    (records / "b.lock").write_text(f"{socket.gethostname()} {other.pid}")
+    code = (
+        "import fcntl, os, socket, sys; file = open(sys.argv[1], 'a'); fcntl.flock(file, fcntl.LOCK_EX);"
+        "print(socket.gethostname(), os.getpid(), end='', file=file, flush=True); print('held', flush=True); input()"
+    )
+    command_line = [sys.executable, "-c", code, str(records / "b.lock")]
+    other = subprocess.Popen(command_line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    other.stdout.readline()
 
     def end_other() -> None:
         while not (records / "c.json").exists():

@@ -135,7 +135,8 @@ def test_declared_measures_are_those_that_are_given() -> None:
     assert known_protocol("another") is None
 
 
-NAMES = {protocol.name for protocol in all_protocols()} | {"J", "F", "JF", "G", "IoU", "J&F", "J&F-Mean", "J-Mean"}
+MEASURES = {"J", "JF", "G", "IoU", "J&F", "J&F-Mean", "J-Mean"}  # not F, which is also a mode of images
+NAMES = {protocol.name for protocol in all_protocols()} | MEASURES
 OFFICIAL = "scoring/official.py"  # knows what another scorer calls its results
 
 

@@ -87,9 +87,9 @@ def run(options: Options) -> None:
 def _overrides(dataset: Dataset, output: Path, resolution: str) -> list[str]:
     """What to type to use the copy."""
     form = {"root": output, "resolution": resolution, "split": dataset.split, "name": dataset.name}
+    scored = {"protocol": dataset.protocol}
     late = {"late_objects": "true"} if any(video.late_objects for video in dataset.videos) else {}
-    own = {"protocol": dataset.protocol} if dataset.protocol != "davis" else {}
-    return ["dataset=davis2017", *(f"dataset.{key}={value}" for key, value in {**form, **late, **own}.items())]
+    return ["dataset=davis2017", *(f"dataset.{key}={value}" for key, value in {**form, **late, **scored}.items())]
 
 
 def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: bool) -> list[Video]:
