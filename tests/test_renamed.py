@@ -1,5 +1,6 @@
 """What is called otherwise since an earlier version is said in one line, and what that line says works."""
 
+import re
 import shlex
 from collections.abc import Callable
 from importlib import import_module
@@ -10,6 +11,8 @@ import pytest
 
 from vosbench.cli import configuration, sweep
 from vosbench.util import renamed
+from vosbench.util.errors import UsageError
+from vosbench.util.making import made
 
 OPTIONS = [(group, old, new) for group, options in renamed.OPTIONS.items() for old, new in options.items()]
 FOR_TRAINING: tuple[str, ...] = (
@@ -110,6 +113,32 @@ def test_a_module_of_ones_own_that_imports_an_old_one(
     command("benchmark", "--config-dir", "own", target, "dataset=collage", "dataset.videos=1").error(
         2, f"cannot find {module}.Mine: ", said
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("method.alignment=released", "method.alignment is now method.variant=released, or paper"),
+        ("inference.halve_from=960", "inference.halve_from is now inference=halved"),
+    ],
+)
+def test_an_old_key_is_one_line(command: Callable[..., Any], typed: str, line: str) -> None:
+    done = command("benchmark", "method=mask_embedding", "dataset=collage", "dataset.videos=1", typed)
+    done.error(2, line)
+    assert done.err.count("\n") == 1
+
+
+def test_an_old_key_in_a_file_of_ones_own_is_one_line() -> None:
+    with pytest.raises(UsageError, match=re.escape("method.alignment is now method.variant=released, or paper")):
+        made({"_target_": "fractions.Fraction", "alignment": "exact"}, "method")
+
+
+def test_old_keys_are_gone_and_what_stands_for_them_is_not() -> None:
+    config = configuration.resolve(configuration.compose("benchmark", ["method=mask_embedding"]))
+    for old, new in renamed.KEYS.items():
+        group, name = old.split(".")
+        assert name not in config[group]
+        configuration.compose("benchmark", ["method=mask_embedding", new.partition(",")[0]])
 
 
 def test_null_is_no_option(command: Callable[..., Any]) -> None:

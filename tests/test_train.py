@@ -193,6 +193,13 @@ def test_another_recipe_in_the_same_folder_is_an_error_that_says_what_differs(co
     command(*settings).error(1, "cannot read checkpoint", str(last), "remove it")
 
 
+@pytest.mark.parametrize("none", ["~validation", "validation=none"])
+def test_training_without_validation(command: Command, none: str) -> None:
+    done = command("train", *(word for word in TINY if "validation" not in word), none, *steps(1))
+    assert done.status == 0, done.err
+    assert "trained 1 steps" in done.out
+
+
 def test_initial_weights_come_from_a_run_or_a_file(command: Command) -> None:
     settings = ["train", *TINY, "data.validation=null"]
     assert command(*settings, "name=one", "seed=1", *steps(1)).status == 0

@@ -1,6 +1,6 @@
 """The clips that a training takes and the videos that it is validated on."""
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import cv2
 import lightning as L
@@ -33,7 +33,7 @@ class ClipOptions(TypedDict):
 
     sources: dict[str, SourceOptions]
     clips: Annotated[dict[str, Any], Keywords(Clips, given=("sources", "seed"))]
-    validation: dict[str, Any] | None
+    validation: NotRequired[dict[str, Any] | None]  # ~validation leaves it out
     batch_size: Positive
     workers: Where[Natural]
 
@@ -59,8 +59,8 @@ class ClipData(L.LightningDataModule):
             self.clips = Clips(sources, **instantiate(data["clips"], _convert_="all"), seed=seed)
         self.validation: list[Video] = []
         self.protocol: Protocol | None = None
-        if data["validation"]:
-            dataset: Dataset = made(data["validation"], "data.validation")
+        if validation := data.get("validation"):
+            dataset: Dataset = made(validation, "data.validation")
             self.validation, self.protocol = list(dataset.videos), protocol_named(dataset.protocol)
             check_videos(self.validation, self.protocol)
         self.batch, self.workers = data["batch_size"], data["workers"]

@@ -63,7 +63,7 @@ def unwrapped(error: InstantiationException, place: str = "") -> Exception:
         reason = one_line(cause.__cause__ or cause)
         return UsageError(f"{head}cannot find {target[1]}: {_moved(target[1], reason) or reason}")
     if target and isinstance(cause, TypeError) and _is_call_itself(cause):
-        return UsageError(f"{head}{_wrong_call(target[1], cause)}")
+        return UsageError(f"{head}{_wrong_call(target[1], cause, where)}")
     if isinstance(cause, UserError) and "place" not in vars(cause) and where:
         cause.place = f"{where}."
     return cause
@@ -83,8 +83,9 @@ def _is_call_itself(error: TypeError) -> bool:
     return str(frames[-1].f_globals["__name__"]).startswith("hydra.")
 
 
-def _wrong_call(target: str, error: TypeError) -> str:
+def _wrong_call(target: str, error: TypeError, where: str) -> str:
     keyword = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if keyword:
-        return unknown(f"key of {target}", keyword[1], inspect.signature(get_object(target)).parameters)
+        known = inspect.signature(get_object(target)).parameters
+        return renamed.key(f"{where}.{keyword[1]}") or unknown(f"key of {target}", keyword[1], known)
     return one_line(error)

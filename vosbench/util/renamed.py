@@ -69,6 +69,17 @@ OPTIONS = {
     "flow": {"raft_large_ytvos": "flow=raft_large flow.far=5"},
 }
 
+# Key that is gone → what stands for it on the command line.
+KEYS = {
+    "inference.halve_from": "inference=halved",
+    "inference.square": "inference=square",
+    "inference.upsample": "inference=mamp_ytvos_released",
+    **{
+        f"method.{key}": "method.variant=released, or paper"  # of mask embedding
+        for key in ("alignment", "value_encoder", "supervise_frames", "coarse_input", "memory_input")
+    },
+}
+
 # Module, or one of its names where they went different ways → where it is now.
 MOVED = {
     "vosbench.canvas": "vosbench.drawing.crop_view",
@@ -81,31 +92,43 @@ MOVED = {
     "vosbench.datasets.collage_photographs": "vosbench.datasets.collage.photographs",
     "vosbench.datasets.collage_scene": "vosbench.datasets.collage.scene",
     "vosbench.datasets.collage_script": "vosbench.datasets.collage.script",
-    **{
-        f"vosbench.datasets.davis.{name}": f"vosbench.datasets.folders.{name}"
-        for name in ("IMAGE_SUFFIXES", "check_annotations", "check_present", "check_root", "choose", "cut")
-    },
-    **{
-        f"vosbench.datasets.davis.{name}": f"vosbench.datasets.folders.{name}"
-        for name in ("list_images", "list_masks", "read_list", "scan_video", "subfolders")
-    },
+    "vosbench.datasets.davis.IMAGE_SUFFIXES": "vosbench.datasets.folders.IMAGE_SUFFIXES",
+    "vosbench.datasets.davis.check_annotations": "vosbench.datasets.folders.check_annotations",
+    "vosbench.datasets.davis.check_present": "vosbench.datasets.folders.check_present",
+    "vosbench.datasets.davis.check_root": "vosbench.datasets.folders.check_root",
+    "vosbench.datasets.davis.choose": "vosbench.datasets.folders.choose",
+    "vosbench.datasets.davis.cut": "vosbench.datasets.folders.cut",
+    "vosbench.datasets.davis.list_images": "vosbench.datasets.folders.list_images",
+    "vosbench.datasets.davis.list_masks": "vosbench.datasets.folders.list_masks",
+    "vosbench.datasets.davis.read_list": "vosbench.datasets.folders.read_list",
+    "vosbench.datasets.davis.scan_video": "vosbench.datasets.folders.scan_video",
+    "vosbench.datasets.davis.subfolders": "vosbench.datasets.folders.subfolders",
     "vosbench.datasets.video_folder.VideoFile": "vosbench.video.video_file.VideoFile",
     "vosbench.engine": "vosbench.training.module",
     "vosbench.engine.Cosine": "vosbench.training.schedules.Cosine",
     "vosbench.engine.Milestones": "vosbench.training.schedules.Milestones",
     "vosbench.errors": "vosbench.util.errors",
+    "vosbench.errors.reported": "vosbench.cli.errors.reported",
     "vosbench.evaluation.davis": "vosbench.evaluation.protocols.davis",
     "vosbench.evaluation.davis_unsupervised": "vosbench.evaluation.protocols.davis_unsupervised",
     "vosbench.evaluation.label_maps": "vosbench.evaluation.predictions.label_maps",
     "vosbench.evaluation.leaderboard": "vosbench.evaluation.board.leaderboard",
+    "vosbench.evaluation.leaderboard.Row": "vosbench.evaluation.board.rows.Row",
+    "vosbench.evaluation.leaderboard.load": "vosbench.evaluation.board.rows.load",
+    "vosbench.evaluation.leaderboard.load_published": "vosbench.evaluation.board.rows.load_published",
     "vosbench.evaluation.official": "vosbench.evaluation.scoring.official",
     "vosbench.evaluation.pictures": "vosbench.evaluation.results.pictures",
-    "vosbench.evaluation.recording": "vosbench.evaluation.results.recording",
+    "vosbench.evaluation.protocols.protocol_named": "vosbench.evaluation.protocols.protocol.protocol_named",
+    "vosbench.evaluation.recording": "vosbench.evaluation.results.scoring_run",
     "vosbench.evaluation.records": "vosbench.evaluation.results.records",
+    "vosbench.evaluation.records.commit": "vosbench.runs.code.commit",
+    "vosbench.evaluation.records.provenance": "vosbench.evaluation.results.provenance.provenance",
     "vosbench.evaluation.records.replace_file": "vosbench.util.files.replace_file",
+    "vosbench.evaluation.records.write_tables": "vosbench.evaluation.results.score_tables.write_tables",
     "vosbench.evaluation.region_cache": "vosbench.evaluation.scoring.region_cache",
     "vosbench.evaluation.report": "vosbench.evaluation.board.report",
     "vosbench.evaluation.rle": "vosbench.evaluation.predictions.rle",
+    "vosbench.evaluation.scoring.Scores": "vosbench.evaluation.scoring.evaluate.Scores",
     "vosbench.evaluation.sequence": "vosbench.evaluation.scoring.sequence",
     "vosbench.evaluation.statistics": "vosbench.evaluation.board.statistics",
     "vosbench.evaluation.tables": "vosbench.evaluation.board.tables",
@@ -120,15 +143,21 @@ MOVED = {
     "vosbench.inspection": "vosbench.audit.inspection",
     "vosbench.memory": "vosbench.inference.memory",
     "vosbench.naming": "vosbench.runs.names",
+    "vosbench.ops.affinity.in_place": "vosbench.ops.affinity.window_on_grid",
+    "vosbench.ops.cluster.KMeans": "vosbench.ops.kmeans.KMeans",
+    "vosbench.ops.cluster.kmeans": "vosbench.ops.kmeans.kmeans",
+    "vosbench.ops.matching.readout": "vosbench.ops.matching.global_local_readout",
     "vosbench.option_types": "vosbench.cli.option_types",
     "vosbench.option_types.Positive": "vosbench.util.options.Positive",
     "vosbench.predictions": "vosbench.inference.prediction_folder",
     "vosbench.predictions.Claim": "vosbench.runs.claims.Claim",
     "vosbench.propagate": "vosbench.inference.propagator",
     "vosbench.propagate.Frame": "vosbench.inference.frame.Frame",
-    "vosbench.propagate.Inference": "vosbench.inference.frame.Inference",
+    "vosbench.propagate.Inference": "vosbench.inference.resizing.ShortSide",
     "vosbench.sheets": "vosbench.drawing.sheets",
+    "vosbench.sheets.pseudo_label_sheet": "vosbench.drawing.pseudo_label_sheet.pseudo_label_sheet",
     "vosbench.sweep": "vosbench.cli.sweep",
+    "vosbench.tasks.draw.Drawer": "vosbench.drawing.drawer.Drawer",
     "vosbench.tasks.predict.Predictor": "vosbench.inference.predictor.Predictor",
     "vosbench.timeline": "vosbench.audit.timeline",
     "vosbench.token_bank": "vosbench.inference.token_bank",
@@ -136,8 +165,12 @@ MOVED = {
     "vosbench.types": "vosbench.contract",
     "vosbench.videos": "vosbench.video.video",
     "vosbench.videos.FolderVideo": "vosbench.video.folder_video.FolderVideo",
+    "vosbench.videos.given_masks": "vosbench.video.video.initial_masks",
     "vosbench.viz": "vosbench.drawing.overlays",
     "vosbench.viz.contact_sheet": "vosbench.drawing.contact_sheet.contact_sheet",
+    "vosbench.viz.jpeg_bytes": "vosbench.drawing.encoding.jpeg_bytes",
+    "vosbench.viz.png_bytes": "vosbench.drawing.encoding.png_bytes",
+    "vosbench.viz.write_video": "vosbench.drawing.encoding.write_video",
     "vosbench.wording": "vosbench.util.wording",
     "vosbench.workers": "vosbench.util.workers",
 }
@@ -147,6 +180,12 @@ def option(group: str, name: str) -> str | None:
     """One line for an option of a config group that has another name now, or is a few overrides; else None."""
     new = OPTIONS.get(group, {}).get(name)
     return new and f"{group}={name} is now {new}"
+
+
+def key(name: str) -> str | None:
+    """One line for a key that something else stands for now; else None. For keys that do not exist: another method may
+    have one of the same name."""
+    return f"{name} is now {KEYS[name]}" if name in KEYS else None
 
 
 def importable(name: str) -> str | None:
