@@ -43,6 +43,30 @@ def test_an_old_option_is_one_line(command: Callable[..., Any], typed: str, line
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "typed", "line"),
+    [
+        ("mask_embedding", "method.value_encoder=fused", "method.value_encoder is now method.variant=released"),
+        ("mask_embedding", "method.alignment=released", "method.alignment is now method.variant=released"),
+        ("munet", "method.alignment=released", "unknown key 'method.alignment'"),
+        ("mamp", "inference.square=560", "inference.square is now inference=square inference.square=<pixels>"),
+        ("mamp", "inference.upsample=released", "inference.upsample is now inference=mamp_ytvos_released"),
+        (
+            "mamp",
+            "inference.halve_from=9",
+            "inference.halve_from is now inference=halved inference.halve_from=<pixels>",
+        ),
+    ],
+)
+def test_an_old_key_is_one_line(command: Callable[..., Any], method: str, typed: str, line: str) -> None:
+    command("benchmark", f"method={method}", typed).error(2, line)
+
+
+@pytest.mark.parametrize("new", sorted(set(renamed.KEYS.values())))
+def test_what_stands_for_an_old_key_composes(new: str) -> None:
+    configuration.compose("benchmark", ["method=mask_embedding", *new.replace("<pixels>", "9").split()])
+
+
 @pytest.mark.parametrize(("group", "old", "new"), OPTIONS)
 def test_what_stands_for_an_old_option_composes(group: str, old: str, new: str) -> None:
     overrides = [word for word in new.split() if word != "-m"]

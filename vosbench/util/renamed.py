@@ -1,5 +1,7 @@
 """What options, keys and importable names used to be called, and what to type instead."""
 
+from collections.abc import Collection
+
 # Config group → option that is gone → what stands for it on the command line.
 OPTIONS = {
     "experiment": {
@@ -69,6 +71,19 @@ OPTIONS = {
     "flow": {"raft_large_ytvos": "flow=raft_large flow.far=5"},
 }
 
+# Key that is gone → what stands for it on the command line. It is said only where that has a key to set: MAMP still has
+# a `method.alignment`, and MUNet has no `method.variant`.
+KEYS = {
+    "inference.halve_from": "inference=halved inference.halve_from=<pixels>",
+    "inference.square": "inference=square inference.square=<pixels>",
+    "inference.upsample": "inference=mamp_ytvos_released",
+    "method.alignment": "method.variant=released",
+    "method.coarse_input": "method.variant=released",
+    "method.memory_input": "method.variant=released",
+    "method.supervise_frames": "method.variant=released",
+    "method.value_encoder": "method.variant=released",
+}
+
 # Module, or one of its names where they went different ways → where it is now.
 MOVED = {
     "vosbench.canvas": "vosbench.drawing.crop_view",
@@ -126,7 +141,7 @@ MOVED = {
     "vosbench.predictions.Claim": "vosbench.runs.claims.Claim",
     "vosbench.propagate": "vosbench.inference.propagator",
     "vosbench.propagate.Frame": "vosbench.inference.frame.Frame",
-    "vosbench.propagate.Inference": "vosbench.inference.frame.Inference",
+    "vosbench.propagate.Inference": "vosbench.inference.resizing.ShortSide",
     "vosbench.sheets": "vosbench.drawing.sheets",
     "vosbench.sweep": "vosbench.cli.sweep",
     "vosbench.tasks.predict.Predictor": "vosbench.inference.predictor.Predictor",
@@ -147,6 +162,12 @@ def option(group: str, name: str) -> str | None:
     """One line for an option of a config group that has another name now, or is a few overrides; else None."""
     new = OPTIONS.get(group, {}).get(name)
     return new and f"{group}={name} is now {new}"
+
+
+def key(name: str, known: Collection[str]) -> str | None:
+    """One line for a key that has another name now, if what stands for it sets one of those known; else None."""
+    new = KEYS.get(name)
+    return f"{name} is now {new}" if new and new.split("=")[0] in known else None
 
 
 def importable(name: str) -> str | None:
