@@ -1,4 +1,4 @@
-"""The first baseline: the given masks, unmoved, in every frame."""
+"""The first baseline: the prompt, unmoved, in every frame."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Masks:
 
 
 class CopyFirst(Method[Nothing, Masks]):
-    """Answers with the mask before; only given masks ever change it."""
+    """Repeats the previous mask; only prompts ever change it."""
 
     name = "copy_first"
     supervision = "none"

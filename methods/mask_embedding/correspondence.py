@@ -1,4 +1,4 @@
-"""What every correspondence loss is: that of contrastive.py, photometric.py, cycle.py (table 4f) or anybody's own."""
+"""The interface of correspondence losses: contrastive.py, photometric.py, cycle.py (table 4f), or one of your own."""
 
 from collections.abc import Callable
 from typing import ClassVar, Protocol
@@ -19,7 +19,7 @@ class Correspondence(Protocol):
     """Teaches the encoder, from unlabelled clips, keys that match between frames. It has no parameters of its own.
 
     lab   what the encoder sees, in training and at inference. False: RGB in [0, 1], negative where padded. True: Lab as
-          `colour.normalised_lab` makes it; the encoder that `__call__` is given then takes such images as they are.
+          `colour.normalised_lab` makes it; then the encoder passed to `__call__` takes such images
     """
 
     lab: ClassVar[bool]
@@ -37,7 +37,7 @@ class Correspondence(Protocol):
 
 
 def padded_frames(clip: Clip) -> Float[Tensor, "b t 3 h w"]:
-    """The clip's RGB with -1 where it was padded; every loss here compares frames, so there have to be two."""
+    """The clip's RGB with -1 where it was padded. Raises UserError for one frame: every loss here compares frames."""
     if clip.frames.shape[1] < 2:
         raise UserError(
             "clips of one frame show nothing that moves: choose a data.clips.sampler with 2 or more positions"
@@ -51,5 +51,5 @@ def picture_cells(images: Float[Tensor, "n 3 h w"]) -> Bool[Tensor, "n h8 w8"]:
 
 
 def full_precision(maps: Tensor) -> torch.autocast:
-    """Similarities divided by a small temperature are too coarse in half precision: only the encoder runs in it."""
+    """Half precision is too coarse for similarities divided by a small temperature, so only the encoder runs in it."""
     return torch.autocast(maps.device.type, enabled=False)

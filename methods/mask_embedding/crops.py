@@ -24,17 +24,16 @@ SHARP = 1e-3  # a deviation so small that nothing is blurred
 
 @dataclass(frozen=True)
 class MultiCrop:
-    """Two large crops and several small ones of each image, each flipped and changed in colour by chances of its own.
+    """Two large crops and several small ones of each image, each flipped and jittered in colour by itself.
 
     global_size, local_size    sides of the crops in pixels
     local_crops                small crops of an image; may be 0
     global_scale, local_scale  range of the share of the image's area that a crop shows, before scaling
 
-    Half of the crops are mirrored, .8 of them change in colour and .2 are made grey. The first large one is always
-    blurred; the second is blurred by a chance of .1 and solarised by one of .2, the small ones are blurred by .5. The
-    order in which brightness, contrast, saturation and hue change is drawn for each of the crops, but shared by all
-    images of the batch, where DINO draws it for each. Raises UserError naming the keys that make no
-    sense.
+    Probabilities: .5 to be mirrored, .8 to change in colour, .2 to become grey. The first large crop is always blurred.
+    The second is blurred with probability .1 and solarised with .2; the small ones are blurred with .5. The order in
+    which brightness, contrast, saturation and hue change is drawn for each crop, and shared by all images of the batch;
+    DINO draws it for each image. Raises UserError naming the keys that make no sense.
     """
 
     global_size: int = 224
@@ -58,7 +57,8 @@ class MultiCrop:
     ) -> list[Float[Tensor, "views n 3 _ _"]]:
         """The two large crops and, apart, the small ones: RGB in [0, 1]. Random numbers are of torch's CPU generator.
 
-        images: RGB in [0, 1]. Nothing is cropped of where `valid` is false, which is right of and below the picture.
+        images   RGB in [0, 1]
+        valid    false in padding, which lies right of and below the picture; crops never include it
         """
         extent = torch.stack([valid.any(2).sum(1), valid.any(1).sum(1)], 1).clamp(min=1).cpu()
         wide = [
@@ -83,7 +83,7 @@ def _view(
     blur: float,
     solarise: float,
 ) -> Float[Tensor, "n 3 size size"]:
-    """One crop of each image; `blur` and `solarise` are how often that is done."""
+    """One crop of each image; `blur` and `solarise` are probabilities."""
     count = len(images)
     start, length = draw_boxes(extent, scale)
     crops = cut(images, start, length, torch.rand(count) < 0.5, size)
@@ -125,7 +125,7 @@ def cut(
 
 
 def _scaling(start: Int[Tensor, " n"], length: Int[Tensor, " n"], pixels: int, size: int) -> Float[Tensor, "n size _"]:
-    """How much of each of an axis' pixels is in each of the crop's; nothing from outside of the part that is shown."""
+    """Weights with which each pixel of a crop mixes the pixels along one axis; 0 outside of the part shown."""
     first, shown = start.view(-1, 1, 1), length.view(-1, 1, 1)
     step = shown / size
     place = first + (torch.arange(size, device=start.device).view(-1, 1) + 0.5) * step
@@ -192,5 +192,5 @@ def hue(images: Float[Tensor, "n 3 h w"], turns: Float[Tensor, "n 1 1 1"]) -> Fl
 
 
 def _per_image(values: Tensor, images: Float[Tensor, "n 3 h w"]) -> Tensor:
-    """One value an image, on the images' device, to go with their pixels."""
+    """One value for each image, on the images' device, in a shape that broadcasts over their pixels."""
     return values.to(images.device).view(-1, 1, 1, 1)

@@ -1,7 +1,7 @@
 """Pre-training of the backbone: DINO's self-distillation without labels (Caron et al. 2021; section 4 names it).
 
-No method: it segments nothing. The engine trains it like one, and the mask-embedding method starts from its
-`teacher.trunk`. Beside its loss it needs the callbacks in ema.py.
+This is not a `Method`, since it segments nothing. The engine trains it like one, and the mask-embedding method starts
+from its `teacher.trunk`. Its training also needs the callbacks in ema.py.
 """
 
 import copy
@@ -24,8 +24,8 @@ from vosbench.util.errors import Problems
 class Network(nn.Module):
     """E's residual network with the strides that E leaves out, and a head that ends in `outputs` prototypes.
 
-    ResNet-50 stops after its third stage, as E does. hidden, bottleneck: widths of the head's layers; batch_norm: of
-    the hidden ones.
+    ResNet-50 stops after its third stage, as E does. hidden, bottleneck: widths of the head's layers; batch_norm:
+    whether the hidden ones are normalised.
     """
 
     def __init__(self, depth: Depth, width: int, hidden: int, bottleneck: int, outputs: int, batch_norm: bool) -> None:
@@ -39,7 +39,7 @@ class Network(nn.Module):
 
     def forward(self, groups: Sequence[Float[Tensor, "_ n 3 _ _"]]) -> Float[Tensor, "views n k"]:
         """Cosines between each crop and the prototypes, in float32. `groups`: crops of one size each, RGB in [0, 1]."""
-        # Crops of each size pass apart, and so with batch statistics of their own.
+        # Crops of each size are a batch by themselves, with batch statistics of their own.
         maps = [self.trunk(normalise(crops.flatten(0, 1)))[-1] for crops in groups]
         vectors = self.head(torch.cat([each.float().mean((2, 3)) for each in maps]))
         with full_precision(vectors):
@@ -57,12 +57,12 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 class Dino(nn.Module):
-    """A student that learns to say of every crop of an image what the teacher says of its large crops.
+    """A student that learns to predict, from every crop of an image, what the teacher makes of its large crops.
 
     Every frame of a clip is an image of its own. The teacher is a slow copy of the student, without gradients; its
-    batch normalisation keeps statistics of its own. `centre` is a running mean of what the teacher says, taken out so
-    that no output wins everywhere; its low temperature keeps the outputs from becoming all alike. A loss that stays at
-    ln(outputs) has collapsed in the second way, one of almost 0 in the first.
+    batch normalisation keeps its own statistics. `centre` is a running mean of the teacher's output. It is subtracted
+    so that no prototype wins everywhere; a loss of almost 0 shows that one does. The teacher's low temperature keeps
+    its output from becoming uniform; a loss that stays at ln(outputs) shows that it is.
 
     depth, width         of the residual network, as in the method that will start from it
     crops                the augmentation
@@ -121,7 +121,7 @@ class Dino(nn.Module):
 
     @torch.no_grad()
     def _recentre(self, said: Float[Tensor, "2 n k"]) -> None:
-        """Moves the centre towards the mean over the batches of all processes, so that they go on agreeing on it."""
+        """Moves the centre towards the mean over the batches of all processes, which thus keep the same centre."""
         mean = said.mean((0, 1))
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(mean)

@@ -23,7 +23,7 @@ class Ema(L.Callback):
         self.momentum = momentum
 
     def at(self, step: int, steps: int) -> float:
-        """m after step 0, 1, … of so many."""
+        """m after a step, counted from 0, of `steps`."""
         return 1 - (1 - self.momentum) * (1 + math.cos(math.pi * step / steps)) / 2
 
     def on_train_batch_end(self, trainer: L.Trainer, engine: L.LightningModule, *_: Any) -> None:
@@ -32,7 +32,7 @@ class Ema(L.Callback):
 
 @torch.no_grad()
 def follow(dino: Dino, momentum: float) -> None:
-    """Moves the teacher's parameters once; statistics of its batch normalisation are its own."""
+    """Moves the teacher's parameters once. The statistics of its batch normalisation are its own."""
     for slow, fast in zip(dino.teacher.parameters(), dino.student.parameters(), strict=True):
         slow.lerp_(fast, 1 - momentum)
 
@@ -56,5 +56,5 @@ class FrozenLastLayer(L.Callback):
 def _dino(engine: L.LightningModule) -> Dino:
     method = engine.method if isinstance(engine, Engine) else engine
     if not isinstance(method, Dino):
-        raise UserError(f"callbacks: {type(method).__name__} has no teacher: these callbacks belong to Dino alone")
+        raise UserError(f"callbacks: {type(method).__name__} has no teacher: these callbacks are for Dino only")
     return method

@@ -54,7 +54,7 @@ class MaskEmbedding(Method[Features, Memory]):
     temperature, top_k, radius, window  of the affinity at inference: see `ops.matching.readout`. All cells of frames
                       with a given mask are candidates
     freeze_trunk      in training, E's trunk stays as it is
-    propagate         what later frames read: refined results, or coarse, the warped masks alone
+    propagate         what later frames read: refined results, or coarse, only the warped masks
     output            refined | mean: of the log-odds of refined masks and the probabilities of coarse ones
     variant           what the paper says, or what the authors' code does: see `variants.Variant`
 
@@ -115,7 +115,7 @@ class MaskEmbedding(Method[Features, Memory]):
 
     def train(self, mode: bool = True) -> "MaskEmbedding":
         super().train(mode)
-        if self.freeze_trunk:  # with the statistics that it has, too
+        if self.freeze_trunk:  # its batch normalisation keeps its statistics, too
             self.key_encoder.trunk.eval()
         return self
 
@@ -133,18 +133,20 @@ class MaskEmbedding(Method[Features, Memory]):
         return terms
 
     def _keys(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
-        """What a correspondence learns: E's keys of RGB pictures, or of what a loss of Lab has prepared itself."""
+        """Keys for the correspondence. A loss of Lab has prepared its images itself."""
         key: Tensor = self.key_encoder(images if self.colours == "Lab" else normalise(images)).key
         return key
 
     def _segmentation(
         self, features: Features, masks: Float[Tensor, "b t n h w"], valid: Bool[Tensor, "b t h w"]
     ) -> dict[str, Tensor]:
-        """Cross-entropy of frames segmented from the ones before, after each supervised round (eq. 9). Clips without a
-        segment in their first frame do not count."""
+        """Cross-entropy of frames segmented from the ones before, after each supervised round (eq. 9).
+
+        Clips without a segment in their first frame do not count.
+        """
         count, length = masks.shape[:2]
         clips = masks[:, 0, 1:].flatten(1).any(1).nonzero().squeeze(1)
-        if not len(clips):  # nothing to follow; every parameter has a gradient all the same
+        if not len(clips):  # nothing to follow, but every parameter still needs a gradient
             clips, valid = torch.arange(count, device=masks.device), torch.zeros_like(valid)
         frames = [features.take(clips * length + index) for index in range(length)]
         memory = [self.memorize(frame, masks[clips, index]) for index, frame in enumerate(frames[:-1])]
@@ -249,7 +251,7 @@ class MaskEmbedding(Method[Features, Memory]):
         return logits.reshape(*read.shape[:2], *logits.shape[2:])
 
     def _values(self, image: Float[Tensor, "b 3 h w"], masks: Masks, last: Float[Tensor, "b d h8 w8"]) -> Values:
-        """V of the picture with each mask; no channels without V, or where nobody will decode."""
+        """V of the picture with each mask; no channels without V, or where nothing will be decoded."""
         if self.value_encoder is None or (self.rounds is None and not self.training):
             return image.new_zeros((*masks.shape[:2], 0, *last.shape[2:]))
         return torch.cat([self.value_encoder(image, part, last) for part in in_groups(masks, self.training)], 1)

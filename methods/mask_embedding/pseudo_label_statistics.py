@@ -1,4 +1,4 @@
-"""How large pseudo-labels are, and how well they meet true objects where these are known. For the log alone."""
+"""How large pseudo-labels are, and how well they meet true objects where these are known. Only for the log."""
 
 import math
 from collections.abc import Sequence

@@ -39,7 +39,7 @@ class ClusterVideos(L.Callback):
 
     They come from the keys of that time, and lie in the run folder: see `datasets.pseudo_labels.PseudoLabels`.
     Processes claim videos one by one and keep those that are labelled, so an update that was killed goes on. True masks
-    are read for the log alone.
+    are only read for the log.
 
     clusters, steps, alpha, most_points, frame_step, largest, finer, seed: see `ops.cluster.cluster_video`
     short_side  frames are resized to this many pixels on their shorter side; null: as they are

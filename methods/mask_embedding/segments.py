@@ -8,10 +8,10 @@ TINY = 1e-20  # below all that soft aggregation gives, so that every mistake has
 
 
 def choose_segments(labels: Int[Tensor, "b t h w"], most: int, least: float = 0.005) -> Float[Tensor, "b t n h w"]:
-    """Masks of background and of up to `most` segments of each clip, drawn from those that fill the share `least` of
-    its first frame or more; the others are background. n = most + 1: masks of a clip with fewer are empty.
+    """Masks of background and of some segments of each clip, drawn at random with torch's CPU generator.
 
-    Draws from torch's CPU generator.
+    most    segments of a clip; masks of a clip with fewer are empty, so that n = most + 1
+    least   share of the first frame that a segment has to fill; smaller ones are background, as are those not drawn
     """
     chosen = torch.full((len(labels), most), -1)
     for clip, first in enumerate(labels[:, 0].flatten(1).cpu()):

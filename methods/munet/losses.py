@@ -1,4 +1,4 @@
-"""What MUNet is trained with (§3.4, equations 3 to 5): cross-entropy of the hardest pixels, and the masks' overlap."""
+"""The losses of MUNet (§3.4, equations 3 to 5): cross-entropy of the hardest pixels, and the masks' overlap."""
 
 import math
 
@@ -17,8 +17,8 @@ def bootstrapped_cross_entropy(
 ) -> Float[Tensor, ""]:
     """The mean error of each frame's hardest pixels (the `share` of those counted), then over frames that have any.
 
-    share 1 is the plain cross-entropy. Background first; target sums to 1 over n. Of logits, so that pixels that are
-    wrong with certainty have a gradient, too.
+    share 1 is the plain cross-entropy. Background first; target sums to 1 over n. It takes logits, so that pixels that
+    are wrong with certainty have a gradient, too.
     """
     error = -(logits.log_softmax(1) * target).sum(1)
     hardest = [

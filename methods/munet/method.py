@@ -42,8 +42,10 @@ class Features:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is kept of a frame: the tokens of each object, and the picture in half precision, for objects that start
-    later: a frame without an object has tokens for it, too."""
+    """What is kept of a frame: the tokens of each object, and the picture in half precision.
+
+    The picture is for objects that start later: a frame without an object has tokens for it, too.
+    """
 
     tokens: Tokens
     image: Float[Tensor, "1 3 h w"]
@@ -59,7 +61,7 @@ class MUNet(Method[Features, Memory]):
     channels         of a key and of a value
     shared           one key-value layer for query and memory (AFB-URR); False: two (STM)
     decoder_width    channels of the decoder
-    motion           makes the MU-layer for maps of so many channels; null: a plain memory network (table 4, a and b)
+    motion           makes the MU-layer for maps of that many channels; null: a plain memory network (table 4, a and b)
     fusion           attention: MSAM; add: the motion map is added (table 4, f)
     hardest          share of pixels that the cross-entropy counts (BsCE); 1: all
     overlap          weight λ of the overlap loss; 0: none
@@ -119,7 +121,7 @@ class MUNet(Method[Features, Memory]):
         known = clip.valid & (clip.labels != VOID)
         masks = [_masks(labels) for labels in clip.labels]
         counts = [each.shape[1] - 1 for each in masks]
-        if not any(counts):  # nothing to follow; every parameter has a gradient all the same
+        if not any(counts):  # nothing to follow, but every parameter still needs a gradient
             return {"segmentation": 0 * torch.stack([parameter.sum() for parameter in self.parameters()]).sum()}
         frames = clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1).flatten(0, 1)
         features, length = self.encode(frames), clip.frames.shape[1]
@@ -221,7 +223,7 @@ class MUNet(Method[Features, Memory]):
 
 
 def _heat(values: Float[Tensor, "h w"], back: int) -> Heat:
-    """Over the frame so many before the query, between the extremes of what is known."""
+    """Drawn over the frame `back` before the query, between the extremes of what is known."""
     known = values[values.isfinite()]
     return Heat(values, known.min().item(), known.max().item(), back)
 

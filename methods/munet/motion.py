@@ -1,4 +1,4 @@
-"""Motion of the query from its neighbour, without optical flow, and how it enhances what the query looks like."""
+"""Motion from the previous frame to the query without optical flow, and how it enhances the query's features."""
 
 from dataclasses import dataclass
 from typing import Literal

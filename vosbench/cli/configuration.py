@@ -272,7 +272,8 @@ def _unknown_key(default: DictConfig, config: DictConfig | None, key: str) -> st
             known = {f"{above}{name!s}" for name in node if name != "hydra"} | (
                 set() if above else set(groups(default))
             )
-            return renamed.key(above + part) or unknown("key", above + part, known - {above + part})
+            old = renamed.key(above + part, known | groups(default).keys())
+            return old or unknown("key", above + part, known - {above + part})
         node, above = node._get_node(part), f"{above}{part}."
     return f"key '{key}' cannot be set that way"
 

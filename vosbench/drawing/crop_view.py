@@ -21,7 +21,7 @@ class Canvas:
     """Pictures of one size, and where cells and pixels lie on them.
 
     frame  the query as the method sees it
-    past   the picture of the frame so many before the query, 0 being the query itself
+    past   the picture of a frame, by how many frames before the query it lies; 0: the query itself
     part   left, top, width and height of what is shown, in pixels of the original pictures
     size   height and width at which it is shown
     """
@@ -56,7 +56,7 @@ class Canvas:
         return replace(self, part=(left, top, w, h), size=(round(width * h / w), width))
 
     def picture(self, back: int = 0) -> Picture:
-        """The frame so many before the query."""
+        """The frame `back` before the query."""
         left, top, width, height = self.part
         box, size = (left, top, left + width, top + height), (self.size[1], self.size[0])
         return np.asarray(Pillow.fromarray(self.past(back)).resize(size, Pillow.Resampling.BICUBIC, box))

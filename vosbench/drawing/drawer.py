@@ -92,7 +92,7 @@ class Drawer:
                 sheets["matches"] = side_by_side(matches)
             elif "matches" in follow:
                 missing.append(
-                    f"no matches, since {type(self.predictor.method).__name__} searches for none as it is set"
+                    f"no matches, since {type(self.predictor.method).__name__} searches for none with these options"
                 )
             if keys:
                 sheets["clusters"] = self._cluster_sheet(video, rows, keys)

@@ -52,7 +52,7 @@ class Frame:
         return nnf.pad(labels, (self.left, width - w - self.left, self.top, height - h - self.top)).unsqueeze(0)
 
     def restore(self, scores: Float[Tensor, "1 n h w"]) -> Float[Tensor, "1 n h2 w2"]:
-        """Scores of the picture alone, at its original size."""
+        """Scores of the picture without its padding, at its original size."""
         h, w = self.resized
         picture = scores[..., self.top : self.top + h, self.left : self.left + w]
         return picture if self.resized == self.original else resize(picture, self.original)

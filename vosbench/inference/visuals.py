@@ -31,7 +31,7 @@ class Vectors:
 class Heat:
     """One number a cell. Drawn: in colours from `low` (dark blue) to `high` (yellow), and cells of NaN left bare.
 
-    back  laid over the frame so many before the query, 0 being the query itself; None: over no picture
+    back  how many frames before the query the picture below it lies; 0: the query itself; None: no picture
     """
 
     values: Float[Tensor, "h w"]

@@ -87,5 +87,6 @@ def _wrong_call(target: str, error: TypeError, where: str) -> str:
     keyword = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if keyword:
         known = inspect.signature(get_object(target)).parameters
-        return renamed.key(f"{where}.{keyword[1]}") or unknown(f"key of {target}", keyword[1], known)
+        old = renamed.key(f"{where}.{keyword[1]}", {f"{where}.{name}" for name in known})
+        return old or unknown(f"key of {target}", keyword[1], known)
     return one_line(error)

@@ -1,5 +1,7 @@
 """What options, keys and importable names used to be called, and what to type instead."""
 
+from collections.abc import Collection
+
 # Config group → option that is gone → what stands for it on the command line.
 OPTIONS = {
     "experiment": {
@@ -69,15 +71,17 @@ OPTIONS = {
     "flow": {"raft_large_ytvos": "flow=raft_large flow.far=5"},
 }
 
-# Key that is gone → what stands for it on the command line.
+# Key that is gone → what stands for it on the command line. It is said only where that has a key to set: MAMP still has
+# a `method.alignment`, and MUNet has no `method.variant`.
 KEYS = {
-    "inference.halve_from": "inference=halved",
-    "inference.square": "inference=square",
+    "inference.halve_from": "inference=halved inference.halve_from=<pixels>",
+    "inference.square": "inference=square inference.square=<pixels>",
     "inference.upsample": "inference=mamp_ytvos_released",
-    **{
-        f"method.{key}": "method.variant=released, or paper"  # of mask embedding
-        for key in ("alignment", "value_encoder", "supervise_frames", "coarse_input", "memory_input")
-    },
+    "method.alignment": "method.variant=released",
+    "method.coarse_input": "method.variant=released",
+    "method.memory_input": "method.variant=released",
+    "method.supervise_frames": "method.variant=released",
+    "method.value_encoder": "method.variant=released",
 }
 
 # Module, or one of its names where they went different ways → where it is now.
@@ -182,10 +186,10 @@ def option(group: str, name: str) -> str | None:
     return new and f"{group}={name} is now {new}"
 
 
-def key(name: str) -> str | None:
-    """One line for a key that something else stands for now; else None. For keys that do not exist: another method may
-    have one of the same name."""
-    return f"{name} is now {KEYS[name]}" if name in KEYS else None
+def key(name: str, known: Collection[str]) -> str | None:
+    """One line for a key that has another name now, if what stands for it sets one of those known; else None."""
+    new = KEYS.get(name)
+    return f"{name} is now {new}" if new and new.split("=")[0] in known else None
 
 
 def importable(name: str) -> str | None:
