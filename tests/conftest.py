@@ -4,6 +4,7 @@ import logging
 import os
 import runpy
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,6 +108,36 @@ def command(
 
     yield run
     restore()
+
+
+HOLDING = """
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from vosbench.runs.claims import Claim
+with ExitStack() as stack:
+    print(*(stack.enter_context(Claim(Path(path))) for path in sys.argv[1:]), flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def holding() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a process that holds the claims at some paths until it is ended: by its input, or by killing it."""
+    started: list[subprocess.Popen[str]] = []
+
+    def hold(*paths: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", HOLDING, *map(str, paths)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline().split() == ["True"] * len(paths)
+        return process
+
+    yield hold
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

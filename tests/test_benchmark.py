@@ -4,7 +4,6 @@ import json
 import math
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -144,23 +143,17 @@ def test_objects_that_start_late_are_scored_where_the_protocol_knows_them(comman
     assert scores["true"]["b_1"]["J-Mean"] > scores["false"]["b_1"]["J-Mean"]
 
 
-def test_it_waits_for_other_processes_and_takes_over_when_they_die(command: Command, davis: Path) -> None:
+def test_it_waits_for_other_processes_and_takes_over_when_they_die(
+    command: Command, davis: Path, holding: Callable[..., subprocess.Popen[str]]
+) -> None:
     records = Path("runs/copy_first/default/predictions/davis2017-val/.records")
-    records.mkdir(parents=True)
-    code = (
-        "import fcntl, os, socket, sys; file = open(sys.argv[1], 'a'); fcntl.flock(file, fcntl.LOCK_EX);"
-        "print(socket.gethostname(), os.getpid(), end='', file=file, flush=True); print('held', flush=True); input()"
-    )
-    command_line = [sys.executable, "-c", code, str(records / "b.lock")]
-    other = subprocess.Popen(command_line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert other.stdout is not None
-    other.stdout.readline()
+    other = holding(records / "b.lock")
 
     def end_other() -> None:
         while not (records / "c.json").exists():
             time.sleep(0.05)
         time.sleep(0.2)
-        other.communicate(b"end")
+        other.kill()
 
     ending = threading.Thread(target=end_other)
     ending.start()

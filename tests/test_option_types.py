@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional, Required, TypedDict
 
 import pytest
 
 from vosbench.cli import configuration
 from vosbench.cli.option_types import fit
 from vosbench.util.errors import UsageError
-from vosbench.util.options import Positive
+from vosbench.util.options import Keywords, Positive, Share
 
 Command = Callable[..., Any]
 WRONG = {
@@ -29,7 +29,9 @@ WRONG = {
     "demo baselines=mamp": "baselines=mamp: give a list such as [a,b]",
     "predict fps=-0.5": "fps=-0.5: give 0 or more",
     "predict fps=fast": "fps=fast: give a number",
-    "predict inference=3": "inference=3: give keys and values",
+    "predict inference=3": "inference=3: give one of its options: halved, mamp_ytvos_released, munet_small, short_side, square",
+    "train logger=null": "logger=null: give one of its options, or leave the group out with ~logger: csv, wandb",
+    "predict flow=1.5": "flow=1.5: give one of its options: dis, none, raft_large, raft_small",
     "evaluate overwrite=maybe": "overwrite=maybe: give true or false",
     "evaluate overwrite=1": "overwrite=1: give true or false",
     "evaluate cache=[a,b]": "cache=[a,b]: give text or null",
@@ -52,6 +54,27 @@ WRONG = {
     "check dataset.root={a:1}": "dataset.root={a:1}: give text",
     "train data.sources.collage.dataset.seed=x": "data.sources.collage.dataset.seed=x: give a whole number",
     "benchmark method.matching=best": "method.matching=best: give flow or none or mast",
+    "train trainer.max_steps=ten": "trainer.max_steps=ten: give a whole number",
+    "train trainer.max_steps=1.5": "trainer.max_steps=1.5: give a whole number",
+    "train trainer.max_steps=0": "trainer.max_steps=0: give 1 or more",
+    "train trainer.val_check_interval=0": "trainer.val_check_interval=0: give 1 or more",
+    "train trainer.gradient_clip_val=hard": "trainer.gradient_clip_val=hard: give a number or null",
+    "train +trainer.fast_dev_run=maybe": "trainer.fast_dev_run=maybe: give a whole number or true or false",
+    "train optimizer.lr=abc": "optimizer.lr=abc: give a number",
+    "train optimizer.betas=[0.9]": "optimizer.betas=[0.9]: give a list of 2",
+    "train schedule.samples=[-1]": "schedule.samples[0]=-1: give 0 or more",
+    "train schedule.factor=0": "schedule.factor=0: give more than 0",
+    "train data.workers=two": "data.workers=two: give a whole number",
+    "train data.workers=-1": "data.workers=-1: give 0 or more",
+    "train ~data.workers": "data.workers=null: give a whole number",
+    "train data.batch_size=0": "data.batch_size=0: give 1 or more",
+    "train data.clips.mode=best": "data.clips.mode=best: give resize or crop",
+    "train data.sources.collage.repeat=0": "data.sources.collage.repeat=0: give 1 or more",
+    "train seed=-1": "seed=-1: give 0 to 4294967295",
+    "train seed=99999999999": "seed=99999999999: give 0 to 4294967295",
+    "train method=copy_first": "this method has nothing to train: choose another, such as method=mamp",
+    "train method=flow_warp": "this method has nothing to train: choose another, such as method=mamp",
+    "demo methods.mamp_small=[1,[]]": "methods.mamp_small[1]=[]: give text",
     "benchmark memory.recent=[1,soon]": "memory.recent[1]=soon: give a whole number",
 }
 
@@ -75,11 +98,18 @@ def test_a_value_of_the_wrong_type(command: Command, line: str) -> None:
         ("cache=null", "cache", None),
         ("workers=0", "workers", 0),
         ("overwrite=true", "overwrite", True),
+        ("workers=1e1", "workers", 10),
+        ("workers=3.0", "workers", 3),
     ],
 )
 def test_text_may_look_like_a_number(typed: str, key: str, value: object) -> None:
     found = getattr(made("evaluate", typed), key)
     assert (found, type(found)) == (value, type(value))
+
+
+def test_numbers_with_an_exponent_are_whole_numbers_inside_too() -> None:
+    trainer = made("train", "trainer.max_steps=1e3").trainer
+    assert (trainer["max_steps"], type(trainer["max_steps"])) == (1000, int)
 
 
 def test_what_the_command_removes_is_null() -> None:
@@ -139,6 +169,9 @@ class Thing:
         many: tuple[int, ...] = (),
         mode: Optional[Literal["a", "b"]] = None,  # noqa: UP045
         other: SimpleNamespace | None = None,
+        weight: float | SimpleNamespace = 1,
+        share: Share | None = None,
+        counts: Sequence[Positive] = (),
         table: dict[str, Any] | None = None,
         **rest: Any,
     ) -> None:
@@ -168,6 +201,9 @@ class Unknowable:
         {"other": {"_target_": 3}},
         {"rate": {"_target_": "math.sqrt", "_args_": [2]}},
         {"table": {"a": [1, {"b": None}]}},
+        {"weight": {"_target_": "there.is.None"}},
+        {"share": 0, "counts": [1, 2]},
+        {"share": None},
         {"unheard_of": [object]},
     ],
 )
@@ -185,6 +221,12 @@ def test_what_fits_stays_as_it_is(values: dict[str, Any]) -> None:
         ({"pair": 3}, r"at.pair=3: give a list such as \[a,b\]"),
         ({"many": [1, "x"]}, r"at.many\[1\]=x: give a whole number"),
         ({"mode": "c"}, "at.mode=c: give a or b or null"),
+        ({"weight": "heavy"}, "at.weight=heavy: give a number"),
+        ({"pair": [1, 2, 3]}, r"at.pair=\[1,2,3\]: give a list of 2"),
+        ({"pair": [1, "b"]}, r"at.pair\[1\]=b: give a whole number"),
+        ({"share": 1.5}, "at.share=1.5: give 0 to 1"),
+        ({"share": float("nan")}, "at.share=nan: give 0 to 1"),
+        ({"counts": [1, 0]}, r"at.counts\[1\]=0: give 1 or more"),
         ({"table": [{"a": True}]}, r"at.table=\[\{a:true\}\]: give keys and values or null"),
         ({"table": {"deep": [{"_target_": f"{__name__}.Thing", "mode": 1}]}}, None),
     ],
@@ -195,6 +237,44 @@ def test_what_does_not_fit(values: dict[str, Any], message: str | None, monkeypa
         message = r"at.table.deep\[0\].mode=1: give a or b or null"
     with pytest.raises(UsageError, match=f"^{message}$"):
         fit(values, Thing, "at.")
+
+
+class Table(TypedDict, total=False):
+    """Declares some keys of a mapping."""
+
+    rows: Required[Positive]
+    width: float | None
+
+
+def takes_more(rows: int, given: object, width: float = 1.0) -> None:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rows": 0}, "rows=0: give 1 or more"),
+        ({"width": None}, "rows=null: give a whole number"),
+        ({"rows": 1, "width": "wide"}, "width=wide: give a number or null"),
+        ({"rows": 1, "given": 3}, ": unknown key 'given'; there is: rows, width"),
+        ({"rows": 1, "with": 3}, ": unknown key 'with' \\(did you mean 'width'\\?\\); there is: rows, width"),
+    ],
+)
+def test_mappings_with_declared_keys(values: dict[str, Any], message: str) -> None:
+    def takes(table: Annotated[Table, Keywords(takes_more, given=("given",))]) -> None:
+        raise NotImplementedError
+
+    assert fit({"table": {"rows": 2.0, "width": 3}}, takes) == {"table": {"rows": 2, "width": 3}}
+    with pytest.raises(UsageError, match=rf"^table\.?{message}$"):
+        fit({"table": values}, takes)
+
+
+def test_keywords_that_are_missing() -> None:
+    def takes(table: Annotated[dict[str, Any], Keywords(takes_more, given=("given",))]) -> None:
+        raise NotImplementedError
+
+    with pytest.raises(UsageError, match=r"^table: there is no rows: add \+table.rows=…$"):
+        fit({"table": {"width": 1}}, takes)
 
 
 def test_truth_values_and_numbers_as_text() -> None:

@@ -123,23 +123,23 @@ def test_an_interrupt_leaves_whole_sequences_and_the_command_goes_on(
     assert {path: time for path, time in times(folder).items() if path in before} == before
 
 
-def test_what_a_killed_process_left_is_cleared_and_a_living_one_is_let_work(command: Command, davis: Path) -> None:
+def test_what_a_killed_process_left_is_cleared_and_a_living_one_is_let_work(
+    command: Command, davis: Path, holding: Callable[..., subprocess.Popen[str]]
+) -> None:
     folder = RUN / "predictions/davis2017-val"
     records = folder / ".records"
     records.mkdir(parents=True)
     (folder / ".b.part").mkdir()
     (folder / ".b.part/00000.png").write_bytes(b"half")
-    working = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    working = holding(records / "a.lock", records / "b.lock")
     try:
-        for sequence in ("a", "b"):
-            (records / f"{sequence}.lock").write_text(f"{socket.gethostname()} {working.pid}")
         done = command(*on(davis, "method=copy_first", "overlay=true"))
         assert done.status == 0, done.err
         for sequence in ("a", "b"):
             assert f"{sequence} is left to {socket.gethostname()} process {working.pid}" in done.out
         assert sorted(path.name for path in folder.glob("[!.]*")) == ["c", "c-overlay.mp4"]
     finally:
-        working.communicate(b"end")
+        working.communicate("end")
     before = times(folder / "c")
     assert command(*on(davis, "method=copy_first")).status == 0
     assert {name: len(labels) for name, labels in maps(folder).items()} == {"a": 6, "b": 5, "c": 4}

@@ -139,7 +139,7 @@ class ClusterVideos(L.Callback):
         for name in names:
             if not self._record(update, name).is_file():
                 claim = self._claim(update, name)
-                raise UserError(f"{claim.path} is held by {claim.holder()}: if that has ended, remove it and repeat")
+                raise UserError(f"{claim.path} is held by {claim.holder()}: repeat the command when that is done")
         found = {name: json.loads(self._record(update, name).read_text()) for name in names}
         replace_file(self.labels.done(update), json.dumps(found, indent=1).encode())
         means = summary(list(found.values()))

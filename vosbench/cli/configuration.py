@@ -143,12 +143,9 @@ def compose(verb: str, changes: Sequence[str] = (), *, partial: bool = False) ->
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UsageError(_explain(verb, error)) from error
     except ValueError as error:
-        nulls = [change.removesuffix("=null") for change in changes if change.endswith("=null")]
-        if not nulls or not str(error).startswith("Config group override"):
+        if not str(error).startswith("Config group override"):
             raise
-        raise UsageError(
-            f"{nulls[0]}=null: give one of its options, or leave the group out with ~{nulls[0]}"
-        ) from error
+        raise UsageError(_explain_choice(verb, changes)) from error
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -256,6 +253,17 @@ def _unknown_option(verb: str, path: str, beside: Sequence[str]) -> str:
     group = next((name for name in known if path.startswith(f"{name}/")), path.rpartition("/")[0])
     option = path.removeprefix(f"{group}/")
     return renamed.option(group, option) or unknown(group, option, known.get(group, beside))
+
+
+def _explain_choice(verb: str, changes: Sequence[str]) -> str:
+    """One line for a choice that is null or a number: `flow=null`. Groups that may be left out are left out with ~."""
+    known = groups(compose(verb, partial=True))
+    for change in changes:
+        key, _, value = change.lstrip("+~").partition("=")
+        if key in known and value not in known[key]:
+            without = f", or leave the group out with ~{key}" if key in ("experiment", "logger") else ""
+            return f"{change}: give one of its options{without}: {', '.join(known[key])}"
+    return "choices of groups are names of their options"
 
 
 def _unknown_key(default: DictConfig, config: DictConfig | None, key: str) -> str:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, is_typeddict
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Required, Union, get_args, get_origin, is_typeddict
 
 from vosbench.runs.recipe import hints, target, text
 from vosbench.util.errors import UsageError, unknown
@@ -68,6 +68,8 @@ def _kinds(hint: Any) -> list[_Kind]:
     if get_origin(hint) is Annotated:
         inner, *beside = get_args(hint)
         return [_Kind(kind.type, (*kind.beside, *beside)) for kind in _kinds(inner)]
+    if get_origin(hint) in (Required, NotRequired):
+        return _kinds(*get_args(hint))
     if get_origin(hint) in (Union, UnionType):
         return [kind for part in get_args(hint) for kind in _kinds(part)]
     return [_Kind(hint, ())]
