@@ -1,6 +1,6 @@
-"""What options, keys and importable names used to be called, and what to type instead."""
+"""Former names of config options and Python modules, and what to type instead."""
 
-# Config group → option that is gone → what stands for it on the command line.
+# Config group → former option → what to type instead.
 OPTIONS = {
     "experiment": {
         "mamp_davis2016": "experiment=mamp/davis2016",
@@ -69,7 +69,7 @@ OPTIONS = {
     "flow": {"raft_large_ytvos": "flow=raft_large flow.far=5"},
 }
 
-# Module, or one of its names where they went different ways → where it is now.
+# Former module, or one of its names if they moved to different places → its new location.
 MOVED = {
     "vosbench.canvas": "vosbench.drawing.crop_view",
     "vosbench.checkpoint": "vosbench.weights.origin",
@@ -144,13 +144,13 @@ MOVED = {
 
 
 def option(group: str, name: str) -> str | None:
-    """One line for an option of a config group that has another name now, or is a few overrides; else None."""
+    """One line for a former option of a config group that is now another option or a few overrides; else None."""
     new = OPTIONS.get(group, {}).get(name)
     return new and f"{group}={name} is now {new}"
 
 
 def importable(name: str) -> str | None:
-    """One line for a module or a name in one (`vosbench.memory.FrameMemory`) that lies elsewhere now; else None."""
+    """One line for a module, or a name in one (`vosbench.memory.FrameMemory`), that has moved; else None."""
     module = name
     while module not in MOVED and "." in module:
         module = module.rpartition(".")[0]
