@@ -1,1 +1,1 @@
-"""Runs on disk: what makes two of them the same, what their folders are called, and who works on what."""
+"""Runs on disk: the identity of a result (code, settings, data, weights), names of run folders, and work claims."""

@@ -1,4 +1,4 @@
-"""Locks by which several processes share out work that lies in one folder."""
+"""Lock files with which several processes divide up the work in one folder."""
 
 import fcntl
 import os
@@ -9,15 +9,15 @@ from typing import TextIO
 
 from vosbench.util.files import naming
 
-TRIES, PAUSE = 5, 0.02  # seconds: whoever asks whether a claim is held has it for a moment
+TRIES, PAUSE = 5, 0.02  # seconds; a process that only asks whether a claim is held also locks it for a moment
 
 
 class Claim:
-    """A lock file that says which process works on a sequence: `with claim as mine: if mine: …`.
+    """A lock file that shows which process works on a sequence: `with claim as mine: if mine: …`.
 
-    The system holds the lock (flock, which works between machines that share a disk, too) and releases it when its
-    process ends, however that comes about. What the file says is for people to read, and means nothing: an empty file,
-    or one that a machine left when it died, is nobody's.
+    The operating system holds the lock (flock, which also works between machines that share a disk) and releases it
+    when the process ends, however it ends. The file's content is only for people to read. An empty file, or one left
+    by a machine that died, is not locked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,7 +28,7 @@ class Claim:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(TRIES):
             time.sleep(PAUSE * bool(attempt))
-            file = self.path.open("a")  # creates it, and leaves what a holder wrote
+            file = self.path.open("a")  # creates the file, or keeps what its holder wrote
             if _locked(file, fcntl.LOCK_EX) and self._is_in_place(file):
                 file.truncate(0)
                 file.write(f"{socket.gethostname()} {os.getpid()}")
@@ -40,13 +40,13 @@ class Claim:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self.path.unlink(missing_ok=True)  # while it is held, so that this is our own
-            fcntl.flock(self._file, fcntl.LOCK_UN)  # closing is not enough where a fork has the file open, too
+            self.path.unlink(missing_ok=True)  # while the lock is held, so that the file is our own
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # closing is not enough if a fork also has the file open
             self._file.close()
             self._file = None
 
     def held(self) -> bool:
-        """Whether somebody works on it, here or elsewhere."""
+        """Whether a process works on it, on this machine or another."""
         try:
             with self.path.open() as file:
                 return not _locked(file, fcntl.LOCK_SH)
@@ -54,14 +54,14 @@ class Claim:
             return False
 
     def holder(self) -> str:
-        """Machine and process that hold it, for people to read."""
+        """The machine and process that hold it, for people to read."""
         try:
             return " process ".join(self.path.read_text().split()) or "somebody"
         except FileNotFoundError:
             return "nobody"
 
     def _is_in_place(self, file: TextIO) -> bool:
-        """Whether the locked file is the one that others will find, and not one that its last holder removed."""
+        """Whether the locked file is still the one at `path`, not one that its last holder has removed."""
         try:
             return os.path.samestat(os.fstat(file.fileno()), self.path.stat())
         except FileNotFoundError:
@@ -69,7 +69,7 @@ class Claim:
 
 
 def _locked(file: TextIO, kind: int) -> bool:
-    """Takes a lock on an open file if it is free."""
+    """Tries to lock an open file; returns whether that worked."""
     try:
         with naming(Path(file.name)):
             fcntl.flock(file, kind | fcntl.LOCK_NB)

@@ -1,5 +1,4 @@
-"""Which source a result was made by: the modules that take part in it, found by following their imports, and the commit
-of the checkout."""
+"""The source code that made a result: digests of the modules involved, found by following imports, and the commit."""
 
 import ast
 import hashlib
@@ -12,17 +11,17 @@ from pathlib import Path
 import vosbench
 
 OWN = "vosbench"
-ASIDE = ("vosbench.util", "vosbench.cli", "vosbench.runs")  # they say, write and name things, and compute nothing
+ASIDE = ("vosbench.util", "vosbench.cli", "vosbench.runs")  # messages, files and names; they do not change results
 INSTALLED = ("site-packages", "dist-packages")
-LIBRARIES = ("torch", "torchvision", "lightning")  # whose classes configurations name; records list their versions
+LIBRARIES = ("torch", "torchvision", "lightning")  # configurations name their classes; records list their versions
 
 
 def sources(modules: Iterable[str]) -> dict[str, str]:
-    """A digest of the source of each of these modules, and of all that they import of vosbench and of their own.
+    """A digest of the source of each of these modules, and of every module they import from vosbench or their own code.
 
-    A module's own are those of its package, or, of a single file in a user's folder, those beside it. Other packages
-    (torch, numpy) do not count, nor where a configuration names their classes: torch alone would take a minute. A
-    command that takes long asks when it starts: by its end the files may be others.
+    A module's own code is its package or, for a single file in a user's folder, the files beside it. Other packages
+    (torch, numpy) do not count, even if a configuration names their classes: torch alone would take a minute. A long
+    command calls this when it starts, because the files may have changed by its end.
     """
     modules, found = [each for each in modules if each.partition(".")[0] not in LIBRARIES], dict[str, str]()
     folders = _folders(module.partition(".")[0] for module in modules)
@@ -39,7 +38,7 @@ def sources(modules: Iterable[str]) -> dict[str, str]:
 
 
 def _counts(name: str, tops: Collection[str], folders: Collection[Path]) -> bool:
-    """Whether an imported module is a part of vosbench, or of what was asked for."""
+    """Whether an imported module belongs to vosbench or to the code that was asked for."""
     top = name.partition(".")[0]
     return (top in tops or bool(folders and _folders([top]) & set(folders))) and not _is_aside(name)
 
@@ -49,7 +48,7 @@ def _is_aside(module: str) -> bool:
 
 
 def _folders(tops: Iterable[str]) -> set[Path]:
-    """The folders in which a user's own modules and packages lie; not where packages are installed."""
+    """The folders of a user's own modules and packages, as opposed to installed ones."""
     found = set()
     for top in set(tops) - {OWN}:
         if path := _file(top):
@@ -60,7 +59,7 @@ def _folders(tops: Iterable[str]) -> set[Path]:
 
 
 def _file(module: str) -> Path | None:
-    """The source file of a module; None for one that has none, or that does not exist."""
+    """The source file of a module; None if the module has none or does not exist."""
     if module.partition(".")[0] == OWN:
         place = Path(vosbench.__file__).parent.joinpath(*module.split(".")[1:])
         return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
@@ -73,12 +72,12 @@ def _file(module: str) -> Path | None:
 
 
 def _package(module: str, path: Path) -> str:
-    """What relative imports are relative to."""
+    """The package that the module's relative imports start from."""
     return module if path.name == "__init__.py" else module.rpartition(".")[0]
 
 
 def _read(path: Path, package: str) -> tuple[str, tuple[str, ...]]:
-    """The digest of a file, and all that it may import."""
+    """The digest of a file, and every module that it may import."""
     source = path.read_bytes()
     return hashlib.sha256(source).hexdigest()[:12], tuple(_imported(ast.parse(source), package))
 
@@ -96,9 +95,9 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
 
 @cache
 def commit() -> str | None:
-    """The commit of the checkout this code runs from, with "-dirty" when files differ from it; asked for once.
+    """The commit of the checkout this code runs from, with "-dirty" if files differ from it. Git is asked only once.
 
-    A command that takes long asks when it starts: by its end the checkout may be another.
+    A long command calls this when it starts, because the checkout may have changed by its end.
     """
     root = Path(vosbench.__file__).resolve().parents[1]
     if not (root / ".git").exists():  # installed, perhaps inside some other repository

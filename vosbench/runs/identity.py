@@ -1,4 +1,4 @@
-"""What makes two results the same: the code, the settings, the videos and the weights that they were made of."""
+"""What makes two results the same: the code, settings, videos and weights that they were made from."""
 
 import hashlib
 import json
@@ -8,12 +8,12 @@ from typing import Any
 
 from vosbench.util.wording import some
 
-EARLIER = "an earlier version of vosbench, which did not note what results are made of"
+EARLIER = "an earlier version of vosbench, which did not note what results are made from"
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a result was made of. Results of equal fingerprints are the same result.
+    """What a result was made from. Results with equal fingerprints are the same result.
 
     code     a digest of the source by module (`runs.code.sources`)
     recipe   the settings that are part of the result, as text by dotted key (`runs.recipe.settings`)
@@ -28,7 +28,7 @@ class Fingerprint:
 
     @classmethod
     def read(cls, content: Any) -> "Fingerprint":
-        """Of what `asdict` gave; an empty one, which equals no other, of what an earlier version left."""
+        """The inverse of `asdict`; an empty fingerprint, which equals no other, for what an earlier version wrote."""
         known = isinstance(content, Mapping) and content.keys() == {"code", "recipe", "data", "weights"}
         return cls(**content) if known else cls()
 
@@ -40,11 +40,11 @@ class Fingerprint:
         return digest(self.asdict())
 
     def differs_only_in_code(self, made: "Fingerprint") -> bool:
-        """Whether what was made is the same but for the source that made it."""
+        """Whether `made` has the same settings, data and weights but other code."""
         return self != made and (self.recipe, self.data, self.weights) == (made.recipe, made.data, made.weights)
 
     def differences(self, made: "Fingerprint") -> list[str]:
-        """What differs from what was made: settings as `data.batch_size 2 → 4`, the rest by name."""
+        """How `made` differs from this: settings as `data.batch_size 2 → 4`, everything else by name."""
         if made == Fingerprint():
             return [EARLIER]
         found = [
@@ -56,12 +56,12 @@ class Fingerprint:
         return [*found, *([f"the code of {some(self.changed_modules(made))}"] if self.code != made.code else [])]
 
     def changed_modules(self, made: "Fingerprint") -> list[str]:
-        """The modules whose source is another."""
+        """The modules whose source differs."""
         return sorted(name for name in {*self.code, *made.code} if self.code.get(name) != made.code.get(name))
 
 
 def digest(content: Any) -> str:
-    """16 hexadecimal digits that tell plain data apart."""
+    """A digest of plain data, 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -22,8 +22,8 @@ def run_name(overrides: Iterable[str], is_named: Callable[[str], bool]) -> str:
 
     is_named  whether a key or group is part of the name
 
-    Order does not matter, and of two overrides of one key the last counts, as in Hydra. At most 80 characters and
-    the hash, all of them safe in a path, in a shell and in another override (`checkpoint=<run folder>`).
+    Order does not matter, and the last of two overrides of one key counts, as in Hydra. The readable part has at most
+    80 characters. All characters are safe in a path, in a shell and in another override (`checkpoint=<run folder>`).
     """
     named = {override.split("=", 1)[0]: override for override in overrides if is_named(key_of(override))}
     if not named:
@@ -34,8 +34,8 @@ def run_name(overrides: Iterable[str], is_named: Callable[[str], bool]) -> str:
 
 
 def stage_name(overrides: Iterable[str], shared: Iterable[str], is_named: Callable[[str], bool]) -> str:
-    """The name of an earlier stage's run: with the same overrides of the keys that both stages share (and of what is
-    under these); the name that was typed, if one was."""
+    """The name of an earlier stage's run, which has the same overrides of the keys that both stages share (and of keys
+    below these). A typed `name=` overrides it."""
     overrides = list(overrides)
     typed = [override.split("=", 1)[1] for override in overrides if key_of(override) == "name"]
     keys = tuple(f"{key}." for key in shared)

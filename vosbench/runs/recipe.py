@@ -1,4 +1,4 @@
-"""Which settings are part of a result: what their declarations say, followed from a verb's Options into `_target_`s."""
+"""Which settings are part of a result: reads their declarations, from a verb's Options down into every `_target_`."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,9 @@ from vosbench.util.options import Keywords, Role
 def settings(values: Mapping[str, Any], taker: Any) -> dict[str, str]:
     """The settings that are part of the result, as text by dotted key: those that are neither WHERE nor PLACED.
 
-    values  keyword arguments of `taker`, a class or function; mappings with a `_target_` are arguments of that one
-    A file that is CONTENT counts by its content. A folder does not count here: what is in it, its reader knows.
+    values  keyword arguments of `taker`, a class or function; a mapping with a `_target_` holds arguments of the target
+
+    A file declared CONTENT counts by its content. A folder does not count here: its reader fingerprints its files.
     """
     found = {}
     for key, value, role in _leaves(values, taker, Role.RESULT, ""):
@@ -28,7 +29,7 @@ def settings(values: Mapping[str, Any], taker: Any) -> dict[str, str]:
 
 
 def role_of(key: str, values: Mapping[str, Any], taker: Any) -> Role:
-    """What the declaration of a dotted key says, or of the nearest key above it that says something."""
+    """The declared role of a dotted key, or of the nearest key above it that declares one."""
     role, inner = Role.RESULT, values
     for part in key.split("."):
         hint = hints(taker).get(part, Any)
@@ -57,9 +58,9 @@ def modules(values: Any) -> list[str]:
 
 
 def hints(taker: Any) -> dict[str, Any]:
-    """The annotations of a callable's parameters, or of a mapping's keys, with what is declared beside the types.
+    """The annotations of a callable's parameters or of a TypedDict's keys, with their `Annotated` metadata.
 
-    None where they cannot be evaluated outside of a type checker. A mapping is taken for such annotations.
+    Empty if they cannot be evaluated at run time. A mapping is returned as it is.
     """
     if isinstance(taker, Mapping):
         return dict(taker)
@@ -71,7 +72,7 @@ def hints(taker: Any) -> dict[str, Any]:
 
 
 def target(name: Any) -> Any:
-    """What a `_target_` names; None where there is no such thing, which is said when it is made."""
+    """What a `_target_` names; None if it does not exist, which is reported when it is instantiated."""
     try:
         return _locate(name)
     except (ImportError, ValueError, AttributeError):
@@ -91,7 +92,7 @@ def text(value: Any) -> str:
 
 
 def _leaves(values: Mapping[str, Any], taker: Any, above: Role, place: str) -> Iterator[tuple[str, Any, Role]]:
-    """Every value that is not itself keys and values, with its dotted key and its role."""
+    """Every value that is not a mapping, with its dotted key and its role."""
     known = hints(taker)
     for key, value in values.items():
         hint = known.get(key, Any)
@@ -103,7 +104,7 @@ def _leaves(values: Mapping[str, Any], taker: Any, above: Role, place: str) -> I
 
 
 def _taker(value: Mapping[str, Any], hint: Any) -> Any:
-    """What takes a mapping: its target, or what its annotation says of its keys."""
+    """What a mapping holds arguments for: its target, or what its annotation declares."""
     if "_target_" in value:
         return target(value["_target_"])
     if get_origin(hint) is Annotated and (named := [x.taker for x in get_args(hint) if isinstance(x, Keywords)]):

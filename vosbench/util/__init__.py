@@ -1,1 +1,1 @@
-"""Small helpers without dependencies, below everything else: files, messages, errors, worker processes."""
+"""Small helpers below everything else: files, errors and messages, declarations of options, worker processes."""

@@ -1,4 +1,4 @@
-"""Checks of options that a user can set. No packages: whatever takes options imports this."""
+"""Range checks of options that a user can set. It imports no packages, because everything with options imports it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ from vosbench.util.errors import UserError
 
 
 def below(least: float, **values: float | None) -> list[str]:
-    """What is wrong with options of which each has to be `least` or more; null is not judged."""
+    """Problems with options that must be `least` or more; null passes."""
     return [
         f"{key}={value}: give {least:g} or more"
         for key, value in values.items()
@@ -15,7 +15,7 @@ def below(least: float, **values: float | None) -> list[str]:
 
 
 def not_above(limit: float, **values: float | None) -> list[str]:
-    """What is wrong with options of which each has to be more than `limit`; null is not judged."""
+    """Problems with options that must be more than `limit`; null passes."""
     return [
         f"{key}={value}: give more than {limit:g}"
         for key, value in values.items()
@@ -24,7 +24,7 @@ def not_above(limit: float, **values: float | None) -> list[str]:
 
 
 def outside(least: float, most: float, **values: float | None) -> list[str]:
-    """What is wrong with options of which each has to lie from `least` to `most`; null is not judged."""
+    """Problems with options that must lie between `least` and `most`; null passes."""
     return [
         f"{key}={value}: give {least:g} to {most:g}"
         for key, value in values.items()
@@ -33,7 +33,7 @@ def outside(least: float, most: float, **values: float | None) -> list[str]:
 
 
 def not_sizes(count: int, **lists: Sequence[int]) -> list[str]:
-    """What is wrong with options that each have to be `count` numbers of 1 or more."""
+    """Problems with options that must be lists of `count` numbers of 1 or more."""
     return [
         f"{key}={list(sizes)}: give {count} numbers of 1 or more"
         for key, sizes in lists.items()
@@ -42,6 +42,6 @@ def not_sizes(count: int, **lists: Sequence[int]) -> list[str]:
 
 
 def refuse(place: str, found: Iterable[str]) -> None:
-    """Raises one UserError of all that was found, each with the whole key: `method.top_k=0: give 1 or more`."""
+    """Raises one UserError with all problems found, each with its full key: `method.top_k=0: give 1 or more`."""
     if problems := [f"{place}.{problem}" for problem in found]:
         raise UserError("; ".join(problems))

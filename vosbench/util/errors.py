@@ -1,34 +1,35 @@
-"""What a user did wrong, in one line or one line a problem. No packages: scoring processes import this."""
+"""Errors that a user can fix, told in one line per problem. It imports no packages: scoring processes import it."""
 
 import difflib
 import errno
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or what one user may have of it
-HERE = "‹here›."  # in a message, before a key beside those that its raiser was made from: f"set {HERE}root"
+FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk is full, or the user's quota is used up
+HERE = "‹here›."  # in a message, before a key of the same config as the object that raises it: f"set {HERE}root"
 
 
 class UserError(ValueError):
-    """What whoever typed the command can mend: bad input, or settings that make no sense.
+    """A mistake that the user can fix: bad input, or settings that make no sense.
 
-    The message is one line that names the file or key and says what to do; it is all that is shown. Any other error
-    shows where it comes from. `HERE` in a message stands for `place`, the key of what raises it and a dot, since a data
-    set cannot know under which key a verb has it. Who makes it from configuration says so (`util.making`).
+    The message is one line that names the file or key and says what to do. Nothing else is shown; any other error
+    shows its traceback. `HERE` in a message stands for `place`, the config key of the object that raises it and a dot:
+    a data set cannot know under which key a verb has it. `util.making`, which builds objects from configuration, sets
+    `place`.
     """
 
-    place = "dataset."  # what reads its files later is a data set, and all verbs but train have it there
+    place = "dataset."  # later errors come from data sets reading files, and every verb but train has its data set here
 
     def __str__(self) -> str:
         return super().__str__().replace(HERE, self.place)
 
     def lines(self) -> list[str]:
-        """What to print, one thing a line."""
+        """The lines to print."""
         return [one_line(self)]
 
 
 class Problems(UserError):
-    """Everything that is wrong with some files, found in one go: `head` says with which, `found` lists it."""
+    """All problems with some files, found in one pass: `head` says which files, `found` lists the problems."""
 
     def __init__(self, head: str, found: Sequence[str]) -> None:
         super().__init__(f"{head}: " + "; ".join(found))
@@ -42,11 +43,11 @@ class Problems(UserError):
 
 
 class UsageError(Exception):
-    """A command line or configuration that cannot be followed; the message is one line that says what could be."""
+    """A wrong command line or configuration. The message is one line that says what would be right."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """One line: `what` is called `name`, which does not exist; the closest of the known names; all of them."""
+    """One line for a `name` of a `what` that does not exist: the closest known name, and all known names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""

@@ -1,4 +1,4 @@
-"""Writing files: never half there, and errors that name the file. No packages: scoring processes import this."""
+"""Writing files whole or not at all, with errors that name the file. No packages: scoring processes import this."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Makes an OSError name the file at `path` if it names none, as that of a write does not (on a full disk)."""
+    """Adds the file name `path` to an OSError that has none, such as a failed write on a full disk."""
     try:
         yield
     except OSError as error:
@@ -21,9 +21,9 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, whose file then takes the place of `path`: `with replacing(path) as aside: …`
+    """Gives a temporary path whose file replaces `path` at the end: `with replacing(path) as aside: …`
 
-    On an error nothing stays of it, and an OSError of writing it names `path`.
+    After an error the temporary file is removed. An OSError of writing it names `path`.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -35,12 +35,12 @@ def replacing(path: Path) -> Iterator[Path]:
             error.filename = str(path)
         raise
     finally:
-        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+        with suppress(OSError):  # a folder that cannot be written does not allow removing either
             aside.unlink(missing_ok=True)
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Written aside and renamed, so never half there. An OSError names the file."""
+    """Writes a temporary file and renames it, so that `path` is never half written. An OSError names the file."""
     with replacing(path) as aside:
         aside.write_bytes(content)
 
@@ -52,7 +52,7 @@ def content_digest(path: Path) -> str:
 
 
 def hash_files(files: Iterable[tuple[str, Path]]) -> str:
-    """sha256 over the names, sizes and contents of files; one that cannot be read is named, and counts as missing."""
+    """sha256 over the names, sizes and contents of files. A file that does not exist counts as missing."""
     digest = hashlib.sha256()
     for name, path in files:
         content = path.read_bytes() if path.is_file() else b"missing"
@@ -62,10 +62,10 @@ def hash_files(files: Iterable[tuple[str, Path]]) -> str:
 
 @contextmanager
 def folder_aside(path: Path) -> Iterator[Path]:
-    """Gives an empty folder to write to, which then takes the place of `path`: `with folder_aside(path) as aside: …`
+    """Gives an empty temporary folder that replaces `path` at the end: `with folder_aside(path) as aside: …`
 
-    What a killed process left behind is removed first. On an error nothing stays of what was written, and `path` is as
-    it was. Two processes must not write to one path.
+    Leftovers of a killed process are removed first. After an error the temporary folder is removed and `path` is
+    unchanged. Two processes must not write to the same path.
     """
     aside, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
     shutil.rmtree(aside, ignore_errors=True)
@@ -74,7 +74,7 @@ def folder_aside(path: Path) -> Iterator[Path]:
         yield aside
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
-            path.rename(old)  # at once: half of it would look whole
+            path.rename(old)  # atomic: a half-removed folder would look complete
         aside.rename(path)
     finally:
         for leftover in (aside, old):

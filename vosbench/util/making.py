@@ -1,4 +1,4 @@
-"""Making what a configuration describes. Whatever is wrong with it is said together with its key."""
+"""Building objects from configuration, with errors that name the key."""
 
 import inspect
 import re
@@ -15,10 +15,10 @@ from vosbench.util.errors import UsageError, UserError, one_line, unknown
 
 
 def made(settings: Any, place: str, **how: Any) -> Any:
-    """What `settings` describe, as `hydra.utils.instantiate` makes it with the keywords `how`; `place` is their key.
+    """The object that `settings` describe: `hydra.utils.instantiate(settings, **how)`. `place` is their key.
 
-    Raises UsageError for a target that is not there or not named, and for keywords that it does not take. What a target
-    raises passes as it is, and a UserError learns its place.
+    Raises UsageError for a missing or unknown target and for keywords that it does not take. Exceptions of the target
+    itself pass unchanged, except that a UserError is given its `place`.
     """
     with placed(place):
         result = instantiate(settings, **how)
@@ -28,8 +28,8 @@ def made(settings: Any, place: str, **how: Any) -> Any:
 
 
 def factory(settings: Any, place: str, **how: Any) -> Callable[..., Any]:
-    """What makes as many as are wanted of what `settings` describe. One is made at once, so that this raises, as `made`
-    does, and not the first use."""
+    """A function that makes any number of the objects that `settings` describe. One is made at once, so that errors (as
+    in `made`) are raised here and not at the first use."""
     made(settings, place, **how)
     every: Callable[..., Any] = made(settings, place, _partial_=True, **how)
     return every
@@ -37,7 +37,7 @@ def factory(settings: Any, place: str, **how: Any) -> Callable[..., Any]:
 
 @contextmanager
 def placed(place: str) -> Iterator[None]:
-    """Gives errors of what is made or used here the place of its settings."""
+    """Gives errors raised inside the `place` of the settings in use."""
     try:
         yield
         return
@@ -45,14 +45,13 @@ def placed(place: str) -> Iterator[None]:
         failure = unwrapped(error, place)
     except UserError as error:
         failure = error
-    if isinstance(failure, UserError) and "place" not in vars(failure):  # the innermost knows best
+    if isinstance(failure, UserError) and "place" not in vars(failure):  # the innermost place is the right one
         failure.place = f"{place}."
     raise failure
 
 
 def unwrapped(error: InstantiationException, place: str = "") -> Exception:
-    """What went wrong inside of Hydra's error, which wraps what a target raises; a UsageError for a wrong target or
-    call."""
+    """The exception inside Hydra's error, which wraps what a target raises; a UsageError for a wrong target or call."""
     cause = error.__cause__
     target, inner = (re.search(pattern, str(error)) for pattern in (r"target '([^']+)'", r"full_key: (\S+)"))
     where = ".".join(filter(None, [place, inner[1] if inner else ""]))
@@ -70,7 +69,7 @@ def unwrapped(error: InstantiationException, place: str = "") -> Exception:
 
 
 def _moved(target: str, reason: str) -> str | None:
-    """Where the target lies now, or what its module imports from where it was."""
+    """The new location of a target that has moved, or of a moved name that its module imports."""
     name = re.search(r"cannot import name '(\w+)' from '([\w.]+)'", reason)
     module = re.search(r"No module named '([\w.]+)'", reason)
     imported = f"{name[2]}.{name[1]}" if name else module[1] if module else target
@@ -78,7 +77,7 @@ def _moved(target: str, reason: str) -> str | None:
 
 
 def _is_call_itself(error: TypeError) -> bool:
-    """Whether the call of the target failed, not something that the target did."""
+    """Whether the call of the target itself failed, as opposed to something inside the target."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return str(frames[-1].f_globals["__name__"]).startswith("hydra.")
 

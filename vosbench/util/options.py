@@ -1,7 +1,7 @@
-"""How an option is declared: beside its type, what it means for the identity of a result.
+"""How an option is declared: its type, its range, and what it means for the identity of a result.
 
-An option is a field of a verb's Options, or a parameter of anything that has a `_target_`. One that says nothing has
-the role of the option that it lies under, and RESULT where none above says anything.
+An option is a field of a verb's Options, or a parameter of anything that has a `_target_`. An option without a role has
+that of the option above it, or RESULT if there is none.
 """
 
 import math
@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 class Role(Enum):
-    """What a value of an option means for a result.
+    """What the value of an option means for a result.
 
-    RESULT   a part of it: another value gives another result, in another run folder
-    WHERE    only where and how the result is computed, or what it is called: a device, a number of workers, a folder
-    PLACED   part of the result, but not of the run folder's name, since the folder has a place for each value
-    CONTENT  a file or folder: what it holds is part of the result, and its name is not
+    RESULT   part of the result: another value gives another result, in another run folder
+    WHERE    only where and how the result is computed, or its name: a device, a number of workers, a folder
+    PLACED   part of the result, but not of the run folder's name: the folder has a separate place for each value
+    CONTENT  a file or folder whose content is part of the result, not its name
     """
 
     RESULT = "result"
@@ -36,15 +36,15 @@ Content = Annotated[T, Role.CONTENT]
 
 @dataclass(frozen=True)
 class Hint:
-    """What the message about a value of the wrong type adds: `frames: Annotated[Frames, Hint("…")]`. In it, `{place}`
-    is where the option lies, such as "dataset."."""
+    """A hint added to the message about a value of the wrong type: `frames: Annotated[Frames, Hint("…")]`. `{place}` in
+    it becomes the prefix of the option's key, such as "dataset."."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an option may be: `Annotated[float, Range(0, 1)]`. With `above`, `least` itself is left out."""
+    """The range of an option: `Annotated[float, Range(0, 1)]`. With `above`, `least` itself is excluded."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -62,7 +62,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Keywords:
-    """Of a mapping: it is keywords for this function or class, but for those that code gives it.
+    """Declares a mapping as keyword arguments of `taker`, except those in `given`, which code passes:
     `Annotated[dict[str, Any], Keywords(Clips, given=("seed",))]`"""
 
     taker: Callable[..., Any]

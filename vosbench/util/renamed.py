@@ -1,8 +1,8 @@
-"""What options, keys and importable names used to be called, and what to type instead."""
+"""Former names of config options and Python modules, and what to type instead."""
 
 from collections.abc import Collection
 
-# Config group → option that is gone → what stands for it on the command line.
+# Config group → former option → what to type instead.
 OPTIONS = {
     "experiment": {
         "mamp_davis2016": "experiment=mamp/davis2016",
@@ -84,7 +84,7 @@ KEYS = {
     "method.value_encoder": "method.variant=released",
 }
 
-# Module, or one of its names where they went different ways → where it is now.
+# Former module, or one of its names if they moved to different places → its new location.
 MOVED = {
     "vosbench.canvas": "vosbench.drawing.crop_view",
     "vosbench.checkpoint": "vosbench.weights.origin",
@@ -181,7 +181,7 @@ MOVED = {
 
 
 def option(group: str, name: str) -> str | None:
-    """One line for an option of a config group that has another name now, or is a few overrides; else None."""
+    """One line for a former option of a config group that is now another option or a few overrides; else None."""
     new = OPTIONS.get(group, {}).get(name)
     return new and f"{group}={name} is now {new}"
 
@@ -193,7 +193,7 @@ def key(name: str, known: Collection[str]) -> str | None:
 
 
 def importable(name: str) -> str | None:
-    """One line for a module or a name in one (`vosbench.memory.FrameMemory`) that lies elsewhere now; else None."""
+    """One line for a module, or a name in one (`vosbench.memory.FrameMemory`), that has moved; else None."""
     module = name
     while module not in MOVED and "." in module:
         module = module.rpartition(".")[0]

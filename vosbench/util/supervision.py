@@ -1,16 +1,16 @@
-"""What something learned from, as records and tables say it. No packages: scoring processes import this."""
+"""Kinds of supervision, as records and tables state them. It imports no packages: scoring processes import it."""
 
 from typing import Literal, Protocol, get_args
 
-# From the weakest to the strongest. none: nothing was learned; flow-supervised: no masks or labels of objects, but a
-# flow network that learned from true flow; supervised: masks of objects or labels of images.
+# From the weakest to the strongest. none: nothing was learned. flow-supervised: no object masks or image labels, but a
+# flow network trained on ground-truth flow. supervised: object masks or image labels.
 Supervision = Literal["none", "self-supervised", "flow-supervised", "supervised"]
 
 
 class Learned(Protocol):
-    """Something that learned elsewhere, or may have: a flow estimator, a network that begins with trained weights.
+    """Something that may have been trained elsewhere: a flow estimator, or a network with pre-trained weights.
 
-    learned_from  names of what it learned from, in that order; (): nothing
+    learned_from  names of its training data, in order; (): none
     """
 
     @property
@@ -21,5 +21,5 @@ class Learned(Protocol):
 
 
 def strongest(*found: Supervision) -> Supervision:
-    """The strongest of several: that of the whole."""
+    """The strongest of several kinds, which is that of the whole."""
     return max(found, key=get_args(Supervision).index, default="none")

@@ -1,6 +1,6 @@
-"""Work shared out over processes: results as they come, and nothing left running when it ends early.
+"""Work divided over processes: results arrive as they are ready, and no process is left running after an early end.
 
-It imports little, because a new process imports it before it starts to work.
+This module imports little, because every new process imports it first.
 """
 
 import multiprocessing
@@ -22,13 +22,13 @@ def shared_out(
     workers: int,
     prepare: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
-    """`function` of each job, in the order in which they end.
+    """`function` of each job, in the order in which the jobs finish.
 
-    workers  processes, which take the jobs in the order given; 0: this one works, and results come in that order
-    prepare  called first in each process, but not in this one
+    workers  number of processes, which take jobs in the order given; 0: this process does all jobs in that order
+    prepare  called first in each new process, but not in this one
 
-    The first exception is raised, BrokenProcessPool where a process died; then, and on an interrupt, the others are
-    ended at once. They also end when this process is killed.
+    The first exception is raised (BrokenProcessPool if a process died). After it, or after an interrupt, the other
+    processes are ended at once. They also end when this process is killed.
     """
     jobs = list(jobs)
     if not workers or not jobs:
@@ -38,7 +38,7 @@ def shared_out(
     context = multiprocessing.get_context("spawn")  # progress bars' threads do not survive a fork
     with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start, initargs=(prepare,)) as pool:
         try:
-            with _interrupts_ignored():  # the processes inherit that: an interrupt is for this one
+            with _interrupts_ignored():  # inherited by the new processes: only this one handles interrupts
                 futures = [pool.submit(function, job) for job in jobs]
             for future in as_completed(futures):
                 yield future.result()
@@ -52,7 +52,7 @@ def shared_out(
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only that one may say so
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
