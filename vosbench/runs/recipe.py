@@ -104,12 +104,12 @@ def _leaves(values: Mapping[str, Any], taker: Any, above: Role, place: str) -> I
 
 
 def _taker(value: Mapping[str, Any], hint: Any) -> Any:
-    """What a mapping holds arguments for: its target, or what its annotation declares."""
+    """What takes a mapping: its target, or what its annotation says of its keys."""
     if "_target_" in value:
         return target(value["_target_"])
-    if get_origin(hint) is Annotated and (named := [x.taker for x in get_args(hint) if isinstance(x, Keywords)]):
-        return named[0]
-    return next((kind for kind in _kinds(hint) if is_typeddict(kind)), None)
+    declared = next((kind for kind in _kinds(hint) if is_typeddict(kind)), None)
+    beside = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return declared or next((extra.taker for extra in beside if isinstance(extra, Keywords)), None)
 
 
 def _declared(hint: Any) -> Role | None:

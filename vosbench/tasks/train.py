@@ -84,8 +84,6 @@ def run(options: Options) -> None:
     if done is not None and done >= steps:
         log.info("already trained %d steps: nothing to do; checkpoint=%s", done, find(options.run))
         return
-    if options.overwrite:
-        _clear(Path(options.run))
     torch.manual_seed(options.seed)
     init = options.init if done is None else "none"
     engine = _engine(options, fingerprint, init, data.protocol)
@@ -101,6 +99,8 @@ def run(options: Options) -> None:
     StepSampler(0, steps, data.batch, 0, trainer.world_size)  # raises before other processes are started
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     say("training from step %d to %d on %s", done or 0, steps, where)
+    if options.overwrite:
+        _clear(Path(options.run))
     _fit(trainer, engine, data, None if done is None else last)
     say("trained %d steps; checkpoint=%s", trainer.global_step, find(options.run))
 
