@@ -48,7 +48,7 @@ def test_results_of_different_settings_do_not_collide(name: Named, verb: str, on
 
 
 def test_where_data_lies_is_no_part_of_the_name(name: Named) -> None:
-    source = "data.sources.davis2016_train.dataset"
+    source = "data.sources.davis2016.dataset"
     chosen = name("train", "data=davis2016_unlabelled")
     assert chosen == name("train", "data=davis2016_unlabelled", f"{source}.root=elsewhere")
     assert chosen != name("train", "data=davis2016_unlabelled", f"{source}.max_frames=3")
