@@ -1,4 +1,4 @@
-"""What passes between a method and the framework: training clips, memory entries with their context, and results."""
+"""The data that a method and the framework exchange: training clips, memory entries with their context, and results."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Padding:
 
 @dataclass(frozen=True)
 class Entry(Generic[V]):
-    """A memorized frame. `index` counts frames from the first one with a mask; `given`: its mask came from the user."""
+    """A memorized frame. `index` counts frames from the first one with a mask; `given`: its mask was a prompt."""
 
     index: int
     given: bool
@@ -78,7 +78,7 @@ class Previous(Generic[F, V]):
 
 @dataclass(frozen=True)
 class Context(Generic[F, V]):
-    """All a method may look at beside the query's features. `previous` is there whatever the memory policy keeps."""
+    """Everything a method may use besides the query's features. `previous` is available under every memory policy."""
 
     index: int
     previous: Previous[F, V]
@@ -87,12 +87,12 @@ class Context(Generic[F, V]):
 
 @dataclass(frozen=True)
 class Segmented(Generic[F]):
-    """What `Method.segment` returns when it has more to say than the scores.
+    """What `Method.segment` returns if it has more to pass on than the scores.
 
     scores    of the query's pixels, as `segment` describes them
-    features  what `memorize` gets in place of the query's features; None: these, as `encode` made them
-    usage     for each reference, how many queries attended to each of its tokens, or None where that was not counted;
-              for a memory that evicts tokens
+    features  passed to `memorize` instead of the query's features; None: those that `encode` made
+    usage     for each reference, how many queries attended to each of its tokens, or None if that was not counted; for
+              memories that evict tokens
     """
 
     scores: Scores

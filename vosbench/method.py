@@ -17,12 +17,12 @@ class Method(nn.Module, ABC, Generic[F, V]):
 
     F is a frame's features and V what memory keeps of a frame; both are frozen dataclasses of the method's own.
     Channel 0 of every mask tensor is the background; h and w are multiples of `stride`.
-    What a method can also show of its work, for `vosbench draw`, is in `vosbench.inference.visuals`.
+    The optional interface to intermediate maps, for `vosbench draw`, is in `vosbench.inference.visuals`.
     """
 
-    name: ClassVar[str]  # under which weights and records know it; of a class without one, where it is imported from
-    supervision: ClassVar[Supervision]  # of its own training; what it begins with or is helped by may need more
-    helpers: tuple[Learned, ...] = ()  # what learned elsewhere and takes part in `segment`: a flow network
+    name: ClassVar[str]  # stored in weights and records; without one, the import path of the class is
+    supervision: ClassVar[Supervision]  # of its own training; initial weights and helpers may need more
+    helpers: tuple[Learned, ...] = ()  # networks trained elsewhere that `segment` uses, such as a flow network
     colours: Colours = "RGB"  # colour space the networks expect; weights trained in another one are refused
     stride: int
     padding: Padding
@@ -34,21 +34,21 @@ class Method(nn.Module, ABC, Generic[F, V]):
 
     @abstractmethod
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> F:
-        """Features of RGB images in [0, 1] (outside of it: padding). Each frame is encoded once."""
+        """Features of RGB images in [0, 1] (values outside are padding). Each frame is encoded once."""
 
     @abstractmethod
     def memorize(self, features: F, masks: Float[Tensor, "1 n h w"]) -> V:
-        """All that memory keeps of a frame with these masks (one channel per object, background first)."""
+        """The memory entry of a frame with these masks (one channel per object, background first)."""
 
     @abstractmethod
     def extend(self, value: V, count: int) -> V:
-        """The same memory with `count` more objects, absent from its frame: objects may start late."""
+        """The same entry with `count` more objects, absent from its frame: objects may start late."""
 
     @abstractmethod
     def segment(self, query: F, context: Context[F, V]) -> Scores | Segmented[F]:
         """Scores of the query's pixels: at least 0, summing to at most 1 over the channels.
 
-        A method that has something to tell `memorize` or the memory returns `Segmented` instead.
+        A method that has more to pass on to `memorize` or to the memory returns `Segmented` instead.
         """
 
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,3 +1,3 @@
-"""The command line: what was typed becomes a verb's options, or one line that says what is wrong with it.
-Hydra composes; sweeps run every combination as a process of its own.
+"""The command line: turns what was typed into a verb's options, or into one line that says what is wrong.
+Hydra composes the configuration. Sweeps run each combination in a separate process.
 """

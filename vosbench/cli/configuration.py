@@ -1,4 +1,4 @@
-"""Composing a verb's configuration: where YAML is looked for, the resolvers it may use, and resolving it whole."""
+"""Composing a verb's configuration: the search path for YAML files, resolvers, and resolving all values."""
 
 import copy
 import importlib
@@ -37,7 +37,7 @@ from vosbench.util.options import Content, Role, Where
 
 @dataclass
 class Common:
-    """Keys that every verb has, and that its Options need not declare: those of conf/base.yaml, and Hydra's own."""
+    """Keys that every verb has and that its Options need not declare: those of conf/base.yaml, and Hydra's own."""
 
     runs: Where[str]
     name: Where[str]
@@ -50,7 +50,7 @@ class Common:
 
 @dataclass
 class Recipe:
-    """Keys that a method's recipe sets. A verb's Options declare those that it needs; they may refer to each other."""
+    """Keys that a method's recipe sets. They may refer to each other. A verb's Options declare those that it needs."""
 
     method: dict[str, Any]
     flow: dict[str, Any]
@@ -68,7 +68,7 @@ _folders: list[str] = []
 
 
 class Sources(SearchPathPlugin):
-    """Lets Hydra look, after vosbench's own configs, into those of `--config-dir` and of installed packages."""
+    """Adds the configs of `--config-dir` and of installed packages to Hydra's search path, after vosbench's own."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for folder in _folders:
@@ -78,7 +78,7 @@ class Sources(SearchPathPlugin):
 
 
 def add_folder(folder: Path) -> None:
-    """Makes a folder's configs and Python modules available. Raises UsageError when there is no such folder."""
+    """Makes a folder's configs and Python modules available. Raises UsageError if the folder does not exist."""
     if not folder.is_dir():
         raise UsageError(f"--config-dir: there is no folder {folder}")
     if str(folder.resolve()) not in _folders:
@@ -87,7 +87,7 @@ def add_folder(folder: Path) -> None:
 
 
 def overrides() -> list[str]:
-    """The overrides of the running command as typed, without those of Hydra's own keys."""
+    """The overrides of the running command as typed, without overrides of Hydra's own keys."""
     typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(typed, list)
     return [str(override) for override in typed]
@@ -99,7 +99,8 @@ def _subject() -> str:
 
 
 def _named(root: DictConfig) -> Callable[[str], bool]:
-    """Whether a key or group of the running command, whose configuration is `root`, is part of the run's name."""
+    """A function that says whether a key or group of the running command is part of the run's name. `root`: its
+    configuration."""
     declared = hints(Common) | hints(Recipe) | hints(task(str(HydraConfig.get().job.config_name)).Options)
     container, above = OmegaConf.to_container(root, resolve=False), subject_group(overrides())
     assert isinstance(container, dict)
@@ -121,7 +122,7 @@ def _stage(*shared: str, _root_: DictConfig) -> str:
 
 
 def register() -> None:
-    """Tells OmegaConf and Hydra of the above; doing it twice does no harm."""
+    """Registers the resolvers and the search path with OmegaConf and Hydra; may be called twice."""
     OmegaConf.register_new_resolver("vosbench.overrides", overrides, replace=True)
     OmegaConf.register_new_resolver("vosbench.name", _name, replace=True)
     OmegaConf.register_new_resolver("vosbench.stage", _stage, replace=True)
@@ -130,9 +131,9 @@ def register() -> None:
 
 
 def compose(verb: str, changes: Sequence[str] = (), *, partial: bool = False) -> DictConfig:
-    """A verb's configuration with Hydra's own under the key `hydra`; interpolations are not resolved yet.
+    """A verb's configuration, with Hydra's own under the key `hydra` and interpolations unresolved.
 
-    `partial`: groups that must be chosen and are not yet may be missing. Raises UsageError for what does not exist.
+    `partial`: mandatory groups may be missing. Raises UsageError for unknown keys, groups and options.
     """
     mode = RunMode.MULTIRUN if partial else RunMode.RUN
     try:
@@ -149,21 +150,22 @@ def compose(verb: str, changes: Sequence[str] = (), *, partial: bool = False) ->
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """A composed configuration as plain values, without Hydra's own. Raises UsageError naming a key without a value."""
+    """A composed configuration as plain values, without Hydra's own. Raises UsageError for a key without a value."""
     with _running(config) as running, open_dict(running):
         del running["hydra"]
         return plain(running)
 
 
 def run_folder(config: DictConfig) -> Path | None:
-    """Where Hydra writes its files for this command; None where it writes none. Raises UsageError as `resolve` does."""
+    """The folder where Hydra writes its files for this command; None if it writes none. Raises UsageError like
+    `resolve`."""
     with _running(config) as running:
         return None if running.hydra.output_subdir is None else Path(running.hydra.runtime.output_dir)
 
 
 @contextmanager
 def _running(config: DictConfig) -> Iterator[DictConfig]:
-    """A copy of a composed configuration as it is while the command runs."""
+    """A copy of a composed configuration as it would be while the command runs."""
     config, before = copy.deepcopy(config), HydraConfig.instance().cfg
     try:
         HydraConfig.instance().set_config(config)
@@ -178,15 +180,16 @@ def _running(config: DictConfig) -> Iterator[DictConfig]:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """A configuration resolved whole. Raises an OmegaConf error naming a key with no value or a bad interpolation."""
+    """A configuration with all values resolved. Raises an OmegaConf error for a missing value or a bad
+    interpolation."""
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
 
 def groups(config: DictConfig) -> dict[str, list[str]]:
-    """The config groups that a composed configuration chose from, and the options of each: also those in folders
-    (`mamp/paper`), but not what others are made of (`_frames`)."""
+    """The config groups of a composed configuration and the options of each. Includes options in folders
+    (`mamp/paper`), but not base configs (`_frames`)."""
     names = sorted(str(name) for name in config.hydra.runtime.choices if not str(name).startswith("hydra/"))
     with _hydra() as hydra:
         return {name: _options_of(hydra.config_loader, name.split("@")[0]) for name in names}
@@ -204,10 +207,10 @@ def task(verb: str) -> ModuleType:
 
 
 def options(module: ModuleType, values: Mapping[str, Any]) -> Any:
-    """A task's Options, from the keys that it declares; one that the command removed (`~logger`) is null.
+    """A task's Options from the keys that it declares; a key removed by the command (`~logger`) is null.
 
-    Raises UsageError naming a key that it does not know, or one whose value is of the wrong type or out of its range (0
-    or more, unless it declares another).
+    Raises UsageError for an unknown key, and for a value of the wrong type or out of its range (0 or more, unless
+    declared otherwise).
     """
     known = [field.name for field in fields(module.Options)]
     for key in values:
@@ -219,7 +222,7 @@ def options(module: ModuleType, values: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def _hydra() -> Iterator[Hydra]:
-    """A Hydra of our own, also inside of a running command (the demo composes those that it runs)."""
+    """A separate Hydra instance, which also works inside a running command (the demo composes the commands it runs)."""
     register()
     everywhere = GlobalHydra.instance()
     outer, everywhere.hydra = everywhere.hydra, None
@@ -248,7 +251,7 @@ def _explain(verb: str, error: Exception) -> str:
 
 
 def _unknown_option(verb: str, path: str, beside: Sequence[str]) -> str:
-    """One line for an option that does not exist, of the group that `path` begins with; `beside` lie in its folder."""
+    """One line for an unknown option of the group that `path` begins with. `beside`: the options in its folder."""
     known = groups(compose(verb, partial=True))
     group = next((name for name in known if path.startswith(f"{name}/")), path.rpartition("/")[0])
     option = path.removeprefix(f"{group}/")
@@ -267,9 +270,9 @@ def _explain_choice(verb: str, changes: Sequence[str]) -> str:
 
 
 def _unknown_key(default: DictConfig, config: DictConfig | None, key: str) -> str:
-    """One line for a key that does not exist: where it goes wrong, and what there is.
+    """One line for an unknown key: the part of it that is wrong, and the known keys there.
 
-    `config` is what has been composed, where that is known; `default` is the verb without overrides.
+    `config` is the composed configuration, if known; `default` is the verb's without overrides.
     """
     node: Any = default if config is None or key.split(".")[0] not in config else config
     above = ""

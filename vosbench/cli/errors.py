@@ -1,4 +1,4 @@
-"""Ends the command with one line for what a user can mend: which exceptions that is, and the exit status."""
+"""Ends the command with one line for errors that a user can fix: decides which these are, and the exit status."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 
 class Told(SystemExit):
-    """The end of a command that said in a line what is wrong, or that it was interrupted."""
+    """Ends a command that has printed what is wrong, or that it was interrupted."""
 
     @property
     def interrupted(self) -> bool:
@@ -24,10 +24,11 @@ class Told(SystemExit):
 
 @contextmanager
 def reported(where: str = "") -> Iterator[None]:
-    """Ends the process with one line on stderr for what a user can mend (and one more for each of several Problems).
+    """Ends the process with one line on stderr for an error that a user can fix (and one more for each of several
+    Problems).
 
-    Status 2: wrong command line or configuration. 1: bad input, or a full disk (`where` is the folder to name when the
-    system names no file). 130: an interrupt. All else, and everything under HYDRA_FULL_ERROR=1, passes as it is.
+    Status 2: wrong command line or configuration. 1: bad input, or a full disk (`where` is the folder to name if the
+    system names no file). 130: an interrupt. Other exceptions pass unchanged, and so do all under HYDRA_FULL_ERROR=1.
     """
     try:
         yield
@@ -42,7 +43,7 @@ def reported(where: str = "") -> Iterator[None]:
 
 
 def _judge(error: BaseException, where: str) -> tuple[int, list[str]]:
-    """Exit status and lines for an error; no line when it is not the user's to mend."""
+    """Exit status and lines for an error; no lines if it is not one that a user can fix."""
     match error:
         case KeyboardInterrupt():
             return INTERRUPTED, ["interrupted; the same command goes on from here"]

@@ -1,4 +1,4 @@
-"""The command line: `vosbench <verb> [key=value …]`. Verbs become Hydra config names; overrides are Hydra's."""
+"""The command line: `vosbench <verb> [key=value …]`. A verb is the name of a Hydra config; overrides are Hydra's."""
 
 import argparse
 import ast
@@ -20,15 +20,15 @@ from vosbench.cli.run_folder import folder_for
 from vosbench.util.errors import UsageError, unknown
 
 VERBS = {
-    "demo": "the whole story on the embedded data set, on a CPU, in minutes",
-    "check": "say all that is wrong with a data set folder, at once",
+    "demo": "train, predict, score and compare on the embedded data set, in minutes on a CPU",
+    "check": "list every problem of a data set at once",
     "prepare": "write a resized copy of a data set, or the embedded one, to disk",
     "train": "train one method; the same command resumes",
-    "predict": "label maps for a data set, or for any video and a first mask",
+    "predict": "label maps for a data set, or for any video with an initial mask",
     "evaluate": "score any folder of label maps under a named protocol",
     "benchmark": "predict, evaluate, and measure speed and memory",
     "leaderboard": "tables and a report from the result records of finished runs",
-    "draw": "pictures of a method's insides: flow, matches, clusters, pseudo-labels, refinement",
+    "draw": "contact sheets of intermediate maps: flow, matches, clusters, pseudo-labels",
     "pack": "a validated submission: a zip of label maps, or COCO RLE",
     "export": "a checkpoint's weights as one small file with a model card",
 }
@@ -40,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """What was typed, flags and overrides in any order. `verb` is None when none was given.
+    """Parses flags and overrides in any order. `verb` is None if none was given.
 
     Raises UsageError for an unknown flag or verb.
     """
@@ -60,7 +60,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Runs the command in `sys.argv`; ends the process with a status and one line on stderr when it cannot be done."""
+    """Runs the command in `sys.argv`; on failure, ends the process with a status and one line on stderr."""
     with reported():
         typed = parse(sys.argv[1:])
         if typed.config_dir:
@@ -81,10 +81,10 @@ def _run(typed: argparse.Namespace) -> None:
     if jobs is not None:
         sweep.run([[typed.verb, *flags, *job] for job in jobs])
         return
-    # What is wrong with the configuration itself is found before a run folder exists.
+    # Configuration errors are found before a run folder exists.
     config = configuration.compose(typed.verb, typed.words)
     configuration.options(configuration.task(typed.verb), configuration.resolve(config))
-    # The other processes of one training are started from sys.argv with Hydra overrides appended, so flags come first.
+    # A training starts its other processes from sys.argv with Hydra overrides appended, so flags must come first.
     sys.argv[1:] = ["--config-name", typed.verb, *flags, *typed.words]
     configuration.register()
     with folder_for(configuration.run_folder(config)):
@@ -100,7 +100,7 @@ def _job(config: DictConfig) -> None:
 
 
 def overview() -> str:
-    """The verbs, one a line."""
+    """The verbs, one per line."""
     verbs = "\n".join(f"  {verb:<12} {text}" for verb, text in VERBS.items())
     return (
         f"vosbench {__version__}: one benchmark for self-supervised video object segmentation\n\n"
@@ -109,9 +109,9 @@ def overview() -> str:
 
 
 def explanation(verb: str, changes: Sequence[str]) -> str:
-    """What a verb does, the config groups it chooses from, and all its keys with the values they have by default.
+    """A verb's help: what it does, its config groups, and all its keys with their values.
 
-    With overrides, the values they lead to: `vosbench train method=mamp --help`.
+    Values are the defaults, changed by any overrides: `vosbench train method=mamp --help`.
     """
     config = configuration.compose(verb, changes, partial=True)
     options = configuration.groups(config)
@@ -138,7 +138,7 @@ def explanation(verb: str, changes: Sequence[str]) -> str:
 
 
 def _marked(options: Sequence[str], chosen: str | None) -> list[str]:
-    """A group's options in lines, those of each folder in one of their own."""
+    """A group's options, one line per folder."""
     lines = groupby(options, lambda option: option.rpartition("/")[0])
     return [" ".join(f"[{o}]" if o == chosen else o for o in line) for _, line in lines] or ["-"]
 

@@ -1,7 +1,7 @@
-"""Whether configured values are what the code asks for: those of a task's Options, and of any `_target_`.
+"""Checks configured values against the annotations of a task's Options and of every `_target_`.
 
-Only what YAML can say is judged (numbers and their range, truth values, text, null, choices, lists, mappings). Where an
-annotation asks for something else, such as a tensor, every value will do.
+Only types that YAML can express are checked (numbers and their range, booleans, text, null, choices, lists, mappings).
+If an annotation asks for anything else, such as a tensor, every value passes.
 """
 
 import inspect
@@ -21,19 +21,20 @@ NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 
 class _Kind(NamedTuple):
-    """One of the types that an annotation allows, with what is declared beside it."""
+    """One of the types that an annotation allows, with its `Annotated` metadata."""
 
     type: Any
     beside: tuple[Any, ...]
 
 
 def fit(values: Mapping[str, Any], taker: Any, place: str = "", *, least: float = -math.inf) -> dict[str, Any]:
-    """Keyword arguments for `taker`, a class or function, as its annotations want them; so for all targets inside.
+    """Keyword arguments for `taker`, a class or function, converted to its annotations; likewise for all targets
+    inside.
 
-    A number or truth value where text is wanted becomes its text: `name=123`. An int will do for a float, and 1e3 for a
-    whole number, but neither a bool for a number nor text for a list. `place` goes before the keys. Numbers whose Range
-    is not declared are `least` or more. Raises UsageError naming the first key whose value is of another type or out of
-    range, and what is wanted. Keys that the taker does not have are left as they are.
+    A number or boolean becomes text if text is wanted: `name=123`. An int passes as a float, and 1e3 as a whole number,
+    but a bool does not pass as a number, nor text as a list. Numbers without a declared Range must be `least` or more.
+    Keys that the taker does not have stay unchanged. `place` is a prefix of the keys in messages. Raises UsageError for
+    the first value of the wrong type or out of range, with its key and what is wanted.
     """
     known = hints(taker)
     return {key: _fit_one(value, known.get(key, Any), place, key, least) for key, value in values.items()}
@@ -64,7 +65,7 @@ def _fit(value: Any, hint: Any, key: str, least: float = -math.inf) -> Any:
 
 
 def _kinds(hint: Any) -> list[_Kind]:
-    """The types that an annotation allows, each with what is declared beside it or beside all."""
+    """The types that an annotation allows, each with its own `Annotated` metadata and that of the whole."""
     if get_origin(hint) is Annotated:
         inner, *beside = get_args(hint)
         return [_Kind(kind.type, (*kind.beside, *beside)) for kind in _kinds(inner)]
@@ -76,7 +77,8 @@ def _kinds(hint: Any) -> list[_Kind]:
 
 
 def _sayable(kinds: list[_Kind]) -> list[_Kind]:
-    """Of `float | Tensor` the number: no YAML is a tensor, and it would let everything pass. All, if there is none."""
+    """The kinds that YAML can express, or all if there are none. In `float | Tensor`, the tensor would let any value
+    pass."""
     said = [kind for kind in kinds if _is_sayable(kind.type)]
     return said if any(kind.type is not NoneType for kind in said) else kinds
 
@@ -87,7 +89,7 @@ def _is_sayable(kind: Any) -> bool:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of a kind, contents aside."""
+    """Whether a value is of a kind, regardless of its contents."""
     origin = get_origin(kind) or kind
     if origin in (int, float):
         return isinstance(value, int | origin) and not isinstance(value, bool)
@@ -101,8 +103,8 @@ def _is(value: Any, kind: Any) -> bool:
 
 
 def _fit_inside(value: Any, kind: _Kind, key: str, least: float) -> Any:
-    """A value of a kind with its range checked and its contents fitted. Mappings are searched for targets, whatever
-    else they may hold."""
+    """A value of a kind, with its range checked and its contents converted. Mappings are always searched for
+    targets."""
     if isinstance(value, dict):
         return _fit_mapping(value, kind, key)
     if isinstance(value, list):
@@ -130,7 +132,7 @@ def _fit_mapping(value: dict[str, Any], kind: _Kind, key: str) -> dict[str, Any]
 
 
 def _fit_keywords(value: dict[str, Any], keywords: Keywords, key: str, declared: dict[str, Any]) -> dict[str, Any]:
-    """Values of which `declared` are fitted already. Raises UsageError also for unknown keys, and for a missing one."""
+    """Converts keywords; `declared` ones are done already. Raises UsageError also for unknown and missing keys."""
     parameters = inspect.signature(keywords.taker).parameters.items()
     known = {name: parameter for name, parameter in parameters if name not in keywords.given}
     for name in value:
@@ -144,7 +146,7 @@ def _fit_keywords(value: dict[str, Any], keywords: Keywords, key: str, declared:
 
 
 def _elements(value: list[Any], kind: Any, key: str) -> list[tuple[Any, Any]]:
-    """The elements of a list with the annotation of each."""
+    """The elements of a list, each with its annotation."""
     kinds = get_args(kind) if get_origin(kind) in LISTS else ()
     if get_origin(kind) is tuple and Ellipsis not in kinds:
         if len(kinds) != len(value):

@@ -1,4 +1,4 @@
-"""The run folder of a command: made before Hydra needs it, and gone again when the command failed and left nothing."""
+"""The run folder of a command: made before Hydra needs it, and removed if the command fails without leaving work."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from tempfile import TemporaryFile
 from vosbench.cli.errors import Told
 from vosbench.util.errors import FULL, UserError
 
-HYDRA_WRITES = 2**16  # bytes at most: the configuration, how it came about, and an empty log
+HYDRA_WRITES = 2**16  # bytes, at most: the configuration, Hydra's record of it, and an empty log
 
 
 @contextmanager
 def folder_for(folder: Path | None) -> Iterator[None]:
-    """Makes the run folder for what runs inside; none is needed where it is None.
+    """Makes the run folder for the command that runs inside; does nothing if `folder` is None.
 
-    When that ends with a line on what is wrong, and this made the folder, and nothing is in it but Hydra's files and a
-    log, the folder goes, and so do those above it that this made. What ends with a traceback or an interrupt keeps it.
-    Raises UserError naming a folder that cannot be made or written, OSError when the disk is full.
+    If the command ends with an error line, a folder made here that holds only Hydra's files and a log is removed, and
+    so are the folders above it that were made here. After a traceback or an interrupt it stays. Raises UserError for a
+    folder that cannot be made or written, and OSError if the disk is full.
     """
     if folder is None:
         yield
@@ -27,7 +27,7 @@ def folder_for(folder: Path | None) -> Iterator[None]:
     try:
         _try_writing(folder)
         yield
-    except (UserError, OSError):  # of the line above: a job ends the process
+    except (UserError, OSError):  # from the line before `yield`: errors of the command itself are a Told
         _drop(made)
         raise
     except Told as end:
@@ -37,7 +37,7 @@ def folder_for(folder: Path | None) -> Iterator[None]:
 
 
 def _try_writing(folder: Path) -> None:
-    """Makes the run folder and writes as much there as Hydra, which is next and would end with a traceback."""
+    """Makes the run folder and writes as much there as Hydra will, because Hydra would fail with a traceback."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder) as file:
@@ -50,11 +50,11 @@ def _try_writing(folder: Path) -> None:
 
 
 def _drop(made: list[Path]) -> None:
-    """Removes the run folder, the first of these, if it holds no work, and then those above it that are empty."""
+    """Removes the run folder (the first of `made`) if it holds no work, and then the empty folders above it."""
     if made and not any(_is_work(path, made[0]) for path in made[0].rglob("*")):
         shutil.rmtree(made[0], ignore_errors=True)
         for above in made[1:]:
-            with suppress(OSError):  # something is in it, or it was not even made
+            with suppress(OSError):  # it is not empty, or was never made
                 above.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""Sweeps: each row of a table, or combination of values, as a process of its own, just as the single command."""
+"""Sweeps: runs each row of a table or combination of values in a separate process, just like the single command."""
 
 import itertools
 import shlex
@@ -22,11 +22,11 @@ _OWN = ("sweep", "row", "hydra.mode")
 def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[list[str]] | None:
     """The overrides of each job of a sweep, or None when the command is a single run.
 
-    A sweep is `-m`, which varies what is typed as a list of values (`seed=0,1`), or `sweep=<name>`, whose file also has
-    `params`, lists of values by key, and `rows`, sets of overrides by name; `row=<name>` chooses among these. There is
-    a job for each row and each combination of values. What is typed replaces what the file has of the same key. A job
-    is a command that could be typed, and shares its run folder with it: a row that two tables have is run once. Files
-    that set Hydra's own `hydra.sweeper.params` and `hydra.mode: MULTIRUN` are read alike.
+    `-m` varies the lists of values that are typed (`seed=0,1`). `sweep=<name>` also reads a file with `params` (lists
+    of values by key) and `rows` (sets of overrides by name, among which `row=<name>` chooses). There is one job for
+    each row and each combination of values. Typed values replace the file's for the same key. A job is a command that
+    could be typed, with the same run folder, so a row that two tables share is run once. Files that set Hydra's own
+    `hydra.sweeper.params` and `hydra.mode: MULTIRUN` are read in the same way.
     """
     if not multirun and "sweep" not in map(key_of, changes) and "hydra.mode" not in map(key_of, changes):
         return None
@@ -49,7 +49,7 @@ def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[list[str]] |
 
 
 def _read(config: DictConfig) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """`params` and `rows` of a sweep. Raises UsageError when its file has other keys, or values of other kinds."""
+    """`params` and `rows` of a sweep. Raises UsageError if its file has other keys, or values of other types."""
     plan = OmegaConf.to_container(config.sweep, resolve=False) if "sweep" in config else {}
     assert isinstance(plan, dict)
     for key, value in ((str(key), value) for key, value in plan.items()):
@@ -65,7 +65,7 @@ def _read(config: DictConfig) -> tuple[dict[str, Any], dict[str, list[str]]]:
 
 
 def _rows(rows: Mapping[str, list[str]], names: Sequence[str]) -> list[list[Override]]:
-    """The named rows, or all. Of a sweep without any: a single one, empty. Raises UsageError for an unknown name."""
+    """The named rows, or all; one empty row if a sweep has none. Raises UsageError for an unknown name."""
     for name in names:
         if name not in rows:
             raise UsageError(unknown("row", name, rows))
@@ -73,9 +73,9 @@ def _rows(rows: Mapping[str, list[str]], names: Sequence[str]) -> list[list[Over
 
 
 def run(commands: Sequence[Sequence[str]]) -> None:
-    """Runs `vosbench` with each list of arguments, one after the other, whatever becomes of the others.
+    """Runs `vosbench` with each list of arguments, one after the other, even if some fail.
 
-    Exits at the end with status 1 when some failed, and lists them.
+    If some failed, exits at the end with status 1 and lists them.
     """
     failed = []
     for number, command in enumerate(commands, 1):
@@ -99,7 +99,7 @@ def _key(override: Override) -> str:
 
 
 def _values(override: Override) -> list[str]:
-    """An override as the list of overrides that it stands for."""
+    """The list of overrides that an override with several values stands for."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     try:

@@ -1,1 +1,1 @@
-"""The verbs of the command line, one a file: each takes its options and calls the library."""
+"""The verbs of the command line, one per file. Each takes its options and calls the library."""

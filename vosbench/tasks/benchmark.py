@@ -1,6 +1,6 @@
-"""`vosbench benchmark`: predicts a data set, scores it, and records both with speed and memory.
+"""`vosbench benchmark`: predicts a data set, scores the label maps, and records scores, speed and memory.
 
-It resumes per video: timings of videos that are done are kept beside their label maps.
+It resumes per video: the timings of finished videos are stored beside their label maps.
 """
 
 import logging
@@ -74,7 +74,7 @@ def run(options: Options) -> None:
 
 
 def _facts(options: Options, predictor: Predictor, predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """What a record says of the method beside its scores."""
+    """What a record says about the method besides its scores."""
     return {
         "method": options.subject,
         **predictor.facts,
@@ -84,7 +84,7 @@ def _facts(options: Options, predictor: Predictor, predictions: Sequence[Predict
 
 
 def _remarks(predictor: Predictor, dataset: Dataset, folder: PredictionFolder) -> list[str]:
-    """That label maps of other code were kept, if so."""
+    """A remark if label maps made by other code were kept."""
     other = [video.name for video in dataset.videos if not folder.has(video.name, predictor.fingerprint(video))]
     if not other:
         return []
@@ -95,10 +95,10 @@ def _remarks(predictor: Predictor, dataset: Dataset, folder: PredictionFolder) -
 def _predict_all(
     predictor: Predictor, dataset: Dataset, folder: PredictionFolder, options: Options
 ) -> list[Prediction]:
-    """Records of all videos, once this process and any others that work on them are done."""
+    """The predictions of all videos, once this process and any others that work on them have finished."""
     overwrite = options.overwrite
     while others := predictor.predict(dataset.videos, folder, overwrite=overwrite, changed_code=options.changed_code):
-        overwrite = False  # what the others make meanwhile is new
+        overwrite = False  # label maps that others make meanwhile are new
         log.info("waiting for %s", ", ".join(f"{name} ({folder.claim(name).holder()})" for name in others))
         while any(folder.claim(name).held() for name in others):
             time.sleep(1)
@@ -106,8 +106,8 @@ def _predict_all(
 
 
 def speed(predictions: Sequence[Prediction], predictor: Predictor) -> dict[str, Any]:
-    """The record's `speed`: frames per second over all frames, the mean over sequences of their own, latency
-    percentiles. These are None where every sequence has but its first frame, which is not timed."""
+    """The record's `speed`: frames per second over all frames, the mean of the sequences' rates, and percentiles of the
+    latency. All are None if every sequence has only its first frame, which is not timed."""
     latencies = [np.array(prediction.latency_ms) for prediction in predictions if prediction.latency_ms]
     every = np.concatenate(latencies) if latencies else None
     cuda = predictor.device.type == "cuda"

@@ -1,7 +1,7 @@
-"""`vosbench check`: lists everything wrong with a data set at once, with remedies. It writes nothing.
+"""`vosbench check`: lists every problem of a data set at once, with remedies. It writes nothing.
 
-Problems (exit status 1) keep the set from being predicted or scored correctly; notes are good to know. By the hash two
-people can tell whether they have the same frames and annotations.
+Problems (exit status 1) keep the data set from being predicted or scored correctly; notes are for information. If two
+people get the same hash, they have the same frames and annotations.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from vosbench.util.wording import rows_columns
 from vosbench.util.workers import shared_out
 from vosbench.video.video import Dataset, Video
 
-SHORT = 2  # frames: in so few there is nothing to follow
+SHORT = 2  # number of frames: too few to show any tracking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Raises errors.Problems for a data set that has some, UserError for one that cannot be read at all."""
+    """Raises errors.Problems for a data set that has problems, and UserError for one that cannot be read at all."""
     dataset: Dataset = made(options.dataset, "dataset")
     protocol = protocol_named(dataset.protocol)
     whole = not any(options.dataset.get(key) for key in ("sequences", "exclude"))
@@ -65,7 +65,7 @@ def _inspect(job: tuple[Video, Path | None, bool]) -> VideoFacts:
 
 
 def _label_folders(videos: Sequence[Video]) -> list[Path | None]:
-    """Where each video's annotations lie; of a video without any, where they would lie beside those of the others."""
+    """The folder of each video's annotations; for a video without any, where the others' layout would put it."""
     above = next((video.mask_folder.parent for video in videos if video.mask_folder), None)
     return [video.mask_folder or (above and above / video.name) for video in videos]
 
@@ -85,7 +85,7 @@ def _found_in_set(facts: Sequence[VideoFacts], protocol: Protocol, stride: int) 
 
 
 def _found_beside(videos: Sequence[Video], whole: bool) -> Iterator[Finding]:
-    """What lies beside the videos' folders, and those of their annotations. `whole`: none were left out on purpose."""
+    """Stray entries beside the folders of videos and annotations. `whole`: no videos were left out on purpose."""
     paths = [video.path for video in videos if video.path]
     for folder in sorted({path.parent for path in paths}):
         for path in visible(folder):
@@ -110,7 +110,7 @@ def _is_padded(size: tuple[int, int], stride: int) -> bool:
 
 
 def summary(dataset: Dataset, facts: Sequence[VideoFacts], options: Options) -> str:
-    """What the data set is, one thing a line."""
+    """A summary of the data set, one fact per line."""
     sizes = Counter(video.size for video in facts if video.size)
     padded = sum(count for size, count in sizes.items() if _is_padded(size, options.stride))
     share = padded / max(len(facts), 1)

@@ -1,7 +1,8 @@
-"""`vosbench demo`: trains on the embedded data set, predicts, scores beside untrained copies, shipped weights and
-baselines, and reports.
+"""`vosbench demo`: trains on the embedded data set, predicts, and compares the scores with those of untrained copies,
+shipped weights and baselines in a report.
 
-It runs the very commands a user would type, and prints them. Everything lies in the run folder; repeating it resumes.
+It runs the same commands that a user would type, and prints them. Everything is written to the run folder. Repeating
+the command resumes.
 """
 
 import logging
@@ -71,7 +72,7 @@ def _train(options: Options, *changes: str) -> Path:
 
 
 def _command(verb: str, *changes: str) -> Path:
-    """Runs a verb in this process, as its command would, and returns its run folder."""
+    """Runs a verb in this process, just as its command would, and returns its run folder."""
     log.info("\n$ vosbench %s", shlex.join([verb, *changes]))
     module = configuration.task(verb)
     options = configuration.options(module, configuration.resolve(configuration.compose(verb, changes)))

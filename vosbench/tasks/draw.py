@@ -1,9 +1,9 @@
-"""`vosbench draw`: pictures of what a method goes through, for a data set or for any video.
+"""`vosbench draw`: contact sheets of a method's intermediate maps, for a data set or for any video.
 
-clusters.png       segments found by clustering the keys of the whole video, for methods whose features have a key
-insides.png        the result and what the method shows on the way to it (flow, masks before refinement, …); needs masks
-matches.png        where past frames are searched for what is at a pixel, and what is found (pixel=[x,y]); needs masks
-pseudo_labels.png  what a training was taught, by its first and by its last update (labels=<its run folder>)
+clusters.png       segments from clustering the keys of the whole video, for methods whose features have a key
+insides.png        the result and the intermediate maps (flow, masks before refinement, …); needs an initial mask
+matches.png        a pixel's search areas and matches in past frames (pixel=[x,y]); needs an initial mask
+pseudo_labels.png  a training's first and last pseudo-labels (labels=<its run folder>)
 """
 
 import logging
@@ -47,7 +47,7 @@ class Options(PredictorOptions):
 
 
 def run(options: Options) -> None:
-    """Writes `<run>/drawings/<dataset>-<split>/<sequence>/<kind>.png`, in place of any that are there."""
+    """Writes `<run>/drawings/<dataset>-<split>/<sequence>/<kind>.png`, replacing existing files."""
     if options.clusters > 254:
         raise UserError(f"clusters={options.clusters}: there are colours for 254 at most")
     videos, folder = _videos(options)
@@ -74,18 +74,18 @@ def run(options: Options) -> None:
 
 
 def _videos(options: Options) -> tuple[Sequence[Video], Path]:
-    """What to draw, and the folder for it. Raises UserError for a mask without its video."""
+    """The videos to draw, and the output folder. Raises UserError for a mask without its video."""
     drawings = Path(options.run, "drawings")
     if options.input is not None:
         return [open_video(options.input, options.mask)], drawings
     if options.mask is not None:
-        raise UserError(f"mask={options.mask} belongs to a video of your own: give that, too: input=<video or folder>")
+        raise UserError(f"mask={options.mask} belongs to a video of your own: also give input=<video or folder>")
     dataset = made(options.dataset, "dataset")
     return dataset.videos, drawings / f"{dataset.name}-{dataset.split}"
 
 
 def _updates(options: Options, videos: Sequence[Video]) -> Mapping[str, Folders]:
-    """The pseudo-labels to draw, by video; none where none were asked for."""
+    """The pseudo-labels to draw, by video; empty if none were asked for."""
     if options.labels is not None:
         return pseudo_labels(options.labels, [video.name for video in videos])
     if "pseudo_labels" in (options.kinds or ()):
@@ -94,7 +94,7 @@ def _updates(options: Options, videos: Sequence[Video]) -> Mapping[str, Folders]
 
 
 def _pixel(options: Options, videos: Sequence[Video]) -> tuple[int, int] | None:
-    """Where to look, if somewhere. Raises UserError unless that is a pixel of every video."""
+    """The pixel whose matches to draw, if any. Raises UserError unless it lies inside every video."""
     if options.pixel is None:
         if "matches" in (options.kinds or ()):
             raise UserError("kinds=[matches] needs pixel=[x,y], in pixels of the original frames")

@@ -1,4 +1,4 @@
-"""`vosbench evaluate`: scores a folder of label maps and writes one result record."""
+"""`vosbench evaluate`: scores a folder of label maps under a protocol and writes one result record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Raises UserError for unusable predictions, and for a record of this run that was made from other files."""
+    """Raises UserError for unusable predictions, and if this run's record was made from other files."""
     if options.scorer not in ("vosbench", "official"):
         raise UserError(f"scorer={options.scorer}: choose from vosbench, official")
     dataset: Dataset = made(options.dataset, "dataset")
@@ -82,7 +82,7 @@ def run(options: Options) -> None:
 
 
 def _check_supervision(given: str | None) -> None:
-    """Raises UserError for a word that tables do not know: rows are told apart by it."""
+    """Raises UserError for an unknown kind of supervision: tables tell rows apart by it."""
     if given is not None and given not in get_args(Supervision):
         raise UserError(f"supervision={given}: choose from {', '.join(get_args(Supervision))}")
 
@@ -98,7 +98,7 @@ def show_differences(
         table.add_column(header, justify="right")
     for name, score in record.scores.items():
         table.add_row(name, f"{score:.12f}", f"{scores[name]:.12f}", f"{score - scores[name]:+.1e}")
-    # Sorted in each sequence: under davis-unsupervised the official tool numbers objects as their proposals.
+    # Sorted within each sequence: under davis-unsupervised the official tool numbers objects like their proposals.
     ours = {ObjectKey.parse(name): values for name, values in record.objects.items()}
     kinds = {(key.sequence, name) for key, values in objects.items() for name in values}
     worst = max(

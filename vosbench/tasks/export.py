@@ -68,8 +68,11 @@ def _supervision(method: Method[Any, Any], checkpoint: Checkpoint) -> Supervisio
 
 
 def _small(tensor: torch.Tensor, *, exact: bool) -> torch.Tensor:
-    """In float16, but as it is where float16 cannot hold it. exact: nor may values vanish or lose more than rounding,
-    as those of a running variance, which divide. (Weights of almost nothing may become nothing.)"""
+    """The tensor in float16, or unchanged if float16 cannot hold its values.
+
+    exact  values must also stay nonzero and precise up to rounding, as for a running variance, by which activations are
+           divided. (Other tiny weights may become 0.)
+    """
     if not tensor.is_floating_point():
         return tensor.contiguous()
     half = tensor.half()

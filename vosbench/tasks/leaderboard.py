@@ -1,4 +1,4 @@
-"""`vosbench leaderboard`: tables and a report from the result records in a folder, and from nothing else."""
+"""`vosbench leaderboard`: tables and a report, made from the result records in a folder alone."""
 
 import logging
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Raises UserError when there is no record, one cannot be read, or the baseline is unknown or ambiguous."""
+    """Raises UserError if there is no record, if one cannot be read, or if the baseline is unknown or ambiguous."""
     found = boards(
         load(Path(options.runs)),
         mixed=options.mixed,

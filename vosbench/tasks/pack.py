@@ -1,6 +1,6 @@
-"""`vosbench pack`: label maps as a submission that a benchmark's server takes (a zip of indexed PNGs), or as COCO RLE.
+"""`vosbench pack`: label maps as a submission for a benchmark's server (a zip of indexed PNGs), or as COCO RLE.
 
-All that is wrong with them is said at once, and then nothing is written.
+If anything is wrong with them, all problems are listed at once and nothing is written.
 """
 
 import filecmp
@@ -30,8 +30,8 @@ from vosbench.video.video import Dataset, LabelMap, Video
 
 log = logging.getLogger(__name__)
 
-GROUPED = 5  # more sequences with the same problem share one line
-SMOOTHED = 5  # more unknown ids in a frame are named together
+GROUPED = 5  # if more sequences have the same problem, they share one line
+SMOOTHED = 5  # if a frame has more unknown ids, they are reported together
 VOID_HINT = " (255 is void in annotations: save objects as 1, 2, …)"
 
 
@@ -50,8 +50,8 @@ RLE = SubmissionFormat(listed_only=True)
 
 
 def run(options: Options) -> None:
-    """Raises Problems that list all that is wrong with the label maps, and UserError for a submission of a part of a
-    data set, an unknown format, and an output that holds other label maps."""
+    """Raises Problems that list everything wrong with the label maps. Raises UserError for a submission of part of a
+    data set, for an unknown format, and for an existing output that holds other label maps."""
     output, predictions = Path(options.output), Path(options.predictions)
     if output.suffix not in (".zip", ".json"):
         raise UserError(f"output={output} must end in .zip (a submission) or .json (COCO RLE)")
@@ -77,8 +77,8 @@ def run(options: Options) -> None:
 
 
 def _format(options: Options, protocol: Protocol) -> tuple[str, SubmissionFormat]:
-    """What the output is called and asks for. Raises UserError for an unknown format, and for a part of a data set
-    where the whole one is asked for, naming the keys that leave videos or frames out."""
+    """The name of the output's kind, and its format. Raises UserError for an unknown format. Also raises it for part of
+    a data set if the format requires all of it, naming the keys that leave out videos or frames."""
     if options.output.endswith(".json"):
         if options.format:
             raise UserError(f"format={options.format} is of submissions, which are .zip files: leave it out")
@@ -99,14 +99,14 @@ def _format(options: Options, protocol: Protocol) -> tuple[str, SubmissionFormat
 
 
 def _parts(options: Options) -> list[str]:
-    """The keys by which the data set was restricted."""
+    """The keys that restrict the data set to a part."""
     return [key for key in ("sequences", "exclude", "max_frames") if options.dataset.get(key)]
 
 
 def write_zip(path: Path, top: str, videos: Iterable[tuple[str, Iterable[tuple[str, LabelMap]]]]) -> None:
-    """Writes `<top><sequence>/<frame>.png`, indexed with the VOC palette; equal label maps give equal bytes.
+    """Writes `<top><sequence>/<frame>.png`, indexed with the VOC palette. Equal label maps give equal bytes.
 
-    PNGs are compressed already and stored as they are. Raises UserError when the zip does not read back.
+    PNGs are already compressed, so the zip only stores them. Raises UserError if the zip does not read back correctly.
     """
     written = []
     with ZipFile(path, "w") as archive, TemporaryDirectory() as folder:
@@ -115,7 +115,7 @@ def write_zip(path: Path, top: str, videos: Iterable[tuple[str, Iterable[tuple[s
             for frame, labels in frames:
                 with naming(png):
                     write_label_map(png, labels)
-                entry = ZipInfo(f"{top}{sequence}/{frame}.png")  # of 1980: the time of writing is not to matter
+                entry = ZipInfo(f"{top}{sequence}/{frame}.png")  # dated 1980: the time of writing must not matter
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, png.read_bytes())
                 written.append(entry.filename)
@@ -126,11 +126,12 @@ def write_zip(path: Path, top: str, videos: Iterable[tuple[str, Iterable[tuple[s
 
 @dataclass
 class Submission:
-    """Label maps on their way into a file; what is wrong with them is collected while they pass.
+    """A stream of label maps into a file, which collects their problems as they pass.
 
-    whole         all of the data set, with its objects and none else, and its masks where they are given: for a server
-    ignore_extra  sequences that the data set does not have are no error: it was restricted
-    left_out      frames that were there but are not asked for; packed: how many label maps passed
+    whole         require what a server does: the whole data set, no unknown objects, and given masks unchanged
+    ignore_extra  accept sequences that the data set does not have, because it was restricted to a part
+    left_out      frames that are present but not part of the format
+    packed        number of label maps passed so far
     """
 
     videos: Sequence[Video]
@@ -144,16 +145,16 @@ class Submission:
     _found: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # problem → sequence → frames
 
     def label_maps(self) -> Iterator[tuple[str, Iterator[tuple[str, LabelMap]]]]:
-        """Sequences and their label maps, under a progress bar. Only those that have their frame's size pass."""
+        """Sequences and their label maps, with a progress bar. Only label maps of their frame's size pass."""
         for video in track(self.videos, "packing"):
             maps = self.source.sequence(video.name)
             if maps is None:
                 self._missing.append(video.name)
             else:
-                yield video.name, self._checked(copy(video), maps)  # given masks that a video keeps go with the copy
+                yield video.name, self._checked(copy(video), maps)  # the copy's cache of given masks is freed with it
 
     def problems(self) -> list[str]:
-        """One line for each problem with a sequence, or for all its sequences when there are many."""
+        """One line for each problem of a sequence; one line for all sequences that share it if they are many."""
         lines = [] if self.ignore_extra else self.source.problems([video.name for video in self.videos])
         if self._missing:
             lines.append(f"{len(self._missing)} of {len(self.videos)} sequences are missing: {some(self._missing)}")
@@ -177,7 +178,7 @@ class Submission:
                 yield name, labels
 
     def _names(self, video: Video, maps: LabelMaps) -> set[str]:
-        """The frames that are asked for and there."""
+        """The frames that the format asks for and that are present."""
         for problem in maps.problems:
             self._note(problem, video)
         asked = [name for name in video.frame_names if not self.format.listed_only or video.is_listed(name)]
@@ -191,7 +192,7 @@ class Submission:
         return set(asked) - set(missing)
 
     def _starts(self, video: Video) -> dict[int, int]:
-        """By object, the index of the frame where it is given; none when that cannot be known."""
+        """For each object, the index of the frame where it is given; empty if that is unknown."""
         try:
             given = {index: video.given(index) for index in range(len(video.frame_names))}
         except UserError as error:
@@ -204,7 +205,7 @@ class Submission:
         return starts
 
     def _read(self, video: Video, index: int, maps: LabelMaps) -> LabelMap | None:
-        """A label map that has its frame's size, or None."""
+        """The label map of a frame if it has the frame's size, else None."""
         name = video.frame_names[index]
         try:
             labels, size = maps.read(name), video.frame_size(index)
@@ -223,7 +224,7 @@ class Submission:
 
 
 def _wrong_objects(labels: LabelMap, video: Video, index: int, starts: Mapping[int, int]) -> Iterator[str]:
-    """What is wrong with the objects of a frame. starts: by object, the index of the frame where it is given."""
+    """Problems with the objects of a frame. starts: for each object, the index of the frame where it is given."""
     ids = sorted(ids_of(labels))
     unknown = [id_ for id_ in ids if id_ not in starts]
     if len(unknown) > SMOOTHED:

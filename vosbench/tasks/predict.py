@@ -1,7 +1,7 @@
-"""`vosbench predict`: label maps for a data set, or for any video and its first mask.
+"""`vosbench predict`: label maps for a data set, or for any video with an initial mask.
 
-Repeating the command goes on where it stopped. Started several times at once (on several GPUs or machines that share
-the run folder), each process takes the videos that no other works on.
+Repeating the command resumes it. Several processes can run the same command at once, on several GPUs or on
+machines that share the run folder: each takes videos that no other process works on.
 """
 
 import logging
@@ -39,8 +39,8 @@ class Options(PredictorOptions):
 
 
 def run(options: Options) -> None:
-    """Writes `<output>/<sequence>/<frame>.png` of the listed frames; `output` is `<run>/predictions/<dataset>-<split>`
-    when nothing else is said."""
+    """Writes `<output>/<sequence>/<frame>.png` for the frames to evaluate. The default output is
+    `<run>/predictions/<dataset>-<split>`."""
     if (options.input is None) != (options.mask is None):
         raise UserError(
             "input=<video or folder of frames> and mask=<PNG of its first frame> belong together: give both"
@@ -64,7 +64,7 @@ def run(options: Options) -> None:
 
 
 def write_overlay(video: Video, folder: PredictionFolder, fps: float) -> None:
-    """`<sequence>-overlay.mp4` beside the label maps: its listed frames with their objects coloured."""
+    """Writes `<sequence>-overlay.mp4` beside the label maps: the frames to evaluate, with their objects coloured."""
     listed = [(i, name) for i, name in enumerate(video.frame_names) if video.is_listed(name)]
     frames = (overlay(video.frame(i), folder.label_map(video.name, name)) for i, name in listed)
     path = folder.root / f"{video.name}-overlay.mp4"

@@ -1,4 +1,4 @@
-"""`vosbench prepare`: writes a data set to disk at another size, in DAVIS layout. Repeating it does what is missing."""
+"""`vosbench prepare`: writes a copy of a data set at another size, in DAVIS layout. Repeating it resumes."""
 
 import json
 import logging
@@ -61,7 +61,7 @@ class _Form:
 
 
 def run(options: Options) -> None:
-    """Raises UserError when the output holds videos that were made from something else, before anything is written."""
+    """Raises UserError if the output holds videos prepared from another source; then nothing is written."""
     if (options.size is None and options.square) or (options.size is not None and options.size < 1):
         raise UserError(f"size={options.size} with square={options.square}: give the pixels of the shorter side")
     if not 1 <= options.quality <= 100:
@@ -85,7 +85,7 @@ def run(options: Options) -> None:
 
 
 def _overrides(dataset: Dataset, output: Path, resolution: str) -> list[str]:
-    """What to type to use the copy."""
+    """The overrides that select the copy."""
     form = {"root": output, "resolution": resolution, "split": dataset.split, "name": dataset.name}
     scored = {"protocol": dataset.protocol}
     late = {"late_objects": "true"} if any(video.late_objects for video in dataset.videos) else {}
@@ -93,7 +93,7 @@ def _overrides(dataset: Dataset, output: Path, resolution: str) -> list[str]:
 
 
 def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: bool) -> list[Video]:
-    """The videos still to write. Raises UserError for a folder in the way, saying what differs, unless `overwrite`."""
+    """The videos still to write. Unless `overwrite`, raises UserError for a folder that differs, saying how."""
     todo: list[Video] = []
     for video in videos:
         folder = images / video.name
@@ -111,13 +111,13 @@ def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: b
 
 
 def _made_of(video: Video, form: _Form) -> Fingerprint:
-    """What a prepared video depends on: its frames and annotations, and how they are written."""
+    """The fingerprint of a prepared video: its frames and annotations, and the form in which they are written."""
     data = digest([video.fingerprint(), video.annotation_fingerprint()])
     return Fingerprint(sources(["vosbench.video.images"]), settings(asdict(form), _Form), data)
 
 
 def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
-    """One video. Its frames, with the manifest, are moved into place last: what is there is whole."""
+    """Writes one video. The folder of frames and manifest is moved into place last, so an existing one is complete."""
     with _aside(images / video.name) as frames, _aside(labels / video.name) as masks:
         frames.mkdir()
         for index, name in enumerate(video.frame_names):
@@ -134,7 +134,7 @@ def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to. It takes the place of `path` at the end; after an error it is removed."""
+    """A temporary path that replaces `path` at the end; after an error it is removed."""
     aside = path.with_name(f".{path.name}.part")
     _remove(aside)
     try:

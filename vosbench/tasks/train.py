@@ -1,5 +1,5 @@
-"""`vosbench train`: one method on unlabelled or labelled clips, to checkpoints/{last,best}.ckpt; repeating it
-resumes."""
+"""`vosbench train`: trains one method on clips of video, with or without labels, and writes
+checkpoints/{last,best}.ckpt. Repeating the command resumes it."""
 
 import logging
 import shutil
@@ -34,7 +34,7 @@ from vosbench.weights.origin import find, name_of, of_training
 
 log = logging.getLogger(__name__)
 say = rank_zero_only(log.info)
-NOISE = (  # of Lightning's warnings: its own use of torch, and what resuming does here on purpose
+NOISE = (  # Lightning's warnings about its own use of torch, and about what resuming does here on purpose
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"You're resuming from a checkpoint that ended before the epoch ended",
     r"Checkpoint directory .* exists and is not empty",
@@ -65,14 +65,13 @@ class Options:
     changed_code: Where[Literal["refuse", "keep"]]
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a method that has nothing to train, which is known without making it."""
+        """Raises UsageError for a method with nothing to train, which its class says."""
         if getattr(target(self.method.get("_target_")), "supervision", None) == "none":
             raise UsageError("this method has nothing to train: choose another, such as method=mamp")
 
 
 def run(options: Options) -> None:
-    """Trains to `trainer.max_steps`. Raises UserError when the run folder holds a training of another
-    configuration."""
+    """Trains up to step `trainer.max_steps`. Raises UserError if the run folder holds another training."""
     for message in NOISE:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -96,7 +95,7 @@ def run(options: Options) -> None:
         logger=make_logger(options.logger),
         best_by=None if data.protocol is None else data.protocol.monitored,
     )
-    StepSampler(0, steps, data.batch, 0, trainer.world_size)  # raises before other processes are started
+    StepSampler(0, steps, data.batch, 0, trainer.world_size)  # raises before other processes start
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     say("training from step %d to %d on %s", done or 0, steps, where)
     if options.overwrite:
@@ -106,12 +105,12 @@ def run(options: Options) -> None:
 
 
 def _stored(last: Path, options: Options) -> dict[str, Any] | None:
-    """What the run folder's checkpoint says of itself; None where there is none, or it is to be overwritten."""
+    """The metadata of the run folder's checkpoint; None if there is none or if it will be overwritten."""
     return read(last)[1] if last.is_file() and not options.overwrite else None
 
 
 def _fingerprint(options: Options, data: ClipData, stored: dict[str, Any] | None) -> Fingerprint:
-    """What the weights depend on. Those of `init` that are gone since training began are taken for what they were."""
+    """The fingerprint of the weights. If the file of `init` is gone since training began, its stored digest counts."""
     values = {field.name: getattr(options, field.name) for field in fields(options)}
     code = sources(["vosbench.training.module", "vosbench.datasets.clips", *modules(values)])
     init = "none" if options.init == "none" else None
@@ -125,12 +124,12 @@ def _fingerprint(options: Options, data: ClipData, stored: dict[str, Any] | None
 
 
 def _done(last: Path, stored: dict[str, Any], fingerprint: Fingerprint, options: Options) -> int:
-    """Steps that the run folder's checkpoint has behind it. Raises UserError where it is of another training."""
+    """Number of steps that the run folder's checkpoint has trained. Raises UserError if its fingerprint differs."""
     made = Fingerprint.read(stored.get("fingerprint"))
     only_code = fingerprint.differs_only_in_code(made) or made == Fingerprint()
     if fingerprint != made and not (only_code and options.changed_code == "keep"):
         remedies = ["set name=<new name> to keep it", "overwrite=true to train anew"]
-        remedies += ["changed_code=keep to go on all the same"] if only_code else []
+        remedies += ["changed_code=keep to resume anyway"] if only_code else []
         differences = "; ".join(fingerprint.differences(made))
         raise UserError(f"{last} was trained otherwise ({differences}): {', or '.join(remedies)}")
     return int(stored["steps"])
@@ -138,7 +137,7 @@ def _done(last: Path, stored: dict[str, Any], fingerprint: Fingerprint, options:
 
 @rank_zero_only
 def _clear(run: Path) -> None:
-    """Removes what a training has left."""
+    """Removes the files of an earlier training."""
     for folder in ("checkpoints", "labels"):
         shutil.rmtree(run / folder, ignore_errors=True)
     (run / "metrics.csv").unlink(missing_ok=True)
@@ -175,7 +174,7 @@ def _initialise(engine: Engine, init: str) -> None:
 
 
 def _callbacks(chosen: dict[str, Any]) -> list[L.Callback]:
-    """Raises UserError for settings of a callback that was not chosen."""
+    """Raises UserError for settings of a callback that is not configured."""
     for name, callback in chosen.items():
         if callback and "_target_" not in callback:
             raise UserError(f"callbacks.{name}: there is none to set {some(sorted(callback))} of: leave these out")
@@ -183,13 +182,13 @@ def _callbacks(chosen: dict[str, Any]) -> list[L.Callback]:
 
 
 def _fit(trainer: L.Trainer, engine: Engine, data: "ClipData", resume: Path | None) -> None:
-    """Ends as every verb does: an interrupt is a KeyboardInterrupt."""
+    """Fits the engine. An interrupt is a KeyboardInterrupt, as in every verb."""
     try:
         trainer.fit(engine, datamodule=data, ckpt_path=resume, weights_only=False)
-    except SystemExit as end:  # what Lightning makes of an interrupt and of SIGTERM
+    except SystemExit as end:  # Lightning turns an interrupt or SIGTERM into this
         raise KeyboardInterrupt from end
     finally:
-        # The other processes may wait for this one for ever. They get time to say what is wrong.
+        # The other processes may wait for this one forever. They get time to report what is wrong.
         for process in getattr(trainer.strategy.launcher, "procs", []):
             try:
                 process.wait(10)

@@ -1,1 +1,1 @@
-"""From clips to checkpoints: the LightningModule, its data, schedules, and files that a killed run resumes from."""
+"""From clips to checkpoints: the LightningModule, its data and schedules, validation, and files to resume from."""

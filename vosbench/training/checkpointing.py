@@ -1,4 +1,4 @@
-"""What training leaves on disk: checkpoints that a killed run goes on from exactly, and metrics.csv."""
+"""The files that training writes: checkpoints from which a killed run resumes exactly, and metrics.csv."""
 
 import csv
 import io
@@ -17,8 +17,8 @@ from vosbench.util.files import replace_file
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes checkpoints beside their place and renames them. Lightning's own way leads through the system's folder
-    for temporary files, from where another disk gets a copy, which a kill can cut short."""
+    """Writes each checkpoint to a temporary file beside it and renames that file. Lightning's own writer goes through
+    the system's temporary folder; if that is on another disk, the file is copied, and a kill can cut the copy short."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         content = io.BytesIO()
@@ -28,10 +28,10 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes `path` every so many steps, after every validation and at the end.
+    """Writes `path` every `steps` steps, after every validation and at the end.
 
-    Where a step is validated, the file is written after it: it knows the best score so far, and a run that is killed
-    during validation repeats it.
+    A step that is validated is saved only after validation, so that the file holds the best score so far and a run
+    killed during validation repeats it.
     """
 
     def __init__(self, path: Path, steps: int) -> None:
@@ -55,10 +55,10 @@ class LastCheckpoint(Checkpoint):
 
 
 class MetricsFile(Logger):
-    """A CSV file with one row a logged step: loss, its terms, learning rate, and scores where they were validated.
+    """A CSV file with one row per logged step: loss, its terms, learning rate, and validation scores.
 
-    `step` counts from 0. A resumed run keeps the rows before the step it goes on from. The file is written, as a
-    whole, whenever a checkpoint is.
+    `step` counts from 0. A resumed run keeps the rows before the step it resumes from. The whole file is rewritten with
+    every checkpoint.
     """
 
     name, version = "metrics", ""
@@ -81,7 +81,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: they are in .hydra/config.yaml."""
+        """Does nothing: hyperparameters are in .hydra/config.yaml."""
 
     @rank_zero_only
     def save(self) -> None:

@@ -1,4 +1,4 @@
-"""The clips that a training takes and the videos that it is validated on."""
+"""The clips that a method is trained on and the videos that it is validated on."""
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -22,14 +22,14 @@ from vosbench.video.video import Dataset, Video
 
 
 class SourceOptions(TypedDict):
-    """One of `data.sources`: a data set, and how often an epoch goes through it."""
+    """One of `data.sources`: a data set, and how often it is repeated in an epoch."""
 
     dataset: dict[str, Any]
     repeat: Positive
 
 
 class ClipOptions(TypedDict):
-    """The keys of conf/data/*.yaml. `batch_size` is that of a step, over all processes."""
+    """The keys of conf/data/*.yaml. `batch_size` is the number of clips per step, over all processes."""
 
     sources: dict[str, SourceOptions]
     clips: Annotated[dict[str, Any], Keywords(Clips, given=("sources", "seed"))]
@@ -41,8 +41,10 @@ class ClipOptions(TypedDict):
 class ClipData(L.LightningDataModule):
     """Clips by global step, so that a resumed run and any number of processes see the same batches.
 
-    `validation`: the videos to validate on, and `protocol`: what they are scored by, if there are any. Raises Problems
-    that list validation videos which cannot be scored.
+    validation  videos to validate on; may be empty
+    protocol    that scores them; None without validation videos
+
+    Raises Problems that list the validation videos which cannot be scored.
     """
 
     trainer: L.Trainer
@@ -66,7 +68,7 @@ class ClipData(L.LightningDataModule):
         self.batch, self.workers = data["batch_size"], data["workers"]
 
     def fingerprint(self) -> str:
-        """A digest of the videos that are trained on, and of their annotations where these are read."""
+        """A digest of the training videos, and of their annotations if these are read."""
         found = {name: video.fingerprint() for name, video in self.clips.videos}
         if self.clips.labels:
             found |= {f"{name} labels": video.annotation_fingerprint() for name, video in self.clips.videos}
@@ -102,8 +104,8 @@ def _place(source: str) -> str:
 
 
 class _Told(TorchDataset[Clip | UserError]):
-    """Clips, or what a user can mend about them. From another process an exception would arrive as a text with its
-    traceback; as a value it arrives as it is."""
+    """Clips, or the UserError of reading one. An exception in a worker process would arrive as text with its traceback;
+    returned as a value, it arrives intact."""
 
     def __init__(self, clips: Clips) -> None:
         self.clips = clips
@@ -125,5 +127,5 @@ def _same(video: Video) -> Video:
 
 
 def _one_thread(_: int) -> None:
-    """Workers are many already. Not 1: OpenCV crashes when it shrinks the threads it had before the fork."""
+    """There are several workers already. Not 1: OpenCV crashes when it reduces the threads it had before the fork."""
     cv2.setNumThreads(0)

@@ -1,4 +1,4 @@
-"""The LightningModule: sums and logs a method's losses, steps its optimizer, scores it on validation videos."""
+"""The LightningModule: sums and logs a method's losses, sets up its optimizer, and scores it on validation videos."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,13 +20,13 @@ from vosbench.video.video import Video
 
 
 class Engine(L.LightningModule):
-    """Trains anything with `loss(clip)`; validates it when it is a `Method`.
+    """Trains any module with `loss(clip)`, and validates it if it is a `Method`.
 
-    optimizer  from parameters with their names to a torch optimizer
-    schedule   from samples seen so far to a multiplier of the learning rate
-    batch      samples in a step, over all processes
-    memory     a fresh memory per validation video
-    protocol   that validation videos are scored by; None: there are none
+    optimizer  maps named parameters to a torch optimizer
+    schedule   maps the number of samples seen so far to a multiplier of the learning rate
+    batch      samples per step, over all processes
+    memory     makes a new memory for each validation video
+    protocol   scores the validation videos; None if there are none
     metadata   what checkpoints say about themselves
     """
 
@@ -51,7 +51,7 @@ class Engine(L.LightningModule):
 
     def training_step(self, clip: Clip, _: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):
-            # Seeded by the step: all processes draw alike, and a resumed run draws what the killed one would have.
+            # Seeded by the step: all processes make the same draws, and so does a resumed run.
             torch.manual_seed(self.seed * 1_000_003 + self.global_step)
             terms = self.method.loss(clip)  # type: ignore[operator]
         total = torch.stack(list(terms.values())).sum()
@@ -65,13 +65,14 @@ class Engine(L.LightningModule):
         return total
 
     def validation_step(self, video: Video, _: int) -> None:
-        """Scores the objects of one video; those of all videos are averaged at the end."""
-        assert self.protocol is not None  # or there would be no videos
+        """Scores the objects of one video; the scores of all videos are averaged at the end."""
+        assert self.protocol is not None  # otherwise there would be no videos
         propagator: Propagator[Any, Any] = Propagator(self.method, self.memory(), self.inference, self.device)  # type: ignore[arg-type]
         self._scored |= score_video(video, propagate(propagator, video), self.protocol)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs `val/<measure>` as the protocol counts it over all objects of all videos: val/J&F, val/J and val/F."""
+        """Logs `val/<measure>` as the protocol averages it over all objects of all videos, such as val/J&F, val/J and
+        val/F."""
         assert self.protocol is not None
         scores = means(of_all_processes(self._scored), self.protocol)
         self._scored = {}
@@ -84,7 +85,8 @@ class Engine(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Only the first run knows what the training began with; which commits have trained since, all of them know."""
+        """Restores what only the first run knows, the origin of the initial weights, and adds to the list of
+        commits."""
         stored = checkpoint["vosbench"]
         self.metadata |= {key: stored[key] for key in ("training_data", "supervision") if key in stored}
         self.metadata["commits"] = list(dict.fromkeys([*stored.get("commits", []), *self.metadata["commits"]]))

@@ -8,8 +8,8 @@ from vosbench.util.options import Natural, Positive, Rate, Share
 
 
 class Milestones:
-    """Learning-rate multiplier: `factor` once more after each milestone, counted in training samples (MAMP: samples,
-    not steps)."""
+    """Learning-rate multiplier: another `factor` after each milestone, counted in training samples, not steps (as in
+    MAMP)."""
 
     def __init__(self, samples: Sequence[Natural] = (), factor: Rate = 0.5) -> None:
         self.samples, self.factor = tuple(samples), factor
@@ -19,8 +19,8 @@ class Milestones:
 
 
 class Cosine:
-    """Learning-rate multiplier: rises evenly from 0 to 1 over `warm_up` samples, then falls by half a cosine to `final`
-    at `samples`, where it stays. All are counted in training samples, as in `Milestones`: steps times batch."""
+    """Learning-rate multiplier: rises linearly from 0 to 1 over `warm_up` samples, falls along half a cosine to `final`
+    at `samples`, and stays there. All are counted in training samples (steps times batch), as in `Milestones`."""
 
     def __init__(self, samples: Positive, warm_up: Natural = 0, final: Share = 0.0) -> None:
         if not 0 <= warm_up < samples:

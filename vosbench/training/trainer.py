@@ -1,4 +1,4 @@
-"""Lightning's Trainer as trainings here want it, its logger, and the optimizer: wrong settings are found at once."""
+"""Builds Lightning's Trainer, its logger and the optimizer. Wrong settings are found at once."""
 
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -20,13 +20,13 @@ from vosbench.util.options import Counted, Positive, Range
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
-GIVEN = ("callbacks", "plugins", "logger")  # of Lightning's arguments, what no YAML could say
+GIVEN = ("callbacks", "plugins", "logger")  # arguments of Lightning's that code passes
 
 Optimizer = Callable[[Iterable[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
 
 
 class TrainerOptions(TypedDict, total=False):
-    """Keys of conf/trainer/*.yaml: where, how long, and what changes the weights. Lightning has many others."""
+    """Keys of `trainer` in conf/train.yaml, and those that change the weights. Lightning has many others."""
 
     accelerator: str
     devices: int | str | list[int]
@@ -47,8 +47,8 @@ def make_trainer(
     logger: Logger | None,
     best_by: Measure | None,
 ) -> L.Trainer:
-    """A trainer whose files lie in the folder `run`. `best_by`: the measure of validation by which the best weights are
-    kept; None: there is nothing to validate on.
+    """A trainer that writes to the folder `run`. `best_by`: the validation measure by which the best weights are kept;
+    None without validation videos.
 
     Raises UsageError for settings that Lightning does not have or that this machine cannot serve.
     """
@@ -63,7 +63,7 @@ def make_trainer(
         "logger": logger or False,
         "check_val_every_n_epoch": None,
         "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,  # StepSampler shares clips out itself
+        "use_distributed_sampler": False,  # StepSampler divides clips among processes itself
         "enable_model_summary": False,
     }
     if best_by is None:
@@ -88,13 +88,13 @@ def _best(folder: Path, measure: Measure) -> ModelCheckpoint:
 
 
 def make_logger(settings: dict[str, Any] | None) -> Logger | None:
-    """Raises UserError where Weights & Biases cannot be reached, or does not know who asks."""
+    """Raises UserError if Weights & Biases cannot be reached or nobody is logged in."""
     if settings is None:
         return None
     logger: Logger = made(settings, "logger")
     try:
         if isinstance(logger, WandbLogger):
-            _ = logger.experiment  # begins the run there; later, work would have begun
+            _ = logger.experiment  # starts the run there: an error must come before training begins
     except Exception as error:
         if not type(error).__module__.startswith("wandb."):
             raise
@@ -104,7 +104,7 @@ def make_logger(settings: dict[str, Any] | None) -> Logger | None:
 
 
 def make_optimizer(settings: dict[str, Any], method: nn.Module) -> Optimizer:
-    """Makes the optimizer from parameters with their names. Raises UsageError for settings that PyTorch refuses."""
+    """Maps named parameters to the optimizer. Raises UsageError for settings that PyTorch refuses."""
     optimizer: Optimizer = made(settings, "optimizer")
     try:
         with placed("optimizer"):
@@ -112,13 +112,13 @@ def make_optimizer(settings: dict[str, Any], method: nn.Module) -> Optimizer:
     except (ValueError, TypeError) as error:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if not str(frame.f_globals["__name__"]).startswith(("torch.optim.", "hydra.")):
-            raise  # not about settings
+            raise  # not caused by settings
         raise UsageError(f"optimizer: {one_line(error)}") from error
     return optimizer
 
 
 class _Bar(RichProgressBar):
-    """Lightning's progress bar, counting the steps of the whole training: there is but one epoch."""
+    """Lightning's progress bar, counting the steps of the whole training, which is one epoch to Lightning."""
 
     @property
     def total_train_batches(self) -> int:

@@ -1,4 +1,4 @@
-"""Validation during training: videos scored by the protocol of their data set, and checked for that beforehand."""
+"""Validation during training: scores videos by their data set's protocol, and checks beforehand that this works."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,8 +19,8 @@ Scores = Mapping[ObjectKey, Mapping[str, float]]
 def score_video(video: Video, maps: Iterable[LabelMap], protocol: Protocol) -> dict[ObjectKey, dict[str, float]]:
     """The scores of each object of a video from the predicted label maps of all its frames.
 
-    Only frames that the data set lists are scored. Under a protocol without late objects, predictions of these become
-    background: it would refuse them.
+    Only the data set's frames to evaluate are scored. Under a protocol without late objects, predictions of such
+    objects become background, because the protocol would refuse them.
     """
     pairs = ((Objects.of(truth), Objects.of(labels)) for truth, labels in _scored(video, maps, protocol))
     return summaries(protocol, video.name, protocol.score(pairs, video.name), video.seen)
@@ -29,8 +29,8 @@ def score_video(video: Video, maps: Iterable[LabelMap], protocol: Protocol) -> d
 def check_videos(videos: Sequence[Video], protocol: Protocol) -> None:
     """Raises Problems that list the videos which cannot be scored under the protocol, and why.
 
-    Every annotation is read once. The protocol scores them without counting a pixel, beside predictions of all objects
-    that have been given so far: no prediction of a method can have other ids.
+    Every annotation is read once. The protocol scores empty regions of these annotations against empty predictions of
+    all objects given so far, the only ids that a method can predict.
     """
     found = []
     for video in videos:
@@ -45,7 +45,7 @@ def check_videos(videos: Sequence[Video], protocol: Protocol) -> None:
 
 
 def means(objects: Scores, protocol: Protocol) -> dict[str, float]:
-    """What is logged, by label: the measure that the protocol is monitored by, and its parts (J&F, J and F)."""
+    """The logged scores by label: the protocol's monitored measure and its parts (J&F, J and F)."""
     measure = protocol.monitored
     if not measure.parts:
         return {measure.label: protocol.aggregate(objects)[measure.name]}
@@ -54,13 +54,13 @@ def means(objects: Scores, protocol: Protocol) -> dict[str, float]:
 
 
 def of_all_processes(objects: Scores) -> Scores:
-    """The objects that any process of this training has scored; a video that several have scored counts once."""
+    """The scores of all processes of this training; a video scored by several counts once."""
     if not distributed.is_initialized():
         return objects
     gathered: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(gathered, objects)
     merged = {key: scores for found in gathered for key, scores in found.items()}
-    return {key: merged[key] for key in sorted(merged)}  # in one order everywhere: so are sums
+    return {key: merged[key] for key in sorted(merged)}  # the same order everywhere, so that sums are equal
 
 
 def _scored(video: Video, maps: Iterable[LabelMap], protocol: Protocol) -> Iterator[tuple[LabelMap, LabelMap]]:
@@ -75,7 +75,7 @@ def _scored(video: Video, maps: Iterable[LabelMap], protocol: Protocol) -> Itera
 
 
 def _rehearsal(video: Video, protocol: Protocol) -> Iterator[Pair]:
-    """Annotations beside predictions of all objects given so far; no region of either is ever cut out."""
+    """Pairs of annotations and predictions with the right ids and empty regions; predictions have all given objects."""
     known: frozenset[int] | None = None
     given = frozenset[int]()
     for index, name in enumerate(video.frame_names):

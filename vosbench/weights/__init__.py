@@ -1,1 +1,1 @@
-"""Weights that ship, with their model cards; where weights come from, and loading them into a method."""
+"""Shipped weights with their model cards, where weights come from, and loading them into a method."""

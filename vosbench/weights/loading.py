@@ -1,5 +1,4 @@
-"""Loading trained weights into a method: from training's checkpoints, shipped or exported weights, or the authors'
-files."""
+"""Loading trained weights into a method: checkpoints of trainings, shipped or exported weights, or authors' files."""
 
 import hashlib
 from pathlib import Path
@@ -16,8 +15,8 @@ from vosbench.weights.origin import Checkpoint, find, known_as, name_of, shipped
 def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     """Loads `checkpoint` (none | file | run folder | shipped name) into `method`.
 
-    "none" keeps the initial weights, which `seed` determines. Raises UserError naming the file when it is missing,
-    damaged, or of another method, width or colour space.
+    "none" keeps the initial weights, which `seed` determines. Raises UserError naming the file if it is missing or
+    damaged, or if it was trained for another method, width or colour space.
     """
     if checkpoint == "none":
         return Checkpoint("untrained", f"seed-{seed}", (), None, None)
@@ -43,10 +42,10 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
 
 
 def initialise(module: nn.Module, init: str) -> list[str]:
-    """Starts training from the weights of `init` (file | run folder | shipped name), maybe of an earlier stage.
+    """Loads `init` (file | run folder | shipped name) to start training from, such as an earlier stage.
 
-    What the earlier stage did not have keeps its initial weights; returns the names of these parts. Raises UserError
-    naming the file when it is missing or damaged, or has weights that do not fit.
+    Parts that the earlier stage did not have keep their initial weights; returns the names of these parts. Raises
+    UserError naming the file if it is missing or damaged, or if its weights do not fit.
     """
     path = find(init, key="init")
     state, metadata = read(path)
@@ -56,7 +55,7 @@ def initialise(module: nn.Module, init: str) -> list[str]:
 
 
 def _load(module: nn.Module, state: dict[str, Tensor], path: Path, *, whole: bool = True) -> list[str]:
-    """`whole`: all weights must be there; else returns the names of the largest parts without any."""
+    """`whole`: all weights must be present. Otherwise returns the names of the largest parts that have none."""
     own = module.state_dict()
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     misshaped = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
@@ -76,7 +75,7 @@ def _load(module: nn.Module, state: dict[str, Tensor], path: Path, *, whole: boo
 
 
 def _absent(module: nn.Module, missing: set[str], place: str = "") -> list[str]:
-    """The largest parts of a module of which all weights are missing."""
+    """The largest parts of a module that have none of their weights."""
     parts = []
     for name, child in module.named_children():
         inner = {f"{place}{name}.{key}" for key in child.state_dict()}

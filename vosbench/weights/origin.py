@@ -15,7 +15,7 @@ from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
 from vosbench.util.supervision import Learned, Supervision, strongest
 
-# What weights of before methods had names say they were trained for.
+# What old weights, from before methods had names, say they were trained for → the method's name.
 NAMES = {
     "vosbench.methods.mamp.method.MAMP": "mamp",
     "vosbench.methods.mask_embedding.dino.Dino": "dino",
@@ -26,8 +26,8 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a method's weights are. `name` is "untrained", or a shipped name, or a file's name; `sha256` is of the
-    file; `supervision` is None where the file does not say."""
+    """Identifies a method's weights. `name` is "untrained", a shipped name or a file name. `sha256` is the file's.
+    `supervision` is None if the file does not say."""
 
     name: str
     sha256: str
@@ -38,20 +38,20 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Origin:
-    """What weights learned from, that of earlier stages first, and how."""
+    """The data that weights learned from, earlier stages first, and the strongest supervision."""
 
     learned_from: tuple[str, ...]
     supervision: Supervision
 
 
 def combined(*origins: Learned) -> Origin:
-    """What all of these learned from, each named once in the order given, and the strongest supervision."""
+    """The training data of all of these, each named once and in order, and the strongest supervision."""
     data = dict.fromkeys(name for origin in origins for name in origin.learned_from)
     return Origin(tuple(data), strongest(*(origin.supervision for origin in origins)))
 
 
 def facts(method: Method[Any, Any], inference: Resizing, checkpoint: Checkpoint) -> dict[str, Any]:
-    """What result records say of a method and of its weights: their fields of these names."""
+    """The fields of a result record that describe a method and its weights."""
     untrained = checkpoint.name == "untrained"
     if untrained:
         weights = started_from(method)
@@ -69,32 +69,32 @@ def facts(method: Method[Any, Any], inference: Resizing, checkpoint: Checkpoint)
 
 
 def has_weights(method: Method[Any, Any]) -> bool:
-    """Whether there is anything to train."""
+    """Whether the method has anything to train."""
     return method.supervision != "none"
 
 
 def started_from(module: nn.Module) -> Origin:
-    """What the weights learned from that the parts of a network begin with."""
+    """The origin of the initial weights of a network's parts."""
     parts = (part for part in module.modules() if hasattr(part, "learned_from"))
     return combined(*(_checked(part) for part in parts))
 
 
 def of_training(module: nn.Module, sources: Iterable[str], init: str) -> Origin:
-    """What weights will have learned from that begin as `init` (none | file | run folder | shipped name) and learn from
-    `sources`. A module that does not say how it learns counts as supervised."""
+    """The origin of weights that start from `init` (none | file | run folder | shipped name) and are trained on
+    `sources`. A module without `supervision` counts as supervised."""
     own = Origin(tuple(sources), getattr(module, "supervision", "supervised"))
     earlier = [] if init == "none" else [_of_file(find(init, key="init"))]
     return combined(*earlier, started_from(module), own)
 
 
 def _of_file(path: Path) -> Origin:
-    """Of a file that does not say: its name, and nothing but what the method itself needs."""
+    """The origin of a file's weights. If the file does not say, its name stands for its training data."""
     _, metadata = read(path)
     return Origin(tuple(metadata.get("training_data", [path.name])), metadata.get("supervision", "none"))
 
 
 def _checked(part: Any) -> Learned:
-    """Raises UserError for a flow estimator, or a part of a network, that does not say what it learned from."""
+    """Raises UserError for a flow estimator or a part of a network that does not declare its origin."""
     if hasattr(part, "learned_from") and hasattr(part, "supervision"):
         return cast(Learned, part)
     raise UserError(
@@ -104,19 +104,20 @@ def _checked(part: Any) -> Learned:
 
 
 def name_of(module: nn.Module) -> str:
-    """The name of what was trained: its own (`mamp`), or of a class without one the place it is imported from."""
+    """The name of what was trained: its own (`mamp`), or the import path of a class without a name."""
     return _name_of(type(module))
 
 
 def known_as(trained: str | None) -> str | None:
-    """The name of what weights were trained for. Older ones say where its class was imported from, by any way to it."""
+    """The name of what weights were trained for. Older weights say an import path of its class, maybe a re-exported
+    one."""
     if trained is None or "." not in trained:
         return trained
     if trained in NAMES:
         return NAMES[trained]
     try:
         return _name_of(get_class(trained))
-    except (ImportError, ValueError):  # it is gone, so these are weights of something else
+    except (ImportError, ValueError):  # it no longer exists, so these weights are for something else
         return trained
 
 
@@ -126,7 +127,8 @@ def _name_of(cls: type) -> str:
 
 
 def find(checkpoint: str, key: str = "checkpoint") -> Path:
-    """The file that `checkpoint` (a file, a run folder or a shipped name) means; `key`: what gives it."""
+    """The file that `checkpoint` (a file, a run folder or a shipped name) means. `key`: the option's name, for
+    errors."""
     path = Path(checkpoint)
     candidates = [
         path / "checkpoints" / "best.ckpt",
