@@ -29,8 +29,8 @@ WRONG = {
     "demo baselines=mamp": "baselines=mamp: give a list such as [a,b]",
     "predict fps=-0.5": "fps=-0.5: give 0 or more",
     "predict fps=fast": "fps=fast: give a number",
-    "predict inference=3": "inference=3: give one of its options: halved, mamp_ytvos_released, munet_small, "
-    "short_side, square",
+    "predict inference=3": "inference=3: give one of its options: "
+    "halved, mamp_ytvos_released, munet_small, short_side, square",
     "train logger=null": "logger=null: give one of its options, or leave the group out with ~logger: csv, wandb",
     "predict flow=1.5": "flow=1.5: give one of its options: dis, none, raft_large, raft_small",
     "evaluate overwrite=maybe": "overwrite=maybe: give true or false",

@@ -37,7 +37,7 @@ def reported(where: str = "") -> Iterator[None]:
         failure = unwrapped(error) if isinstance(error, InstantiationException) else error
     status, lines = _judge(failure, where)
     if not lines or os.environ.get("HYDRA_FULL_ERROR") == "1":
-        raise failure
+        raise failure from failure.__cause__
     print("vosbench: " + "\n  - ".join(lines), file=sys.stderr)
     raise Told(status)
 
