@@ -18,8 +18,8 @@ from vosbench.contract import Clip
 from vosbench.datasets.augment import Augment, Warp, shows
 from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.datasets.sampling import ClipTable, FrameSampler
+from vosbench.settings.making import placed
 from vosbench.util.errors import UserError
-from vosbench.util.making import placed
 from vosbench.video.images import VOID, resize_labels
 from vosbench.video.video import Dataset, Image, LabelMap, Video
 

@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float64
 
 from vosbench.datasets.folders import choose
 from vosbench.datasets.static_images import MOST, Still, check, folder
+from vosbench.settings.options import Where
 from vosbench.util.errors import HERE, UserError
-from vosbench.util.options import Where
 from vosbench.util.wording import rows_columns
 from vosbench.video.images import image_size
 from vosbench.video.video import Frames, LabelMap, Video

@@ -13,8 +13,8 @@ from vosbench.datasets.folders import (
     scan_video,
     subfolders,
 )
+from vosbench.settings.options import Content, Where
 from vosbench.util.errors import HERE, UserError
-from vosbench.util.options import Content, Where
 from vosbench.video.video import Frames
 
 

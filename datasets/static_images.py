@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from vosbench.datasets.folders import IMAGE_SUFFIXES, check_root, choose, read_list
+from vosbench.settings.options import Where
 from vosbench.util.errors import HERE, Problems, UserError
-from vosbench.util.options import Where
 from vosbench.util.wording import some
 from vosbench.video.images import VOID, image_size, read_image, read_label_map
 from vosbench.video.video import Frames, Image, LabelMap, Video, check_size, initial_masks

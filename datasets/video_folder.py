@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from vosbench.datasets.folders import check_frames, choose, scan_video
+from vosbench.settings.options import Where
 from vosbench.util.errors import HERE, UserError
-from vosbench.util.options import Where
 from vosbench.video.images import read_label_map
 from vosbench.video.video import Frames, Video
 from vosbench.video.video_file import VideoFile

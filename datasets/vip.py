@@ -18,8 +18,8 @@ from vosbench.datasets.folders import (
     scan_video,
     subfolders,
 )
+from vosbench.settings.options import Content, Where
 from vosbench.util.errors import HERE, Problems, UserError
-from vosbench.util.options import Content, Where
 from vosbench.video.folder_video import FolderVideo
 from vosbench.video.video import Frames
 

@@ -11,7 +11,7 @@ from vosbench.methods.mask_embedding.pseudo_labels import ClusterVideos
 from vosbench.methods.munet.method import MUNet
 from vosbench.methods.munet.motion import MotionUncertaintyLayer
 from vosbench.nn.optical_flow import NoFlow, Raft
-from vosbench.util.checks import below, not_above, not_sizes, outside, refuse
+from vosbench.settings.checks import below, not_above, not_sizes, outside, refuse
 from vosbench.util.errors import UserError
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from vosbench.settings.making import factory, made, placed
 from vosbench.util.errors import HERE, Problems, UsageError, UserError
-from vosbench.util.making import factory, made, placed
 from vosbench.util.workers import shared_out
 
 Command = Callable[..., Any]

@@ -15,8 +15,8 @@ from vosbench.cli import configuration
 from vosbench.nn.optical_flow import Raft
 from vosbench.runs.code import sources
 from vosbench.runs.identity import EARLIER, Fingerprint
-from vosbench.runs.recipe import role_of, settings
-from vosbench.util.options import Content, Counted, Placed, Role, Where
+from vosbench.settings.options import Content, Counted, Placed, Role, Where
+from vosbench.settings.recipe import role_of, settings
 
 Command = Callable[..., Any]
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, Optional, Required, TypedDict
 import pytest
 
 from vosbench.cli import configuration
-from vosbench.cli.option_types import fit
+from vosbench.settings.option_types import fit
+from vosbench.settings.options import Keywords, Positive, Share
 from vosbench.util.errors import UsageError
-from vosbench.util.options import Keywords, Positive, Share
 
 Command = Callable[..., Any]
 WRONG = {
@@ -234,7 +234,7 @@ def test_what_fits_stays_as_it_is(values: dict[str, Any]) -> None:
 )
 def test_what_does_not_fit(values: dict[str, Any], message: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if message is None:
-        monkeypatch.setattr("vosbench.cli.option_types.target", lambda path: Thing)
+        monkeypatch.setattr("vosbench.settings.option_types.target", lambda path: Thing)
         message = r"at.table.deep\[0\].mode=1: give a or b or null"
     with pytest.raises(UsageError, match=f"^{message}$"):
         fit(values, Thing, "at.")

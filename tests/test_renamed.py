@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from vosbench.cli import configuration, sweep
-from vosbench.util import renamed
+from vosbench.settings import renamed
+from vosbench.settings.making import made
 from vosbench.util.errors import UsageError
-from vosbench.util.making import made
 
 OPTIONS = [(group, old, new) for group, options in renamed.OPTIONS.items() for old, new in options.items()]
 FOR_TRAINING: tuple[str, ...] = (

@@ -16,8 +16,8 @@ from vosbench.datasets.collage.photographs import PHOTOGRAPHS
 from vosbench.datasets.collage.scene import Scene
 from vosbench.datasets.collage.script import Script, draw_scene
 from vosbench.datasets.folders import check_annotations, check_frames, choose, list_masks
+from vosbench.settings.options import Content, Hint
 from vosbench.util.errors import UserError
-from vosbench.util.options import Content, Hint
 from vosbench.video.images import read_label_map
 from vosbench.video.video import Frames, Image, LabelMap, Video, initial_masks
 

@@ -20,7 +20,7 @@ from vosbench.ops.align import gather_positions, resize, sample_centres, upsampl
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.offset import NEAR, coarse_offsets, offset_readout
 from vosbench.ops.photometric import drop_channel, reconstruction_error
-from vosbench.util.checks import below, not_sizes, refuse
+from vosbench.settings.checks import below, not_sizes, refuse
 
 Key = Float[Tensor, "1 c h w"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames, picture_cells
 from vosbench.methods.mask_embedding.views import draw_views
-from vosbench.util.checks import below, not_above, outside, refuse
+from vosbench.settings.checks import below, not_above, outside, refuse
 
 IGNORED = -100  # label of a cell that does not count
 NEVER = -1e9  # logit of what cannot be matched; finite, so that a frame of nothing but padding gives no NaN

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames, picture_cells
-from vosbench.util.checks import below, not_above, refuse
+from vosbench.settings.checks import below, not_above, refuse
 from vosbench.util.errors import UserError
 
 TINY = 1e-20  # keeps the logarithm of a walk that never returns finite

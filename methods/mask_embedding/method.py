@@ -33,9 +33,9 @@ from vosbench.nn.resnet import normalise
 from vosbench.ops.aggregate import soft_aggregate
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.windows import Window
-from vosbench.util.checks import below, not_above, not_sizes, refuse
+from vosbench.settings.checks import below, not_above, not_sizes, refuse
+from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
-from vosbench.util.options import Content
 
 
 class MaskEmbedding(Method[Features, Memory]):

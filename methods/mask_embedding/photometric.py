@@ -13,7 +13,7 @@ from vosbench.ops.affinity import local_readout
 from vosbench.ops.align import sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
 from vosbench.ops.photometric import drop_channel, reconstruction_error
-from vosbench.util.checks import below, not_above, refuse
+from vosbench.settings.checks import below, not_above, refuse
 
 
 @dataclass(frozen=True)

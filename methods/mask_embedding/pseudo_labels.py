@@ -21,8 +21,8 @@ from vosbench.methods.mask_embedding.pseudo_label_statistics import describe, fo
 from vosbench.ops.cluster import cluster_video
 from vosbench.runs.claims import Claim
 from vosbench.runs.identity import Fingerprint
+from vosbench.settings.checks import below, outside, refuse
 from vosbench.training.module import Engine
-from vosbench.util.checks import below, outside, refuse
 from vosbench.util.errors import UserError
 from vosbench.util.files import folder_aside, replace_file
 from vosbench.video.images import size_of_short_side, write_label_map

@@ -19,9 +19,9 @@ from vosbench.nn.resnet import normalise
 from vosbench.ops.affinity import window_on_grid
 from vosbench.ops.aggregate import aggregated_logits
 from vosbench.ops.tokens import Tokens, Usage, read_tokens
-from vosbench.util.checks import below, not_above, not_sizes, outside, refuse
+from vosbench.settings.checks import below, not_above, not_sizes, outside, refuse
+from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
-from vosbench.util.options import Content
 from vosbench.video.images import VOID
 
 Masks = Float[Tensor, "b n h w"]

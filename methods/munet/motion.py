@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vosbench.ops.affinity import local_affinity
-from vosbench.util.checks import below, not_above, refuse
+from vosbench.settings.checks import below, not_above, refuse
 
 Maps = Float[Tensor, "b d h w"]
 NEVER = -2.0  # below every cosine

@@ -27,12 +27,12 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, r
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vosbench.cli.option_types import fit
 from vosbench.runs.names import run_name, stage_name, subject, subject_group
-from vosbench.runs.recipe import hints, role_of
-from vosbench.util import renamed
+from vosbench.settings import renamed
+from vosbench.settings.option_types import fit
+from vosbench.settings.options import Content, Role, Where
+from vosbench.settings.recipe import hints, role_of
 from vosbench.util.errors import UsageError, one_line, unknown
-from vosbench.util.options import Content, Role, Where
 
 
 @dataclass

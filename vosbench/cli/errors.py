@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from hydra.errors import InstantiationException
 
+from vosbench.settings.making import unwrapped
 from vosbench.util.errors import FULL, UsageError, UserError, one_line
-from vosbench.util.making import unwrapped
 
 INTERRUPTED = 130
 

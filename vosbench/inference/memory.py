@@ -5,7 +5,7 @@ from typing import Generic, Protocol
 
 from vosbench.contract import Entry, V
 from vosbench.ops.tokens import Usage
-from vosbench.util.checks import below, refuse
+from vosbench.settings.checks import below, refuse
 from vosbench.util.errors import UserError
 
 

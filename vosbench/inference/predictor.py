@@ -22,9 +22,9 @@ from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint
-from vosbench.runs.recipe import modules, settings
-from vosbench.util.making import factory, made
-from vosbench.util.options import Content, Where
+from vosbench.settings.making import factory, made
+from vosbench.settings.options import Content, Where
+from vosbench.settings.recipe import modules, settings
 from vosbench.util.progress import progress_bar
 from vosbench.video.video import LabelMap, Video
 from vosbench.weights.loading import restore

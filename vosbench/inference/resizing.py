@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vosbench.ops.align import resize, upsample_centres
-from vosbench.util.checks import below, refuse
+from vosbench.settings.checks import below, refuse
 from vosbench.video.images import size_of_short_side
 
 Size = tuple[int, int]  # height and width in pixels

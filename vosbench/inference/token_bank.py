@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vosbench.contract import Entry
 from vosbench.ops.tokens import CHUNK, Tokens, Usage
-from vosbench.util.checks import below, outside, refuse
+from vosbench.settings.checks import below, outside, refuse
 from vosbench.util.errors import UserError
 
 NO_COSINE = -2.0  # below every cosine: that of an empty slot

@@ -17,9 +17,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torchvision.models.optical_flow import RAFT, Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
-from vosbench.util.checks import below, refuse
+from vosbench.settings.checks import below, refuse
+from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
-from vosbench.util.options import Content
 from vosbench.util.supervision import Supervision
 
 # What torchvision's own weights learned from: Raft_Large_Weights.C_T_SKHT_V1 and Raft_Small_Weights.C_T_V2.

@@ -11,7 +11,12 @@ from pathlib import Path
 import vosbench
 
 OWN = "vosbench"
-ASIDE = ("vosbench.util", "vosbench.cli", "vosbench.runs")  # messages, files and names; they do not change results
+ASIDE = (
+    "vosbench.util",
+    "vosbench.settings",
+    "vosbench.cli",
+    "vosbench.runs",
+)  # messages, files and names; they do not change results
 INSTALLED = ("site-packages", "dist-packages")
 LIBRARIES = ("torch", "torchvision", "lightning")  # configurations name their classes; records list their versions
 

@@ -20,8 +20,8 @@ from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.runs.identity import digest
-from vosbench.util.making import made
-from vosbench.util.options import Placed, Where
+from vosbench.settings.making import made
+from vosbench.settings.options import Placed, Where
 from vosbench.video.video import Dataset
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from rich.progress import track
 from vosbench.audit.findings import Finding, Note, Problem, VideoFacts, lines
 from vosbench.audit.inspection import inspect, visible
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
+from vosbench.settings.making import made
+from vosbench.settings.options import Placed, Positive
 from vosbench.util import errors
-from vosbench.util.making import made
-from vosbench.util.options import Placed, Positive
 from vosbench.util.wording import rows_columns
 from vosbench.util.workers import shared_out
 from vosbench.video.video import Dataset, Video

@@ -14,8 +14,8 @@ from vosbench.cli import configuration
 from vosbench.evaluation.board.leaderboard import boards
 from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.board.tables import show
+from vosbench.settings.options import Positive, Where
 from vosbench.tasks.leaderboard import write
-from vosbench.util.options import Positive, Where
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from vosbench.drawing.overlays import Picture
 from vosbench.drawing.pseudo_label_sheet import pseudo_labels
 from vosbench.drawing.sheets import Folders
 from vosbench.inference.predictor import Predictor, PredictorOptions
+from vosbench.settings.making import made
+from vosbench.settings.options import Placed, Positive, Where
 from vosbench.util.errors import UserError
 from vosbench.util.files import replacing
-from vosbench.util.making import made
-from vosbench.util.options import Placed, Positive, Where
 from vosbench.util.progress import progress_bar
 from vosbench.util.wording import some
 from vosbench.video.video import Video

@@ -16,9 +16,9 @@ from vosbench.evaluation.results.records import Record
 from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.evaluation.scoring import official
 from vosbench.inference.prediction_folder import PredictionFolder
+from vosbench.settings.making import made
+from vosbench.settings.options import Placed, Where
 from vosbench.util.errors import UserError
-from vosbench.util.making import made
-from vosbench.util.options import Placed, Where
 from vosbench.util.supervision import Supervision
 from vosbench.video.video import Dataset
 

@@ -11,10 +11,10 @@ from safetensors.torch import save
 
 from vosbench.evaluation.results import records
 from vosbench.method import Method
+from vosbench.settings.making import made
+from vosbench.settings.options import Where
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
-from vosbench.util.making import made
-from vosbench.util.options import Where
 from vosbench.util.supervision import Supervision, strongest
 from vosbench.weights.loading import restore
 from vosbench.weights.origin import Checkpoint, name_of

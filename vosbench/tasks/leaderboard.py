@@ -8,8 +8,8 @@ from pathlib import Path
 from vosbench.evaluation.board import report, tables
 from vosbench.evaluation.board.leaderboard import Board, boards
 from vosbench.evaluation.board.rows import load, load_published
+from vosbench.settings.options import Positive, Where
 from vosbench.util.files import replace_file
-from vosbench.util.options import Positive, Where
 
 log = logging.getLogger(__name__)
 

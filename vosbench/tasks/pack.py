@@ -20,10 +20,10 @@ from vosbench.evaluation.metrics import ids_of
 from vosbench.evaluation.predictions.label_maps import LabelMaps, Source, open_source
 from vosbench.evaluation.predictions.rle import write_rle
 from vosbench.evaluation.protocols.protocol import Protocol, SubmissionFormat, all_protocols, protocol_named
+from vosbench.settings.making import made
+from vosbench.settings.options import Placed, Where
 from vosbench.util.errors import Problems, UserError
 from vosbench.util.files import naming, replacing
-from vosbench.util.making import made
-from vosbench.util.options import Placed, Where
 from vosbench.util.wording import rows_columns, some
 from vosbench.video.images import VOID, write_label_map
 from vosbench.video.video import Dataset, LabelMap, Video

@@ -15,9 +15,9 @@ from vosbench.drawing.encoding import write_video
 from vosbench.drawing.overlays import overlay
 from vosbench.inference.prediction_folder import ChangedCode, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
+from vosbench.settings.making import made
+from vosbench.settings.options import Placed, Where
 from vosbench.util.errors import UserError
-from vosbench.util.making import made
-from vosbench.util.options import Placed, Where
 from vosbench.video.video import Video
 
 log = logging.getLogger(__name__)

@@ -16,10 +16,10 @@ from rich.progress import track
 
 from vosbench.runs.code import sources
 from vosbench.runs.identity import Fingerprint, digest
-from vosbench.runs.recipe import settings
+from vosbench.settings.making import made
+from vosbench.settings.options import Placed, Where
+from vosbench.settings.recipe import settings
 from vosbench.util.errors import UserError
-from vosbench.util.making import made
-from vosbench.util.options import Placed, Where
 from vosbench.util.workers import shared_out
 from vosbench.video.images import resize_image, resize_labels, size_of_short_side, write_label_map
 from vosbench.video.video import Dataset, Image, Video

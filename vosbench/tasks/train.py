@@ -19,15 +19,15 @@ from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint
-from vosbench.runs.recipe import modules, settings, target
+from vosbench.settings.making import factory, made
+from vosbench.settings.options import Content, Keywords, Positive, Seed, Where
+from vosbench.settings.recipe import modules, settings, target
 from vosbench.training.checkpointing import LastCheckpoint
 from vosbench.training.datamodule import ClipData, ClipOptions
 from vosbench.training.module import Engine
 from vosbench.training.trainer import GIVEN, TrainerOptions, make_logger, make_optimizer, make_trainer
 from vosbench.util.errors import UsageError, UserError
 from vosbench.util.files import content_digest
-from vosbench.util.making import factory, made
-from vosbench.util.options import Content, Keywords, Positive, Seed, Where
 from vosbench.util.wording import some
 from vosbench.weights.loading import initialise
 from vosbench.weights.origin import find, name_of, of_training

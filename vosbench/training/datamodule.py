@@ -14,10 +14,10 @@ from vosbench.datasets.clips import Clips, Source, collate
 from vosbench.datasets.sampling import StepSampler
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.runs.identity import digest
+from vosbench.settings.making import made, placed
+from vosbench.settings.options import Keywords, Natural, Positive, Where
 from vosbench.training.validation import check_videos
 from vosbench.util.errors import UsageError, UserError
-from vosbench.util.making import made, placed
-from vosbench.util.options import Keywords, Natural, Positive, Where
 from vosbench.video.video import Dataset, Video
 
 

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from vosbench.settings.options import Natural, Positive, Rate, Share
 from vosbench.util.errors import UserError
-from vosbench.util.options import Natural, Positive, Rate, Share
 
 
 class Milestones:

@@ -13,10 +13,10 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import nn
 
 from vosbench.evaluation.protocols.protocol import Measure
+from vosbench.settings.making import made, placed
+from vosbench.settings.options import Counted, Positive, Range
 from vosbench.training.checkpointing import WholeFiles
 from vosbench.util.errors import UsageError, UserError, one_line
-from vosbench.util.making import made, placed
-from vosbench.util.options import Counted, Positive, Range
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 

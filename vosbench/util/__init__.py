@@ -1,1 +1,1 @@
-"""Small helpers below everything else: files, errors and messages, declarations of options, worker processes."""
+"""Small helpers below everything else: files, errors and messages, progress, worker processes."""

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
-from vosbench.util import renamed
+from vosbench.settings import renamed
 from vosbench.util.errors import UsageError, UserError, one_line, unknown
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Required, Union, get_args, get_origin, is_typeddict
 
-from vosbench.runs.recipe import hints, target, text
+from vosbench.settings.options import Hint, Keywords, Range
+from vosbench.settings.recipe import hints, target, text
 from vosbench.util.errors import UsageError, unknown
-from vosbench.util.options import Hint, Keywords, Range
 
 LISTS = (list, tuple, Sequence, Collection, Iterable)
 MAPPINGS = (dict, Mapping)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints, 
 
 from hydra._internal.utils import _locate  # hydra.utils.get_object also logs what it does not find
 
+from vosbench.settings.options import Keywords, Role
 from vosbench.util.files import content_digest
-from vosbench.util.options import Keywords, Role
 
 
 def settings(values: Mapping[str, Any], taker: Any) -> dict[str, str]:
