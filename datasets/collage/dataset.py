@@ -23,6 +23,9 @@ from vosbench.video.video import Frames, Image, LabelMap, Video, initial_masks
 
 DEFAULT_VIDEOS = {"train": 24, "val": 6}
 
+# Digests of frames by all that they are drawn from: several commands in one process (the demo) render them once.
+_DIGESTS: dict[tuple[object, ...], str] = {}
+
 
 class Collage:
     """Videos of two to four objects over a background under a moving camera, all cut from photographs.
@@ -172,6 +175,14 @@ class CollageVideo(Video):
 
     def _is_annotated(self, time: int) -> bool:
         return self._masks is None or f"{time:05d}" in self._masks
+
+    @cached_property
+    def _pixels(self) -> str:
+        script = self._script
+        drawn_from = (*self._seed, *self._times, script.size, script.length, script.objects, script.effects)
+        if drawn_from not in _DIGESTS:
+            _DIGESTS[drawn_from] = super()._pixels
+        return _DIGESTS[drawn_from]
 
     @cached_property
     def _scene(self) -> Scene:

@@ -11,12 +11,8 @@ from pathlib import Path
 import vosbench
 
 OWN = "vosbench"
-ASIDE = (
-    "vosbench.util",
-    "vosbench.settings",
-    "vosbench.cli",
-    "vosbench.runs",
-)  # messages, files and names; they do not change results
+# Messages, files, names and declarations: they do not change results.
+ASIDE = ("vosbench.util", "vosbench.settings", "vosbench.cli", "vosbench.runs")
 INSTALLED = ("site-packages", "dist-packages")
 LIBRARIES = ("torch", "torchvision", "lightning")  # configurations name their classes; records list their versions
 
