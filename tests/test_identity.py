@@ -211,8 +211,8 @@ def test_weights_of_a_file_count_by_content(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_earlier_stage_is_found_with_another_method() -> None:
-    typed = ["experiment=munet_static", "method=munet_small"]
+    typed = ["experiment=munet/static", "method=munet_small"]
     first = configuration.run_folder(configuration.compose("train", typed))
-    second = configuration.resolve(configuration.compose("train", ["experiment=munet_static_davis", typed[1]]))
+    second = configuration.resolve(configuration.compose("train", ["experiment=munet/static_davis", typed[1]]))
     assert first is not None
     assert Path(second["init"]).name == first.name != "default"

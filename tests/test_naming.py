@@ -55,8 +55,8 @@ def test_where_data_lies_is_no_part_of_the_name(name: Named) -> None:
 
 
 def test_names_say_what_was_changed(name: Named) -> None:
-    found = name("benchmark", "method.radius=6", "memory=long")
-    assert re.fullmatch(r"memory-long\+method\.radius-6-[0-9a-f]{8}", found)
+    found = name("benchmark", "method.radius=6", "memory=stm")
+    assert re.fullmatch(r"memory-stm\+method\.radius-6-[0-9a-f]{8}", found)
 
 
 def test_keys_under_the_method_count_and_its_choice_does_not(name: Named) -> None:
@@ -64,12 +64,12 @@ def test_keys_under_the_method_count_and_its_choice_does_not(name: Named) -> Non
 
 
 def test_a_method_chosen_beside_an_experiment_counts(name: Named) -> None:
-    assert name("train", "experiment=mamp_paper") == "default"
-    assert name("train", "experiment=mamp_paper", "method=mamp_small").startswith("method-mamp_small-")
+    assert name("train", "experiment=mamp/paper") == "default"
+    assert name("train", "experiment=mamp/paper", "method=mamp_small").startswith("method-mamp_small-")
 
 
 def test_order_does_not_matter_and_the_last_of_one_key_wins() -> None:
-    assert every("seed=1", "memory=long") == every("memory=long", "seed=1")
+    assert every("seed=1", "memory=stm") == every("memory=stm", "seed=1")
     assert every("seed=1", "seed=2") == every("seed=2") != every("seed=1")
 
 

@@ -180,21 +180,25 @@ for number in range(60):
     assert not list(tmp_path.glob("*.lock"))
 
 
-def test_stale_predictions_are_an_error_and_only_they_are_redone(command: Command, davis: Path) -> None:
+def test_stale_predictions_are_an_error_and_overwrite_redoes_all(command: Command, davis: Path) -> None:
     settings = [*MAMP, "name=one"]
     folder = Path("runs/mamp_small/one/predictions/davis2017-val")
     assert command(*on(davis, *settings)).status == 0
     before = times(folder)
-    for change, part in (("method.radius=3", "method"), ("seed=1", "checkpoint"), ("precision=bf16-mixed", "method")):
+    for change, part in (
+        ("method.radius=3", "method.radius 12 → 3"),
+        ("seed=1", "the weights"),
+        ("precision=bf16-mixed", "precision 32-true → bf16-mixed"),
+    ):
         refused = command(*on(davis, *settings, change))
-        refused.error(1, str(folder.absolute()), f"another {part} ", "name=", "overwrite=true")
+        refused.error(1, str(folder.absolute()), part, "name=", "overwrite=true")
     frame = davis / "JPEGImages/480p/a/00003.jpg"
     frame.write_bytes((davis / "JPEGImages/480p/a/00002.jpg").read_bytes())
-    command(*on(davis, *settings)).error(1, "1 sequences", "another input", "first: a")
+    command(*on(davis, *settings)).error(1, "1 sequences", "first: a: the data")
     assert times(folder) == before
     assert command(*on(davis, *settings, "overwrite=true")).status == 0
     changed = {path.parent.name for path, time in times(folder).items() if before[path] != time}
-    assert changed == {"a"}
+    assert changed == {"a", "b", "c"}
     assert list(maps(folder)) == ["a", "b", "c"]
 
 

@@ -89,8 +89,8 @@ class PredictionFolder:
         Raises UserError that says what differs when some were made of something else, and for folders in the way.
         """
         found = {name: made for name in wanted if (made := self.read(name)) is not None}
-        for sequence in wanted.keys() - found.keys():
-            if (self.root / sequence).exists() and not self._record(sequence).is_file():
+        for sequence in wanted:
+            if sequence not in found and (self.root / sequence).exists() and not self._record(sequence).is_file():
                 raise UserError(
                     f"{self.root / sequence} was not written by vosbench: choose another output, or remove it"
                 )
