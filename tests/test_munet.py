@@ -336,7 +336,7 @@ def test_protocol_3_trains_on_stills_and_then_on_video(
 
 
 def test_the_small_recipes_train_one_after_the_other(command: Callable[..., Any], davis: Path) -> None:
-    alone = ["~data.sources.davis2016", "trainer.precision=bf16-mixed"]
+    alone = ["~data.sources.davis2016", "trainer.precision=bf16-mixed", "name=tiny"]
     sizes = [f"data.sources.collage.dataset.{each}" for each in ("videos=1", "length=8", "size=[48,64]")]
     train(command, "experiment=munet/small_static", "~data.sources.davis2017", *alone, *sizes)
     source = "data.sources.davis2017.dataset"

@@ -139,9 +139,13 @@ def test_a_module_of_ones_own_that_imports_an_old_one(
     )
 
 
+class WithVariant:
+    def __init__(self, variant: str = "paper") -> None: ...
+
+
 def test_an_old_key_in_a_file_of_ones_own_is_one_line() -> None:
     with pytest.raises(UsageError, match=re.escape("method.alignment is now method.variant=released")):
-        made({"_target_": "vosbench.methods.mask_embedding.method.MaskEmbedding", "alignment": "exact"}, "method")
+        made({"_target_": f"{__name__}.WithVariant", "alignment": "exact"}, "method")
 
 
 def test_old_keys_are_gone() -> None:
