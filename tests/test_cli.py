@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 import vosbench
 from vosbench.cli import configuration, sweep
 from vosbench.cli import main as cli
-from vosbench.util.errors import UserError
+from vosbench.util.errors import UsageError, UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ PRIMARY = {
     "needed": "given",
 }
 METHOD_CODE = """
-from vosbench.util.errors import UserError
+from vosbench.util.errors import UsageError, UserError
 
 
 class Mine:
@@ -190,6 +190,60 @@ def test_a_wrong_configuration_leaves_no_run_folder(command: Command) -> None:
     command.attempt("sead=1")
     command.attempt("needed=???")
     assert not Path("runs").exists()
+
+
+def works(options: Options) -> None:
+    """Leaves a folder, a file, and a note in the log."""
+    logging.getLogger("x").info("at work")
+    Path(options.run, "results/deep").mkdir(parents=True)
+    Path(options.run, "results/deep/part").touch()
+
+
+def fails(error: BaseException, *, after: Callable[[Options], None] = lambda options: None) -> Callable[..., None]:
+    def task(options: Options) -> None:
+        after(options)
+        raise error
+
+    return task
+
+
+@pytest.mark.parametrize("error", [UserError("bad"), UsageError("bad"), PermissionError(13, "Permission denied", "x")])
+def test_a_command_that_fails_leaves_no_folder(command: Command, error: Exception) -> None:
+    command.task = fails(error, after=lambda options: Path(options.run, "results/empty").mkdir(parents=True))
+    assert command.attempt()[0] in (1, 2)
+    assert command.seen
+    assert not Path("runs").exists()
+
+
+def test_nothing_older_goes_with_it(command: Command) -> None:
+    Path("runs/mine/other").mkdir(parents=True)
+    command.task = fails(UserError("bad"))
+    command.attempt("name=new")
+    assert [path.name for path in Path("runs/mine").iterdir()] == ["other"]
+    command.task = lambda options: None
+    command.attempt("name=again")
+    command.task = fails(UserError("bad"))
+    command.attempt("name=again")
+    assert Path("runs/mine/again/run.log").is_file()
+    Path("runs/mine/empty").mkdir()
+    command.attempt("name=empty")
+    assert Path("runs/mine/empty").is_dir()
+
+
+@pytest.mark.parametrize("error", [UserError("bad"), TypeError("a mistake"), KeyboardInterrupt()])
+def test_work_stays_with_its_log(command: Command, error: BaseException) -> None:
+    command.task = fails(error, after=works)
+    command.attempt()
+    folder = Path("runs/mine/default")
+    assert "at work" in (folder / "run.log").read_text()
+    assert (folder / "results/deep/part").is_file()
+
+
+@pytest.mark.parametrize("error", [TypeError("a mistake"), KeyboardInterrupt()])
+def test_what_says_no_more_than_where_keeps_its_log(command: Command, error: BaseException) -> None:
+    command.task = fails(error)
+    command.attempt()
+    assert Path("runs/mine/default/run.log").is_file()
 
 
 def one_line(outcome: tuple[int, str, str], status: int, parts: Sequence[str]) -> None:

@@ -1,21 +1,25 @@
 """Adam with learning rates of their own for E, which stage 2 finds trained, and for biases, as the authors have it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Annotated
 
 import torch
 from torch import nn
 
+from vosbench.settings.options import Range
 from vosbench.util.errors import UserError
+
+Factor = Annotated[float, Range(0)]
 
 
 def adam(
     named: Iterable[tuple[str, nn.Parameter]],
-    lr: float,
-    betas: Sequence[float] = (0.9, 0.999),
-    weight_decay: float = 0.0,
-    bias_rate: float = 1.0,
-    key_rate: float = 1.0,
+    lr: Factor,
+    betas: tuple[Factor, Factor] = (0.9, 0.999),
+    weight_decay: Factor = 0.0,
+    bias_rate: Factor = 1.0,
+    key_rate: Factor = 1.0,
 ) -> torch.optim.Adam:
     """Adam over named parameters: names that end in `bias` are biases, and those that start with `key_encoder` are E's.
 

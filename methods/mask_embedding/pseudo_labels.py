@@ -22,6 +22,7 @@ from vosbench.ops.cluster import cluster_video
 from vosbench.runs.claims import Claim
 from vosbench.runs.identity import Fingerprint
 from vosbench.settings.checks import below, outside, refuse
+from vosbench.settings.options import Seed
 from vosbench.training.module import Engine
 from vosbench.util.errors import UserError
 from vosbench.util.files import folder_aside, replace_file
@@ -56,7 +57,7 @@ class ClusterVideos(L.Callback):
         largest: float = 0.4,
         finer: int = 1,
         short_side: int | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         found = below(1, steps=steps, most_points=most_points, frame_step=frame_step)
         found += below(1, finer=finer, short_side=short_side) + below(0, alpha=alpha)

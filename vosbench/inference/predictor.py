@@ -23,7 +23,7 @@ from vosbench.method import Method
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint
 from vosbench.settings.making import factory, made
-from vosbench.settings.options import Content, Where
+from vosbench.settings.options import Content, Seed, Where
 from vosbench.settings.recipe import modules, settings
 from vosbench.util.progress import progress_bar
 from vosbench.video.video import LabelMap, Video
@@ -52,7 +52,7 @@ class PredictorOptions:
     memory: dict[str, Any]
     inference: dict[str, Any]
     checkpoint: Content[str]
-    seed: int
+    seed: Seed
     device: Where[str]
     precision: str
 

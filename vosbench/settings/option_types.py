@@ -1,7 +1,7 @@
 """Checks configured values against the annotations of a task's Options and of every `_target_`.
 
 Only types that YAML can express are checked (numbers and their range, booleans, text, null, choices, lists, mappings).
-If an annotation asks for anything else, such as a tensor, every value passes.
+If an annotation asks for anything else, such as a tensor, every value passes; classes of vosbench need a `_target_`.
 """
 
 import inspect
@@ -99,7 +99,14 @@ def _is(value: Any, kind: Any) -> bool:
         return any(value == choice and type(value) is type(choice) for choice in get_args(kind))
     if is_typeddict(kind) or origin in MAPPINGS:
         return isinstance(value, dict)
-    return isinstance(value, list) if origin in LISTS else True
+    if origin in LISTS:
+        return isinstance(value, list)
+    return value is None or not _is_own_class(origin)
+
+
+def _is_own_class(kind: Any) -> bool:
+    """Whether only a `_target_` can give an instance of it."""
+    return inspect.isclass(kind) and kind.__module__.partition(".")[0] == "vosbench"
 
 
 def _fit_inside(value: Any, kind: _Kind, key: str, least: float) -> Any:
@@ -163,4 +170,6 @@ def _described(kind: Any) -> str:
     origin = get_origin(kind) or kind
     if origin is Literal:
         return " or ".join(map(text, get_args(kind)))
+    if _is_own_class(origin):
+        return "keys with a _target_"
     return NAMES.get(origin, "a list such as [a,b]" if origin in LISTS else "keys and values")

@@ -14,8 +14,9 @@ from vosbench.cli import configuration
 from vosbench.evaluation.board.leaderboard import boards
 from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.board.tables import show
-from vosbench.settings.options import Positive, Where
+from vosbench.settings.options import Positive, Seed, Where
 from vosbench.tasks.leaderboard import write
+from vosbench.util.errors import UsageError, unknown
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,13 @@ class Options:
     baselines: list[str]
     steps: Positive
     frames: Positive
-    seed: int
+    seed: Seed
     precision: str
 
 
 def run(options: Options) -> None:
     """Writes `<run>/leaderboard.{csv,md,tex,html}` of trained, untrained and shipped methods and of baselines."""
+    _check_names(options)
     runs = Path(options.run, "runs")
     videos = ("dataset=collage", f"dataset.max_frames={options.frames}")
     precision = f"precision={options.precision}"
@@ -53,6 +55,14 @@ def run(options: Options) -> None:
     write(found, Path(options.run), title="vosbench demo")
     show(found)
     log.info("report: %s", Path(options.run, "leaderboard.html"))
+
+
+def _check_names(options: Options) -> None:
+    """Raises UsageError for a method that does not exist: the first training takes minutes."""
+    known = configuration.groups(configuration.compose("benchmark"))["method"]
+    for name in (*options.methods, *options.shipped, *options.baselines):
+        if name not in known:
+            raise UsageError(unknown("method", name, known))
 
 
 def _train(options: Options, *changes: str) -> Path:

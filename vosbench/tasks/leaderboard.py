@@ -8,7 +8,7 @@ from pathlib import Path
 from vosbench.evaluation.board import report, tables
 from vosbench.evaluation.board.leaderboard import Board, boards
 from vosbench.evaluation.board.rows import load, load_published
-from vosbench.settings.options import Positive, Where
+from vosbench.settings.options import Positive, Seed, Where
 from vosbench.util.files import replace_file
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class Options:
     baseline: str | None
     published: bool
     resamples: Positive
-    seed: int
+    seed: Seed
 
 
 def run(options: Options) -> None:

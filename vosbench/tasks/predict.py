@@ -17,7 +17,7 @@ from vosbench.inference.prediction_folder import ChangedCode, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.settings.making import made
 from vosbench.settings.options import Placed, Where
-from vosbench.util.errors import UserError
+from vosbench.util.errors import UsageError, UserError
 from vosbench.video.video import Video
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,10 @@ class Options(PredictorOptions):
     output: Where[str | None]
     overlay: Where[bool]
     fps: Where[float]
+
+    def __post_init__(self) -> None:
+        if not self.fps:
+            raise UsageError("fps=0: give more than 0")
 
 
 def run(options: Options) -> None:

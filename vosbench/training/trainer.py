@@ -15,6 +15,7 @@ from torch import nn
 from vosbench.evaluation.protocols.protocol import Measure
 from vosbench.settings.making import made, placed
 from vosbench.settings.options import Counted, Positive, Range
+from vosbench.settings.recipe import text
 from vosbench.training.checkpointing import WholeFiles
 from vosbench.util.errors import UsageError, UserError, one_line
 
@@ -113,7 +114,8 @@ def make_optimizer(settings: dict[str, Any], method: nn.Module) -> Optimizer:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if not str(frame.f_globals["__name__"]).startswith(("torch.optim.", "hydra.")):
             raise  # not caused by settings
-        raise UsageError(f"optimizer: {one_line(error)}") from error
+        values = ", ".join(f"{key}={text(value)}" for key, value in settings.items() if key[0] != "_")
+        raise UsageError(f"optimizer: {one_line(error)}; of {values}") from error
     return optimizer
 
 
