@@ -329,10 +329,10 @@ def test_protocol_3_trains_on_stills_and_then_on_video(
     stills(tmp_path / "ecssd")
     others = [f"~data.sources.{name}" for name in ("coco", "msra10k", "pascal_s", "voc2012")]
     root = f"data.sources.ecssd.dataset.root={tmp_path / 'ecssd'}"
-    assert "trained 2 steps" in train(command, "experiment=munet/static", *others, root)
+    assert "trained 2 steps" in train(command, "experiment=munet/static", *others, root, "name=tiny")
     source = "data.sources.davis2017.dataset"
     video = [f"{source}.root={davis}", f"{source}.split=val", "data.clips.sampler.positions=[0,1,2]"]
-    assert "weights of runs/munet-static/" in train(command, "experiment=munet/static_davis", *video)
+    assert "weights of runs/munet-static/" in train(command, "experiment=munet/static_davis", *video, "name=tiny")
 
 
 def test_the_small_recipes_train_one_after_the_other(command: Callable[..., Any], davis: Path) -> None:
