@@ -1,7 +1,7 @@
 """Adam with learning rates of their own for E, which stage 2 finds trained, and for biases, as the authors have it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import torch
@@ -16,7 +16,7 @@ Factor = Annotated[float, Range(0)]
 def adam(
     named: Iterable[tuple[str, nn.Parameter]],
     lr: Factor,
-    betas: tuple[Factor, Factor] = (0.9, 0.999),
+    betas: Sequence[Factor] = (0.9, 0.999),
     weight_decay: Factor = 0.0,
     bias_rate: Factor = 1.0,
     key_rate: Factor = 1.0,
@@ -27,6 +27,8 @@ def adam(
     bias_rate     factor of lr for biases; 2 in the authors' code
     key_rate      factor of lr for E
     """
+    if len(betas) != 2:
+        raise UserError(f"optimizer.betas={list(betas)}: give two numbers below 1")
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in named:
         if parameter.requires_grad:

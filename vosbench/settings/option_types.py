@@ -1,12 +1,13 @@
 """Checks configured values against the annotations of a task's Options and of every `_target_`.
 
 Only types that YAML can express are checked (numbers and their range, booleans, text, null, choices, lists, mappings).
-If an annotation asks for anything else, such as a tensor, every value passes; classes of vosbench need a `_target_`.
+If an annotation asks for anything else, such as a tensor, every value passes; functions and classes of vosbench need a
+`_target_`.
 """
 
 import inspect
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Required, Union, get_args, get_origin, is_typeddict
@@ -101,12 +102,12 @@ def _is(value: Any, kind: Any) -> bool:
         return isinstance(value, dict)
     if origin in LISTS:
         return isinstance(value, list)
-    return value is None or not _is_own_class(origin)
+    return value is None or not _needs_target(origin)
 
 
-def _is_own_class(kind: Any) -> bool:
+def _needs_target(kind: Any) -> bool:
     """Whether only a `_target_` can give an instance of it."""
-    return inspect.isclass(kind) and kind.__module__.partition(".")[0] == "vosbench"
+    return kind is Callable or (inspect.isclass(kind) and kind.__module__.partition(".")[0] == "vosbench")
 
 
 def _fit_inside(value: Any, kind: _Kind, key: str, least: float) -> Any:
@@ -170,6 +171,6 @@ def _described(kind: Any) -> str:
     origin = get_origin(kind) or kind
     if origin is Literal:
         return " or ".join(map(text, get_args(kind)))
-    if _is_own_class(origin):
+    if _needs_target(origin):
         return "keys with a _target_"
     return NAMES.get(origin, "a list such as [a,b]" if origin in LISTS else "keys and values")

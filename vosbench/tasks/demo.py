@@ -58,11 +58,13 @@ def run(options: Options) -> None:
 
 
 def _check_names(options: Options) -> None:
-    """Raises UsageError for a method that does not exist: the first training takes minutes."""
+    """Raises UsageError for a method or a change that does not exist: the first training takes minutes."""
     known = configuration.groups(configuration.compose("benchmark"))["method"]
     for name in (*options.methods, *options.shipped, *options.baselines):
         if name not in known:
             raise UsageError(unknown("method", name, known))
+    for name, changes in options.methods.items():
+        configuration.compose("train", [f"method={name}", *changes])
 
 
 def _train(options: Options, *changes: str) -> Path:
