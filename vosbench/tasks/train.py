@@ -111,7 +111,7 @@ def _stored(last: Path, options: Options) -> dict[str, Any] | None:
 
 def _fingerprint(options: Options, data: ClipData, stored: dict[str, Any] | None) -> Fingerprint:
     """The fingerprint of the weights. If the file of `init` is gone since training began, its stored digest counts."""
-    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    values = {field.name: getattr(options, field.name) for field in fields(options) if field.name != "init"}
     code = sources(["vosbench.training.module", "vosbench.datasets.clips", *modules(values)])
     init = "none" if options.init == "none" else None
     try:
