@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from vosbench.datasets.clips import Clips, collate
 from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.datasets.sampling import Strided
+from vosbench.methods.mask_embedding.method import MaskEmbedding
 from vosbench.methods.mask_embedding.pseudo_label_statistics import Found, best_overlap, describe, summary
 from vosbench.methods.mask_embedding.pseudo_labels import ClusterVideos
 from vosbench.video.images import read_label_map, write_label_map
@@ -94,7 +95,7 @@ def test_a_killed_update_goes_on_and_training_ends_as_an_undisturbed_one(command
     code = """
 import os, signal, sys
 from vosbench.methods.mask_embedding import pseudo_labels
-from vosbench.cli import main
+from vosbench.cli.main import main
 write, count = pseudo_labels.write_label_map, [0]
 def dying(path, labels):
     count[0] += 1
@@ -130,7 +131,7 @@ def test_labels_of_another_training_are_not_used(command: Command) -> None:
     shutil.rmtree(RUN / "checkpoints")  # as if it had been killed before its first checkpoint
     assert train(command, 1, "callbacks.pseudo_labels.clusters=3").status == 0
     assert contents(RUN / "labels/0/collage") != first
-    train(command, 2).error(1, "another callbacks", "overwrite=true")
+    train(command, 2).error(1, "callbacks.pseudo_labels.clusters 3 → ", "overwrite=true")
 
 
 def test_labels_of_another_start_are_not_used(command: Command) -> None:
@@ -277,12 +278,9 @@ def test_the_log_says_means_over_videos_and_objects() -> None:
 def test_labels_lie_where_the_keys_saw_the_picture() -> None:
     """A cell's label fills the pixels around the centre of its kernels: an edge stays where it is."""
 
-    class Nearest(torch.nn.Module):
-        stride = 8
-
+    class Nearest(MaskEmbedding):
         def __init__(self) -> None:
-            super().__init__()
-            self.unused = torch.nn.Parameter(torch.zeros(1))
+            super().__init__(widths=(8, 8), channels=(8, 8), decode=False)
 
         def encode(self, images: torch.Tensor) -> Any:
             colour = images[:, :1, ::8, ::8]  # what strided kernels are centred on
@@ -295,6 +293,6 @@ def test_labels_lie_where_the_keys_saw_the_picture() -> None:
             return image
 
     callback = ClusterVideos(clusters=2, alpha=0.0, largest=1.0)
-    keys = callback._keys(Nearest(), Edge(), range(2))  # type: ignore[arg-type]
+    keys = callback._keys(Nearest(), Edge(), range(2))
     assert keys.shape == (2, 2, 5, 8)
     assert (keys[0, 0] > 0.5).tolist() == [[False] * 3 + [True] * 5] * 5
