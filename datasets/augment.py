@@ -72,7 +72,7 @@ class Augment:
     anti-aliasing: frames should not be much larger than twice the clip.
 
     flip         probability of mirroring
-    jitter       largest distances from 1 of the factors of brightness, contrast and saturation, and largest hue shift in
+    jitter       largest distance from 1 of the factors of brightness, contrast and saturation; largest hue shift, in
                  turns
     rotation     largest angle in degrees, either way; likewise `shear` (along rows)
     shift        largest share of width and height, either way

@@ -24,7 +24,7 @@ class Row:
     run            the run's folder, relative to the folder that was searched
     remark         a caveat about a quoted number
     ranked_by      the score that ranks its board; "": its protocol's first
-    interval       95 % interval of the headline over sequences; to_best and to_baseline: of paired differences (fractions)
+    interval       95 % of the headline over sequences; to_best and to_baseline: 95 % of paired differences (fractions)
     to_best        supervised rows are compared with the best of them, the others with the best of the others
     """
 

@@ -45,7 +45,7 @@ def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Cu
         raise UserError(f"{sequence}: no annotated frame: leave it out")
     if strangers:
         raise UserError(f"{sequence}: predicted ids {listing(strangers)} above {PROPOSALS} proposals: renumber them")
-    table = np.stack(tables)[:, : max(highest, count)]  # as in the official tool: no proposals are added if there are enough
+    table = np.stack(tables)[:, : max(highest, count)]  # none are added if there are enough, as officially
     return curves(np.arange(len(table)), table[:, _match(table.mean(0).mean(-1)), np.arange(count)])
 
 

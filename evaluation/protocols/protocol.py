@@ -25,7 +25,7 @@ class Measure:
     """One score of a whole data set.
 
     name       in records and tables
-    parts      the scores of an object whose mean is its share of the measure; (): the measure is not a mean over objects
+    parts      the scores of an object whose mean is its share of the measure; (): the measure is no mean over objects
     groups     the score of an object that gives its group; the measure is then the mean of the groups' means
     low, high  the range of its values, as fractions
     falling    lower values are better

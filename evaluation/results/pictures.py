@@ -85,9 +85,8 @@ class ObjectFrame:
 def write_pictures(dataset: Dataset, source: Source, scores: Scores, folder: Path, count: int) -> None:
     """Writes `sheets/` and `worst/` with an index into `folder`, replacing those of an earlier scoring.
 
-    count  number of sequences with a sheet, and of worst frames (at most one per sequence); 0: writes none. Sequences
-    are
-           spread evenly over the sorted names, so they are the same for every method
+    count  number of sequences with a sheet, and of worst frames (at most one per sequence); 0: writes none.
+           Sequences are spread evenly over the sorted names, so they are the same for every method
 
     Worst frames need a protocol with drawable measures over time. A sequence that cannot be drawn only causes a
     warning: scoring never fails because of a picture.

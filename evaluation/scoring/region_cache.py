@@ -26,7 +26,7 @@ from vosbench.video.video import LabelMap, Video
 COLUMNS = 11
 Rows = Int64[np.ndarray, "r 11"]
 
-MARK = int.from_bytes(b"regions1", "little")  # the last number of a complete file, after the sizes in bytes of bits and rows
+MARK = int.from_bytes(b"regions1", "little")  # the last number of a complete file, after both sizes in bytes
 END = 3 * 8
 
 
