@@ -24,7 +24,7 @@ SHARP = 1e-3  # a deviation too small to blur anything
 
 @dataclass(frozen=True)
 class MultiCrop:
-    """Two large crops and several small ones of each image, each flipped and jittered in colour by itself.
+    """Two large crops and several small ones of each image, each with its own random flip and colour jitter.
 
     global_size, local_size    sides of the crops in pixels
     local_crops                number of small crops per image; may be 0
