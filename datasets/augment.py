@@ -1,6 +1,6 @@
-"""Augmentation of training clips as MUNet has it: flips, affine maps, colour jitter, and random resized crops.
+"""Augmentation of training clips as in MUNet: flips, affine maps, colour jitter, and random resized crops.
 
-The paper names the steps; their sizes are those of AFB-URR (Liang et al. 2020), whose recipe it follows.
+The paper names the steps; their magnitudes are those of AFB-URR (Liang et al. 2020), whose recipe it follows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as transform
 from vosbench.util.errors import UserError
 from vosbench.video.images import VOID
 
-Matrix = Float64[np.ndarray, "3 3"]  # of places (x, y, 1) in pixels, whose centres lie at halves
+Matrix = Float64[np.ndarray, "3 3"]  # of points (x, y, 1) in pixels, with pixel centres at halves
 Place = Float64[np.ndarray, "2"]  # of a crop in its frame: (x, y), from 0 (left, top) to 1 (right, bottom)
 Jitter = tuple[tuple[int, float], ...]  # which of ADJUSTMENTS, and its factor (of hue: turns), in order
 
@@ -33,10 +33,10 @@ ADJUSTMENTS = (
 
 @dataclass(frozen=True)
 class Warp:
-    """Where the pixels of a clip lie in its frames, and how their colours change.
+    """Maps the pixels of a clip to its frames, and changes their colours.
 
-    matrices  from places in the clip to places in the frame; both go from -1 to 1 over the picture, (x, y, 1)
-    jitters   of every frame
+    matrices  map points of the clip to points of the frame, both (x, y, 1) with -1 to 1 across the image
+    jitters   of each frame
     size      height and width of the clip, in pixels
     """
 
@@ -45,21 +45,21 @@ class Warp:
     size: int
 
     def images(self, frames: UInt8[Tensor, "t 3 h w"]) -> Float[Tensor, "t 3 s s"]:
-        """RGB in [0, 1], bilinear; black where there is no picture."""
-        warped = self._sample(frames.float() / 255, "bilinear").clamp(0, 1)  # weights add up to 1, but for rounding
+        """RGB in [0, 1], sampled bilinearly; black outside the frame."""
+        warped = self._sample(frames.float() / 255, "bilinear").clamp(0, 1)  # weights sum to 1 up to rounding
         coloured = [_adjusted(image, jitter) for image, jitter in zip(warped, self.jitters, strict=True)]
         return torch.stack(coloured) * self.valid()[:, None]
 
     def labels(self, maps: UInt8[Tensor, "t h w"]) -> Int[Tensor, "t s s"]:
-        """The nearest pixel's ids; background where there is no picture."""
+        """Ids of the nearest pixels; background outside the frame."""
         return self._sample(maps[:, None].float(), "nearest")[:, 0].long() * self.valid()
 
     def valid(self) -> Bool[Tensor, "t s s"]:
-        """Where there is a picture."""
+        """True inside the frame."""
         return self._places().abs().amax(-1) <= 1
 
     def _sample(self, images: Float[Tensor, "t c h w"], mode: Literal["bilinear", "nearest"]) -> Tensor:
-        # Colours run on over the border, so that none of the outside is mixed in; what lies outside is blanked later.
+        # Border colours extend outwards, so that nothing outside is mixed in; the outside is blanked later.
         return torch.nn.functional.grid_sample(images, self._places(), mode, "border", align_corners=False)
 
     def _places(self) -> Float[Tensor, "t s s 2"]:
@@ -68,26 +68,28 @@ class Warp:
 
 
 class Augment:
-    """Draws how a clip is augmented. Images are resampled once, by one matrix (flip, affine, crop), without
+    """Draws the augmentation of a clip. Images are resampled once, by one matrix (flip, affine, crop), without
     anti-aliasing: frames should not be much larger than twice the clip.
 
-    flip         how often the picture is mirrored
-    jitter       brightness, contrast, saturation: factors up to so much from 1; hue: up to so many turns either way
-    rotation     degrees, at most, either way; `shear` (along rows) alike
-    shift        share of width and height, at most, either way
+    flip         probability of mirroring
+    jitter       largest distance from 1 of the factors of brightness, contrast and saturation; largest hue shift, in
+                 turns
+    rotation     largest angle in degrees, either way; likewise `shear` (along rows)
+    shift        largest share of width and height, either way
     scale        smallest and largest magnification
-    area         smallest and largest crop, as a share of the frame; or a pair by name of each source
-    aspect       narrowest and widest crop, as width / height; it is squeezed to a square
-    tries        draws of a crop, at most, until it shows an object; see below
-    shared       true: flip, affine map and crop are those of the clip, first frame included, so that neighbouring
-                 frames stay neighbours to a cost volume; the frames after the first share one jitter. false: each frame
-                 has its own, the first only a crop. The paper augments "current" frames, which reads like false
-    shared_flip  with shared=false: the flip is that of the clip nevertheless
+    area         smallest and largest crop, as a share of the frame; or such a pair for each source by name
+    aspect       narrowest and widest crop, as width / height; crops are resized to a square
+    tries        most draws of a crop until it shows an object; see below
+    shared       true: all frames of a clip, the first included, have the same flip, affine map and crop, so that motion
+                 between neighbours stays small for a cost volume; the frames after the first share one jitter. false:
+                 each frame has its own, and the first only a crop. The paper augments "current" frames, which suggests
+                 false
+    shared_flip  with shared=false: all frames of a clip still have the same flip
 
-    The first frame is never jittered. Its crop is drawn again until it has a pixel of any object; those of later
-    frames, until they have a pixel of an object that the first shows. A crop that does not fit the frame (.8 of a wide
-    one is no square) is made as large as fits. Its place then is the clip's, with shared=false too, so that frames do
-    not jump.
+    The first frame is never jittered. Its crop is drawn again until it has a pixel of any object; crops of later frames
+    are drawn again until they have a pixel of an object that the first shows. A crop that does not fit the frame (no
+    square covers .8 of a wide frame) is made as large as fits. Its position is then shared by the clip, even with
+    shared=false, so that frames do not jump.
     """
 
     def __init__(
@@ -123,7 +125,8 @@ class Augment:
         self.shared, self.shared_flip = shared, shared_flip
 
     def area(self, source: str) -> tuple[float, float]:
-        """Of the crops of clips from this source. Raises UserError when areas are given by name, without this one."""
+        """The range of crop areas for this source. Raises UserError if areas are given by name and this one is
+        missing."""
         try:
             return self.areas[""] if "" in self.areas else self.areas[source]
         except KeyError:
@@ -140,7 +143,8 @@ class Augment:
         size: int,
         rng: np.random.Generator,
     ) -> Warp:
-        """For a clip of `count` frames of a source. `labels`: where its objects are; None: any crop will do."""
+        """The augmentation of a clip of `count` frames of a source. `labels`: its label maps; None: any crop will
+        do."""
         draw = _Draw(self, self.area(source), height, width, size, rng)
         mirrored = draw.flip()
         maps = [None] * count if labels is None else list(labels)
@@ -152,7 +156,7 @@ class Augment:
         matrices = [matrix]
         for each in maps[1:]:
             flipped = mirrored if self.shared_flip else draw.flip()
-            # What is mirrored other than the first frame, has its objects on the other side.
+            # If this frame's flip differs from the first frame's, its objects are on the opposite side.
             where = place if self.shared_flip or not flipped else np.array([1 - place[0], place[1]])
             matrices.append(draw.crop(draw.affine(flipped), each, objects, where)[0])
         return Warp(_stacked(matrices), ((), *(draw.colours() for _ in maps[1:])), size)
@@ -160,7 +164,7 @@ class Augment:
 
 @dataclass(frozen=True)
 class _Draw:
-    """The draws for one clip, whose frames are `height` by `width` pixels."""
+    """The random draws for one clip, whose frames are `height` by `width` pixels."""
 
     options: Augment
     area: tuple[float, float]
@@ -173,11 +177,12 @@ class _Draw:
         return bool(self.rng.random() < self.options.flip)
 
     def still(self, mirrored: bool) -> Matrix:
-        """From the frame to the frame, mirrored or not."""
+        """Maps the frame to itself, mirrored or not."""
         return np.array([[-1.0, 0, self.width], [0, 1, 0], [0, 0, 1]]) if mirrored else np.eye(3)
 
     def affine(self, mirrored: bool) -> Matrix:
-        """From the frame to the augmented frame: mirrored or not, sheared, scaled, turned about its centre, shifted."""
+        """Maps the frame to the augmented frame: mirrored or not, sheared, scaled, rotated about its centre,
+        shifted."""
         own, draw = self.options, self.rng.uniform
         turn, shear = np.radians(draw(-1, 1, 2) * (own.rotation, own.shear))
         rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
@@ -196,10 +201,11 @@ class _Draw:
         objects: Collection[int] | None = None,
         place: Place | None = None,
     ) -> tuple[Matrix, Place]:
-        """A crop of the augmented frame: from the clip to the frame, both in [-1, 1]; and its place if it does not fit.
+        """A crop of the augmented frame, as a map from the clip to the frame (both in [-1, 1]), and its position if it
+        does not fit.
 
-        objects  ids of which the crop should show any; None: of all there are
-        place    of a crop that does not fit; None: another one at each try
+        objects  the crop should show at least one of these ids; None: of all ids
+        place    position of a crop that does not fit; None: a new one at each try
         """
         wanted = set() if labels is None else shows(labels)
         wanted &= wanted if objects is None else set(objects)
@@ -211,11 +217,12 @@ class _Draw:
         return matrix, where
 
     def seen(self, matrix: Matrix, labels: UInt8[Tensor, "h w"]) -> set[int]:
-        """The ids of the objects in a crop."""
+        """The ids of the objects inside a crop."""
         return shows(Warp(_stacked([matrix]), ((),), self.size).labels(labels[None]))
 
     def _box(self, place: Place) -> Matrix:
-        """From the clip, in pixels, to the augmented frame. `place`: of a crop that does not fit, see Augment."""
+        """Maps the clip, in pixels, to the augmented frame. `place`: position of a crop that does not fit, see
+        Augment."""
         share, aspect = self.rng.uniform(*self.area), math.exp(self.rng.uniform(*np.log(self.options.aspect)))
         own = self.rng.random(2)
         pixels = share * self.height * self.width
@@ -226,7 +233,7 @@ class _Draw:
         return np.array([[sides[0] / self.size, 0, left], [0, sides[1] / self.size, top], [0, 0, 1]])
 
     def _normalised(self, matrix: Matrix) -> Matrix:
-        """Of places in [-1, 1] instead of pixels, on both sides."""
+        """The same map for coordinates in [-1, 1] instead of pixels, on both sides."""
         half = self.size / 2
         to_pixels = np.array([[half, 0, half], [0, half, half], [0, 0, 1]])
         from_pixels = np.array([[2 / self.width, 0, -1], [0, 2 / self.height, -1], [0, 0, 1]])
@@ -234,7 +241,7 @@ class _Draw:
         return normalised
 
     def colours(self) -> Jitter:
-        """Adjustments in random order."""
+        """Colour adjustments in random order."""
         amounts = self.rng.uniform(-1, 1, 4) * self.options.jitter
         return tuple((int(which), float(amounts[which] + (which != 3))) for which in self.rng.permutation(4))
 

@@ -1,4 +1,4 @@
-"""Training clips: chooses frames, reads them, and crops or resizes them to one size."""
+"""Training clips: chooses and reads frames, and crops or resizes them to one size."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 
 class Source(TypedDict):
-    """One of `data.sources`: a data set, and how often an epoch goes through it."""
+    """One of `data.sources`: a data set, and how often it is repeated in an epoch."""
 
     dataset: Dataset
     repeat: int
 
 
 class _Box(NamedTuple):
-    """A rectangle of the frames, the height and width it is brought to, and the clip's `size`, in pixels."""
+    """A rectangle of the frames, the height and width it is resized to, and the clip's `size`, in pixels."""
 
     top: int
     left: int
@@ -57,7 +57,7 @@ class _Box(NamedTuple):
         return valid
 
     def _fit(self, images: UInt8[Tensor, "t c h w"], interpolation: InterpolationMode) -> UInt8[Tensor, "t c s s"]:
-        """Cuts the box out, scales it, mirrors it, and pads it with zeros at the right and the bottom."""
+        """Crops the box, resizes it, mirrors it, and pads it with zeros on the right and at the bottom."""
         images = images[..., self.top : self.top + self.rows, self.left : self.left + self.columns]
         images = transform.resize(images, [self.height, self.width], interpolation, antialias=True)
         images = images.flip(-1) if self.mirror else images
@@ -70,18 +70,18 @@ class Clips(TorchDataset[Clip]):
     sources   name → data set and repeat
     sampler   chooses the frames
     size      height and width of a clip, in pixels
-    mode      "resize": whole frames to size×size, ignoring aspect (MAMP's recipe); "crop": one place in all frames
-    scale     crop only: the shorter side of the frame is brought to a random length in this range first, in pixels
-    flip      half of the clips are mirrored, all frames of a clip alike
-    labels    true: read annotations too; pseudo: they are pseudo-labels. Frames that have none are all background
-    augment   draws places and colours of frames, in place of `mode`, `scale` and `flip`; null: those
-    objects   most objects of a clip, of those that its first frame shows, as 1, 2, … in random order; the others, and
-              void, become background. null: all ids of the annotations as they are
-    paste     the objects of so many other clips, now and then of the same video, are pasted on top, and are objects
-              like its own: what has to be followed is no longer told from all else by standing out (as in XMem's
-              training on still images)
+    mode      "resize": whole frames to size×size, ignoring aspect ratio (MAMP's recipe); "crop": the same crop of all
+              frames
+    scale     crop only: the frames' shorter side is first resized to a random length in this range, in pixels
+    flip      mirrors half of the clips, all frames of a clip alike
+    labels    true: also read annotations; pseudo: these are pseudo-labels. A frame without any is all background
+    augment   draws crops and colours of frames instead of `mode`, `scale` and `flip`; null: none
+    objects   most objects per clip, drawn from those in its first frame and numbered 1, 2, … in random order; other
+              objects and void become background. null: all ids stay as annotated
+    paste     number of other clips, now and then of the same video, whose objects are pasted on top as further objects,
+              so that the target cannot be found by saliency alone (as in XMem's training on still images)
 
-    Training that makes pseudo-labels itself says where with the attribute `pseudo_labels`.
+    A training that makes pseudo-labels itself sets the attribute `pseudo_labels` to where they are.
     """
 
     pseudo_labels: PseudoLabels | None = None
@@ -112,7 +112,7 @@ class Clips(TorchDataset[Clip]):
             if mode != "resize" or scale is not None or flip:
                 raise UserError("data.clips.augment flips and crops itself: leave out mode, scale and flip")
             for name in sources:
-                augment.area(name)  # raises
+                augment.area(name)  # raises for an unknown source
         self.size, self.mode, self.flip, self.labels, self.seed = size, mode, flip, labels, seed
         self.augment, self.objects, self.paste = augment, objects, paste
         self.scale = None if scale is None else (scale[0], scale[1])
@@ -133,7 +133,7 @@ class Clips(TorchDataset[Clip]):
         return clip
 
     def _clip(self, index: int, rng: np.random.Generator) -> Clip:
-        """With all objects of its own."""
+        """A clip before pasting, with all its objects."""
         which, indices = self.table[index]
         name, video = self.videos[which]
         source = name.removesuffix(f"/{video.name}")
@@ -164,12 +164,12 @@ class Clips(TorchDataset[Clip]):
         )
 
     def _box(self, height: int, width: int, rng: np.random.Generator) -> _Box:
-        """Where the clip is cut from frames of this size."""
+        """The crop for frames of this size."""
         mirror, size = bool(rng.random() < 0.5) and self.flip, self.size
         if self.mode == "resize":
             return _Box(0, 0, height, width, size, size, mirror, size)
         scale = rng.uniform(*self.scale) / min(height, width) if self.scale else 1.0
-        # Cutting first and scaling after it saves most of the work; the side that is cut is rounded to whole pixels.
+        # Cropping before resizing saves most of the work; the crop's side is rounded to whole pixels.
         rows, columns = (min(side, max(1, round(size / scale))) for side in (height, width))
         top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
         out_rows, out_columns = (min(size, max(1, round(side * scale))) for side in (height, width))
@@ -198,19 +198,19 @@ def _stack(frames: Sequence[Image], name: str) -> UInt8[Tensor, "t 3 h w"]:
 
 
 def _each(read: Callable[[int], T], indices: Sequence[int]) -> list[T]:
-    """What is read for the frames, each of them once: clips of a still image have one frame many times."""
+    """Reads every frame once: a clip of a still image repeats one frame."""
     found = {index: read(index) for index in dict.fromkeys(indices)}
     return [found[index] for index in indices]
 
 
 def _scaled(maps: Sequence[LabelMap | None], height: int, width: int) -> UInt8[Tensor, "t height width"]:
-    """Label maps of any size, brought to that of their frames."""
+    """Label maps of any size, resized to that of their frames."""
     scaled = [resize_labels(np.zeros((1, 1), np.uint8) if each is None else each, height, width) for each in maps]
     return torch.from_numpy(np.stack(scaled))
 
 
 def _pasted(clip: Clip, other: Clip) -> Clip:
-    """With the objects of another labelled clip on top, numbered after its own."""
+    """The clip with the objects of another labelled clip pasted on top, numbered after its own."""
     assert clip.labels is not None
     assert other.labels is not None
     on_top = (other.labels > 0) & (other.labels != VOID)
@@ -226,7 +226,7 @@ def _pasted(clip: Clip, other: Clip) -> Clip:
 
 
 def _chosen(labels: Int[Tensor, "1 t s s"], most: int, rng: np.random.Generator) -> Int[Tensor, "1 t s s"]:
-    """The labels of some of the first frame's objects, drawn at random and numbered from 1."""
+    """Label maps of at most `most` of the first frame's objects, drawn at random and numbered from 1."""
     ids = rng.permutation(sorted(shows(labels[0, 0])))[:most]
     new = torch.zeros(int(labels.max()) + 1, dtype=torch.long)
     new[ids.tolist()] = torch.arange(1, len(ids) + 1)

@@ -1,6 +1,6 @@
-"""COCO (Lin et al. 2014) and every data set with annotations of its kind, as still images: see static_images.
+"""COCO (Lin et al. 2014), and any data set with annotations in its format, as still images: see static_images.
 
-The set was not available when this was written: it follows the set's documentation.
+COCO was not available when this was written: the code follows its documentation.
 """
 
 import json
@@ -25,20 +25,19 @@ Segments = tuple[Float64[np.ndarray, " n"], ...] | dict[str, Any]  # polygons x,
 
 
 class Coco:
-    """COCO, and every data set with its kind of annotations (Lin et al. 2014): `annotations/instances_<split>.json`,
+    """COCO (Lin et al. 2014), or any data set in its format: annotations in `annotations/instances_<split>.json`,
     images in `<split>/` or `images/<split>/`.
 
     root       folder of the data set
     split      train2017, val2017, …
     images     folder of the images in root; None: one of the above
-    file       of the annotations in root; None: the above
-    objects    most objects of an image
+    file       annotation file in root; None: the above
+    objects    most objects per image; the largest are kept
     least      smallest object, as a share of the image
-    sequences  restrict to images of these stems; `exclude` leaves some out
+    sequences  only images with these stems; `exclude` leaves some out
 
     Every annotation except those of crowds is an object. Images without objects are left out. The annotations stay in
-    memory.
-    Raises UserError for folders and files that are not there, and for annotations of another kind.
+    memory. Raises UserError for missing folders and files, and for annotations in another format.
     """
 
     frames: Frames = "all"
@@ -72,7 +71,7 @@ class Coco:
 
 @dataclass(frozen=True)
 class Outlines:
-    """A label map as COCO stores it: outlines or run lengths of its objects, the largest first."""
+    """A label map in COCO's form: outlines or run lengths of its objects, the largest first."""
 
     height: int
     width: int
@@ -113,7 +112,7 @@ def _read_coco(path: Path, objects: int, least: float) -> dict[str, Outlines]:
     found: dict[Any, list[tuple[float, Segments]]] = {}
     try:
         for entry in content["annotations"]:
-            segments = _segments(entry.pop("segmentation"))  # popped: as lists they need ten times the memory
+            segments = _segments(entry.pop("segmentation"))  # popped, because as lists they need ten times the memory
             if segments and not entry.get("iscrowd"):
                 found.setdefault(entry["image_id"], []).append((float(entry["area"]), segments))
         outlines = {}
@@ -131,7 +130,7 @@ def _read_coco(path: Path, objects: int, least: float) -> dict[str, Outlines]:
 
 
 def _segments(segmentation: Any) -> Segments:
-    """Run lengths, or polygons as arrays, without those of less than three points."""
+    """Run lengths, or polygons as arrays, without polygons of fewer than three points."""
     if isinstance(segmentation, dict):
         return segmentation
     return tuple(np.array(outline, np.float64) for outline in segmentation if len(outline) >= 6)

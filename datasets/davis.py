@@ -1,4 +1,4 @@
-"""DAVIS-2016 and DAVIS-2017, and every folder laid out like them (Perazzi et al. 2016; Pont-Tuset et al. 2017)."""
+"""DAVIS-2016 and DAVIS-2017 (Perazzi et al. 2016; Pont-Tuset et al. 2017), and any folder with their layout."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,23 +19,23 @@ from vosbench.video.video import Frames
 
 
 class Davis:
-    """Videos under `JPEGImages/<resolution>/<sequence>/`, `Annotations/…` alike, lists `ImageSets/<year>/<split>.txt`.
+    """Videos in `JPEGImages/<resolution>/<sequence>/`, masks likewise in `Annotations/`, lists
+    `ImageSets/<year>/<split>.txt`.
 
     root          folder that holds JPEGImages
     split         list file without .txt; None: every sequence folder
-    year          folder of the list file: 2017, or 2016 (whose lists, of path pairs, may also lie in ImageSets/480p);
-                  lists of other sets lie in ImageSets itself
-    resolution    folder between JPEGImages and the sequences; None: there is none
-    sequences     restrict to these; `exclude` leaves some out
-    max_frames    keep the first so many frames of each video
+    year          folder of the list file: 2017, or 2016 (whose lists, of path pairs, may also be in ImageSets/480p);
+                  lists of other data sets are directly in ImageSets
+    resolution    folder between JPEGImages and the sequences; None: no such folder
+    sequences     only these; `exclude` leaves some out
+    max_frames    keep at most this many frames of each video
     frames        "annotated": keep only frames that have an annotation
-    annotations   folder of <sequence>/<frame>.png in place of the data set's own, for example pseudo-labels
-    binary        any nonzero pixel is object 1; None: true for the data set's own masks of 2016, else false
+    annotations   folder of <sequence>/<frame>.png instead of the data set's own, for example pseudo-labels
+    binary        every nonzero pixel is object 1; None: true for DAVIS-2016's own masks, else false
     late_objects  objects that appear after the first frame are given where they first appear
 
-    Only folders are listed here; a file is opened when its frame is asked for.
-    Raises UserError for a missing root or list file, for numbers out of range, and once for all sequences that are not
-    there.
+    Only folders are listed here; a file is opened when its frame is asked for. Raises UserError for a missing root or
+    list file, for numbers out of range, and once for all missing sequences.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ def _subfolder(root: Path, kind: str, resolution: str | None) -> Path:
 
 
 def _list_file(root: Path, split: str, year: int | str | None, resolution: str | None) -> Path:
-    """Named by year, but DAVIS-2016 ships ImageSets/480p/<split>.txt and custom sets may have ImageSets/<split>.txt."""
+    """The list file: in the year's folder, in ImageSets/480p (as DAVIS-2016 ships it) or directly in ImageSets."""
     folders = [str(year)] if year else [""]
     if str(year) == "2016":
         folders += ["480p", resolution or ""]

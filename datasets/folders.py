@@ -1,4 +1,4 @@
-"""What data sets share: choosing videos and frames, listing images and masks, and saying what is missing."""
+"""Helpers that data sets share: choosing videos and frames, listing images and masks, and reporting what is missing."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ def scan_video(
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The images of a folder in order of their names. Raises UserError when two of them have one stem."""
+    """The images of a folder in order of their names. Raises UserError if two of them have the same stem."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
     paths = sorted(found, key=_natural)
     if len({path.stem for path in paths}) < len(paths):
@@ -46,18 +46,19 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def list_masks(folder: Path) -> dict[str, Path]:
-    """The PNGs of a folder by stem; none when there is no such folder."""
+    """The PNGs of a folder by stem; empty if the folder does not exist."""
     return {path.stem: path for path in folder.glob("[!.]*.png")} if folder.is_dir() else {}
 
 
 def cut(paths: list[Path], max_frames: int | None) -> list[Path]:
-    """The first `max_frames` paths, or all. Raises UserError when that leaves none."""
+    """The first `max_frames` paths, or all. Raises UserError if that leaves none."""
     check_max_frames(max_frames)
     return paths[:max_frames]
 
 
 def read_list(path: Path) -> list[str]:
-    """Sequence names of a list file: one name a line, or DAVIS-2016's lines of image and mask path of every frame."""
+    """Sequence names of a list file: one name per line, or DAVIS-2016's lines with the image and mask path of a
+    frame."""
     first = (line.split()[0] for line in path.read_text().splitlines() if line.strip())
     names = list(dict.fromkeys(Path(entry).parent.name if "/" in entry else entry for entry in first))
     if not names:
@@ -73,8 +74,8 @@ def choose(
     where: str,
     kind: Literal["sequences", "images"] = "sequences",
 ) -> list[str]:
-    """The names in order, restricted to `only` and without `exclude`. Raises UserError for an unknown name, and when
-    none is left. `kind`: images may be many thousands, which no message lists."""
+    """The names in order, restricted to `only` and without `exclude`. Raises UserError for an unknown name, or if
+    none is left. `kind`: of the things named; images may be too many for a message to list."""
     names = list(names)
     known = set(names)
     if unknown := sorted({*(only or ()), *exclude} - known):
@@ -94,27 +95,27 @@ def choose(
 
 
 def check_frames(frames: Frames, max_frames: int | None) -> None:
-    """Raises UserError for a choice of frames that does not exist, or that leaves none."""
+    """Raises UserError for an unknown choice of frames, or one that leaves none."""
     if frames not in get_args(Frames):
         raise UserError(f"{HERE}frames={frames}: give {' or '.join(get_args(Frames))}")
     check_max_frames(max_frames)
 
 
 def check_present(names: Sequence[str], images: Path) -> None:
-    """Raises UserError naming all those videos that have no folder of images."""
+    """Raises UserError naming all videos that have no folder of images."""
     missing = sorted(set(names) - set(subfolders(images)))
     if missing:
         raise UserError(f"{len(missing)} listed videos are not in {images}: {', '.join(missing)}; add or unlist them")
 
 
 def check_annotations(labels: Path) -> None:
-    """Raises UserError for a folder of a user's own annotations that is not there."""
+    """Raises UserError if the folder of a user's own annotations does not exist."""
     if not labels.is_dir():
         raise UserError(f"annotations folder {labels} does not exist: give the folder of <sequence>/<frame>.png")
 
 
 def check_root(root: Path) -> None:
-    """Raises UserError for a data set that is not there."""
+    """Raises UserError if the data set's root does not exist."""
     if not root.is_dir():
         raise UserError(f"data set root {root} does not exist: set {HERE}root, or VOSBENCH_DATA to the folder above it")
 

@@ -1,4 +1,4 @@
-"""Label maps that training makes from features of its own, and makes anew as it goes on."""
+"""Pseudo-labels: label maps that a training makes from its own features and updates as it proceeds."""
 
 import os
 import time
@@ -18,17 +18,17 @@ POLL = 0.2  # seconds
 class PseudoLabels:
     """Updates of the pseudo-labels of all training videos: `root/<epoch>/<source>/<video>/<frame>.png`.
 
-    A file DONE in `root/<epoch>` says that this update is whole. Which update a clip takes follows from its epoch
-    alone, not from when it is read: so workers that prefetch, and resumed runs, read the same labels.
+    A file DONE in `root/<epoch>` marks this update as complete. Which update a clip reads depends on its epoch alone,
+    not on the time of reading, so that workers that prefetch and resumed runs read the same labels.
 
-    every   epochs from one update to the next; null: there is but the first
+    every   epochs between updates; null: only one update
     """
 
     root: Path
     every: int | None
 
     def update(self, epoch: int) -> int:
-        """The epoch whose update clips of `epoch` take."""
+        """The epoch of the update that clips of `epoch` read."""
         return 0 if self.every is None else epoch - epoch % self.every
 
     def folder(self, update: int) -> Path:
@@ -38,9 +38,10 @@ class PseudoLabels:
         return self.folder(update) / "DONE"
 
     def read(self, epoch: int, video: str, frame: str) -> LabelMap:
-        """A frame's segments, often smaller than the frame. A loader's worker that comes too early waits.
+        """A frame's segments, at a size that is often smaller than the frame's. A data-loading worker waits for the
+        update.
 
-        Raises UserError naming the folder when its update is not whole and nobody is there to make it.
+        Raises UserError naming the folder if its update is incomplete and no training is there to complete it.
         """
         update = self.update(epoch)
         parent = os.getppid()

@@ -1,4 +1,4 @@
-"""Which frames make a training clip, and which clips a process of a run takes."""
+"""Sampling: which frames make up a training clip, and which clips a process takes."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -11,30 +11,30 @@ from vosbench.util.errors import UserError
 
 
 class FrameSampler(Protocol):
-    """Cuts videos into clips, anew every epoch: a gap and a start are drawn per video, and the clips follow."""
+    """Divides videos into clips, differently in every epoch: a random gap and start per video determine its clips."""
 
     def draw(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, "v 2"]:
-        """One epoch's draw for videos of these numbers of frames: gap and first frame of each."""
+        """One epoch's draw for videos with these numbers of frames: the gap and first frame of each."""
 
     def counts(self, lengths: Int[np.ndarray, " v"], drawn: Int[np.ndarray, "v 2"]) -> Int[np.ndarray, " v"]:
-        """How many clips each video gives."""
+        """The number of clips of each video."""
 
     def frames(self, gap: int, start: int, k: int, rng: np.random.Generator) -> list[int]:
-        """Frame indices of a video's clip k. `rng` is the clip's own."""
+        """Frame indices of clip k of a video. `rng` is specific to the clip."""
 
 
 class Strided:
-    """Strides the video by a gap and cuts what is left into stretches, which do not overlap; a clip is some frames of
-    one stretch.
+    """Takes every `gap`-th frame of a video and divides these into windows that do not overlap. A clip is the frames at
+    some positions of one window.
 
-    positions     of a clip's frames in its stretch. [0, 1] are MAMP's pairs (reference, query); [0, 1, 6] are two
+    positions     of a clip's frames in its window. [0, 1] are MAMP's pairs (reference, query); [0, 1, 6] are two
                   neighbours and a distant frame
-    gaps          in frames; `probabilities`: of each, for every video and epoch
-    random_start  begin at a random frame, so that short videos give other clips in every epoch; else at frame 0
-    most          clips of a video in an epoch, at most; null: all there are
-    shuffled      a clip is so many of the positions, drawn in random order; null: all of them as they are
+    gaps          in frames; `probabilities` of each, for every video and epoch
+    random_start  start at a random frame, so that short videos give other clips in every epoch; else at frame 0
+    most          most clips per video and epoch; null: no limit
+    shuffled      a clip has this many of the positions, drawn in random order; null: all positions in order
 
-    The rest of a video that is no whole stretch is dropped; a video too short for its gap gives nothing.
+    An incomplete window at the end is dropped. A video too short for its gap gives no clips.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Strided:
     def draw(self, lengths: Int[np.ndarray, " v"], rng: np.random.Generator) -> Int[np.ndarray, "v 2"]:
         gaps = rng.choice(self.gaps, size=len(lengths), p=self.probabilities / self.probabilities.sum())
         starts = np.zeros_like(gaps)
-        if self.random_start:  # anywhere that leaves as many clips as there are from frame 0
+        if self.random_start:  # any start that gives as many clips as frame 0 does
             counts = self.counts(lengths, np.stack([gaps, starts], axis=1))
             needed = gaps * (counts * self.stretch - 1) + 1
             starts = rng.integers(np.where(counts > 0, lengths - needed + 1, 1))
@@ -91,10 +91,10 @@ class Strided:
 
 
 class Stills:
-    """A clip is one frame, again and again: for still images, and for frames of videos taken as still images.
+    """A clip repeats one frame: for still images, and for video frames used as still images.
 
-    length   frames of a clip
-    gap      every so many frames of a video are taken, from a random one of its first; a still image is one video of
+    length   number of frames per clip
+    gap      take every `gap`-th frame of a video, starting at a random offset below `gap`. A still image is a video of
              one frame
     """
 
@@ -119,14 +119,15 @@ class Stills:
 class ClipTable:
     """Every clip of a run: sample i → (video, frame indices), a pure function of (seed, i).
 
-    Epochs follow one another; their lengths vary with the draws. Raises UserError when no video is long enough.
+    Epochs follow one another; their lengths vary with the draws. Raises UserError if no video is long enough.
     """
 
     def __init__(self, lengths: Sequence[int], sampler: FrameSampler, seed: int) -> None:
         self.lengths, self.sampler, self.seed = np.asarray(lengths, dtype=np.int64), sampler, seed
         self._ends: list[int] = []
         self._epoch, self._clips = -1, np.empty((0, 4), np.int64)
-        # One draw may leave nothing of short videos where another does not: 64 empty epochs in a row are no chance.
+        # One draw may give no clips of short videos where another gives some: 64 empty epochs in a row cannot be bad
+        # luck.
         if not any(self._counts(epoch)[1].sum() for epoch in range(64)):
             longest = max(lengths, default=0)
             raise UserError(
@@ -134,13 +135,13 @@ class ClipTable:
             )
 
     def epoch(self, index: int) -> int:
-        """The epoch that sample `index` belongs to, from 0."""
+        """The epoch of sample `index`, counted from 0."""
         while not self._ends or self._ends[-1] <= index:
             self._ends.append((self._ends[-1] if self._ends else 0) + int(self._counts(len(self._ends))[1].sum()))
         return int(np.searchsorted(self._ends, index, side="right"))
 
     def other(self, index: int, rng: np.random.Generator) -> int:
-        """Another sample of the same epoch; `index` itself where it is the only one."""
+        """Another sample of the same epoch; `index` itself if it is the only one."""
         epoch = self.epoch(index)
         first, end = self._ends[epoch - 1] if epoch else 0, self._ends[epoch]
         drawn = int(rng.integers(first, max(first + 1, end - 1)))
@@ -173,9 +174,9 @@ class ClipTable:
 class StepSampler(Sampler[list[int]]):
     """Batches of clip indices for optimizer steps `start` … `stop`-1 of one process.
 
-    Step s uses clips s·batch … (s+1)·batch − 1 whatever the number of processes: rank r takes those with i ≡ r modulo
-    `world`. `batch` is that of all processes together, so a run resumed at its global step goes on exactly.
-    Raises UserError when the batch does not divide among the processes.
+    Step s uses clips s·batch … (s+1)·batch − 1 for any number of processes: rank r takes those with i ≡ r modulo
+    `world`. `batch` is the number of clips per step over all processes, so a run resumed at its global step continues
+    exactly. Raises UserError if the batch does not divide among the processes.
     """
 
     def __init__(self, start: int, stop: int, batch: int, rank: int = 0, world: int = 1) -> None:
@@ -184,8 +185,7 @@ class StepSampler(Sampler[list[int]]):
         self.start, self.stop, self.batch, self.rank, self.world = start, stop, batch, rank, world
 
     def __len__(self) -> int:
-        """Of the whole training: a resumed loop goes on counting where it stopped, and ends when it reaches this
-        number."""
+        """The number of batches of the whole training: a resumed loop continues its count, and ends at this number."""
         return self.stop
 
     def __iter__(self) -> Iterator[list[int]]:

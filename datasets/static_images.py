@@ -1,9 +1,9 @@
-"""Still images with masks, to pre-train on clips that are made of one image: folders of images and masks, as ECSSD,
-MSRA10K, PASCAL-S and PASCAL VOC 2012 have them.
+"""Still images with masks, to pre-train on clips made from one image: folders of images and masks, as in ECSSD,
+MSRA10K, PASCAL-S and PASCAL VOC 2012.
 
-An image is a video of one frame. Of its objects the largest are kept and numbered 1, 2, … from the largest on. All
-other objects become background, and so does void. A file is opened when its frame is asked for. The sets were not
-available when this was written: it follows what is published about their layouts.
+An image is a video of one frame. Its largest objects are kept and numbered 1, 2, … by decreasing size. Other objects
+become background, and so does void. A file is opened when its frame is asked for. These data sets were not available
+when this was written: the code follows published descriptions of their layouts.
 """
 
 import logging
@@ -23,12 +23,12 @@ from vosbench.video.video import Frames, Image, LabelMap, Video, check_size, ini
 
 log = logging.getLogger(__name__)
 
-MOST = VOID - 1  # ids that a label map has
-HALF = 128  # a saliency mask's grey value from which on a pixel is of the object
+MOST = VOID - 1  # the most ids of a label map
+HALF = 128  # grey value of a saliency mask from which a pixel belongs to the object
 
 
 class Truth(Protocol):
-    """Where the label map of an image comes from."""
+    """A source of an image's label map."""
 
     def read(self, image: Path) -> LabelMap: ...
 
@@ -62,16 +62,16 @@ class StaticImages:
     """A folder of images and a folder of masks of the same stems.
 
     root          folder of the data set
-    images        folder of the images in it; their masks may lie in the same (MSRA10K), where images are no PNGs
-    masks         folder of the masks, PNGs; `root` does not count where this is an absolute path
+    images        folder in root with the images; masks may be in the same folder if images are not PNGs (MSRA10K)
+    masks         folder in root with the masks (PNGs), or an absolute path
     masks_are     "objects": a pixel's value is the id of its object, 255 is void (VOC's SegmentationObject);
                   "saliency": grey from 0 to 255, thresholded at half, or black and white: one object
-    lists, split  the folder in root of lists <split>.txt of stems; without it: every image that has a mask
-    objects       most objects of an image
+    lists, split  folder in root with lists <split>.txt of stems; None: every image that has a mask
+    objects       most objects per image
     least         smallest object, as a share of the image
-    sequences     restrict to these stems; `exclude` leaves some out
+    sequences     only these stems; `exclude` leaves some out
 
-    Raises UserError for folders and lists that are not there, and once for all listed images that lack a file.
+    Raises UserError for missing folders and lists, and once for all listed images that lack a file.
     """
 
     frames: Frames = "all"
@@ -130,7 +130,7 @@ class Mask:
         return renumbered
 
     def _saliency(self) -> LabelMap:
-        grey: LabelMap = read_image(self.path).max(axis=2)  # of a palette's colour: the brightest of R, G, B
+        grey: LabelMap = read_image(self.path).max(axis=2)  # the brightest of R, G, B
         if grey.max() == 1:
             raise UserError(f"mask {self.path} has values 0 and 1, no grey up to 255: set {HERE}masks_are=objects")
         return (grey >= HALF).astype(np.uint8)
@@ -149,7 +149,7 @@ def check(name: str, objects: int, least: float) -> None:
 
 
 def folder(root: Path, name: str, key: str) -> Path:
-    """A folder in root. Raises UserError, with what there is, when it is not there."""
+    """A folder in root. Raises UserError, which lists the existing folders, if it is missing."""
     check_root(root)
     if not (root / name).is_dir():
         there = some(sorted(path.name for path in root.iterdir() if path.is_dir())) or "none"
@@ -158,7 +158,7 @@ def folder(root: Path, name: str, key: str) -> Path:
 
 
 def _pairs(images: Path, masks: Path, *, warn: bool) -> dict[str, tuple[Path, Path]]:
-    """Image and mask by stem, in order. Raises UserError when there is no pair."""
+    """Image and mask by stem, in order. Raises UserError if there is no pair."""
     suffixes = [suffix for suffix in IMAGE_SUFFIXES if images != masks or suffix != ".png"]
     pictures, labels = _by_stem(images, suffixes), _by_stem(masks, [".png"])
     pairs = {stem: (path, labels[stem]) for stem, path in sorted(pictures.items()) if stem in labels}

@@ -1,4 +1,4 @@
-"""Plain video files and folders of frames: unlabelled training video, and a user's own video with a first mask."""
+"""Plain video files and folders of frames: unlabelled training videos, and a user's own video with an initial mask."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,18 +17,18 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpe
 
 
 class VideoFolder:
-    """Every video file and every sub-folder of frames under `root`, sorted by name. None of them has annotations.
+    """Every video file and every sub-folder of frames under `root`, sorted by name. They have no annotations.
 
     root              folder of the videos
-    short_side        video files are decoded to this many pixels on their shorter side; None: to the size they have
-    sequences         restrict to these; `exclude` leaves some out
-    max_frames        keep the first so many frames of each video
+    short_side        video files are decoded to this many pixels on their shorter side; None: to their own size
+    sequences         only these; `exclude` leaves some out
+    max_frames        keep at most this many frames of each video
     split, resolution what records call them
     frames            "all": there are no annotated frames to restrict to
 
-    Reading a video file's frames in random order is slow, since each is decoded from the key frame before it:
-    `vosbench prepare` makes frame folders.
-    Raises UserError for a missing or empty root, two entries of one name, and numbers out of range.
+    Reading a video file's frames in random order is slow, since each is decoded from the key frame before it;
+    `vosbench prepare` makes folders of frames from it. Raises UserError for a missing or empty root, two entries with
+    the same name, and numbers out of range.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ def open_video(path: str | Path, mask: str | Path | None = None, max_frames: int
     """A user's own video: a video file or a folder of frames, with a mask for its first frame.
 
     `mask`: a PNG for the first frame, or a folder of PNGs named like the frames (00000.png, …): objects may start late.
-    Masks of nothing but 0 and 255 show one object. Raises UserError naming the file that is missing or unfit.
+    Masks with only 0 and 255 show one object. Raises UserError naming a file that is missing or unsuitable.
     """
     path = Path(path)
     if not path.exists():

@@ -1,6 +1,7 @@
-"""VIP, human parts in video (Zhou et al. 2018): 20 classes with background, as label propagation is tested on it.
+"""VIP, human parts in video (Zhou et al. 2018): 20 classes with background, a test of label propagation.
 
-The real set was not available: the layout of its release VIP_Fine follows the instructions in publications that use it.
+The data set was not available when this was written: the layout of its release VIP_Fine follows instructions in
+publications that use it.
 """
 
 from collections.abc import Sequence
@@ -27,19 +28,19 @@ LISTS = ("lists/{}_videos.txt", "lists/{}_id.txt", "lists/{}.txt", "{}.txt")
 
 
 class Vip:
-    """Videos under `Images/<video>/` (or JPEGImages), class masks `Annotations/Category_ids/<video>/<frame>.png`.
+    """Videos in `Images/<video>/` (or JPEGImages), class masks `Annotations/Category_ids/<video>/<frame>.png`.
 
     root          the folder VIP_Fine
     split         list file lists/<split>_videos.txt, lists/<split>_id.txt, lists/<split>.txt or <split>.txt, of video
                   names or of <video>/<frame> paths; None: every video folder
-    sequences     restrict to these; `exclude` leaves some out
-    max_frames    keep the first so many frames of each video
+    sequences     only these; `exclude` leaves some out
+    max_frames    keep at most this many frames of each video
     frames        "annotated": the frames with a mask, about every 25th; "all": every image from the first annotated
-                  one on, where masks are saved and scored for annotated frames only
-    annotations   folder of <sequence>/<frame>.png in place of the data set's own
+                  one on, but label maps are saved and scored for annotated frames only
+    annotations   folder of <sequence>/<frame>.png instead of the data set's own
     resolution    what records call the size of the images
 
-    The classes of the first frame are given. Those that first appear later are not, and count as missed. Only folders
+    The classes of the first frame are given. Classes that first appear later are not, and count as missed. Only folders
     are listed here. Raises UserError for missing folders and lists, for numbers out of range, and once for all videos
     that have no masks.
     """
@@ -78,7 +79,7 @@ class Vip:
 
 
 def _from_first_mask(video: FolderVideo, frames: Frames, max_frames: int | None) -> FolderVideo:
-    """The video from its first mask on: before it there is nothing to propagate."""
+    """The video from its first mask on: there is nothing to propagate before it."""
     start = min(index for index, stem in enumerate(video.frame_names) if stem in video.annotations)
     paths = [path for path in video.frames[start:] if frames == "all" or path.stem in video.annotations]
     paths = cut(paths, max_frames)

@@ -1,7 +1,7 @@
-"""YouTube-VOS (Xu et al. 2018; the 2019 edition has the same layout) and every folder like it. Objects may start late.
+"""YouTube-VOS (Xu et al. 2018; the 2019 edition has the same layout), and any folder like it. Objects may start late.
 
-Only two videos of the real set were available, of `valid` and without meta.json. Reading meta.json follows the set's
-documentation.
+Only two of its videos were available when this was written, from `valid` and without meta.json. Reading meta.json
+follows its documentation.
 """
 
 import json
@@ -29,28 +29,28 @@ from vosbench.video.video import Frames
 
 
 class YoutubeVos:
-    """Videos under `<split>/JPEGImages/<video>/`, masks under `<split>/Annotations/<video>/`, and `<split>/meta.json`.
+    """Videos in `<split>/JPEGImages/<video>/`, masks in `<split>/Annotations/<video>/`, and `<split>/meta.json`.
 
     root          folder that holds the splits
     split         train, valid, test, or any folder name
-    sequences     restrict to these; `exclude` leaves some out
-    max_frames    keep the first so many frames of each video
-    frames        "annotated": the frames to evaluate alone (6 fps); "all": the images of
-                  `<split>_all_frames/JPEGImages` (30 fps) where that exists, else all of `<split>/JPEGImages`
-    annotations   folder of <sequence>/<frame>.png in place of the data set's own, for example pseudo-labels. meta.json
-                  does not know their ids: these objects start where they first appear
+    sequences     only these; `exclude` leaves some out
+    max_frames    keep at most this many frames of each video
+    frames        "annotated": only the frames to evaluate (6 fps); "all": the images of
+                  `<split>_all_frames/JPEGImages` (30 fps) if that exists, else all of `<split>/JPEGImages`
+    annotations   folder of <sequence>/<frame>.png instead of the data set's own, for example pseudo-labels. meta.json
+                  does not list their ids, so these objects start where they first appear
     seen          the categories of the training set: a list of them, or a meta.json; None: those of
                   `train/meta.json`, if that exists
     resolution    what records call the size of the images
 
-    meta.json lists the objects and their frames. The frames to evaluate are those that it lists for any object. An
-    object starts at the first frame listed for it or, where the annotation there does not show it, at the next one that
-    does. Before its start, annotations of it are ignored; so are ids that are not listed.
-    Without meta.json, the annotations say which objects there are, and the frames to evaluate are those of
-    `<split>/JPEGImages`. What `<split>` lacks is looked for in `<split>_all_frames`.
+    meta.json lists the objects and their frames. The frames to evaluate are those listed for any object. An object
+    starts at the first frame listed for it or, if the annotation there does not show it, at the next one that does.
+    Annotations of an object before its start are ignored, and so are ids that are not listed. Without meta.json, the
+    annotations define the objects, and the frames to evaluate are those of `<split>/JPEGImages`. Folders missing in
+    `<split>` are looked for in `<split>_all_frames`.
 
-    No image is opened here. Raises UserError for a missing folder and numbers out of range, and once for all that is
-    wrong with a meta.json.
+    No image is opened here. Raises UserError for a missing folder, for numbers out of range, and once for all problems
+    of a meta.json.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class YoutubeVos:
 
 @dataclass(frozen=True)
 class _Folders:
-    """Where things lie.
+    """The folders and files of a split.
 
     images  folder of the frames that methods see
     slow    folder of the frames at 6 fps
@@ -131,7 +131,7 @@ class _Folders:
 
 @dataclass(frozen=True)
 class _Object:
-    """What meta.json says of an object."""
+    """An object in meta.json."""
 
     category: str | None
     frames: frozenset[str]
@@ -157,7 +157,7 @@ def _listed_video(
     max_frames: int | None,
     problems: list[str],
 ) -> FolderVideo:
-    """A video as meta.json describes it; what does not fit is added to the problems."""
+    """A video as meta.json describes it; contradictions are added to the problems."""
     paths, masks = list_images(folders.images / sequence), folders.masks(sequence)
     listed = frozenset[str]().union(*(entry.frames for entry in objects.values()))
     if lost := sorted(listed - {path.stem for path in paths}):
@@ -192,7 +192,8 @@ def _without_mask(starts: Mapping[int, int], annotated: Sequence[int]) -> list[s
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
-    """What a meta.json says, by video. Raises UserError naming a file that cannot be read or is no meta.json."""
+    """The content of a meta.json, by video. Raises UserError naming a file that cannot be read or is not a
+    meta.json."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -204,7 +205,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
 
 
 def _objects(sequence: str, content: Any, problems: list[str]) -> dict[int, _Object]:
-    """The objects of a video that list any frames; what cannot be understood is added to the problems."""
+    """The objects of a video that list any frames; entries that cannot be understood are added to the problems."""
     entries = content.get("objects") if isinstance(content, dict) else None
     if not isinstance(entries, dict):
         problems.append(f"video {sequence}: it has no objects")
@@ -222,7 +223,7 @@ def _objects(sequence: str, content: Any, problems: list[str]) -> dict[int, _Obj
 
 
 def _categories(seen: str | Path | Sequence[str] | None, root: Path) -> frozenset[str]:
-    """The categories of the training set; none where they are not known."""
+    """The categories of the training set; empty if they are unknown."""
     if seen is not None and not isinstance(seen, str | Path):
         return frozenset(seen)
     path = Path(seen) if seen is not None else root / "train" / "meta.json"
@@ -237,9 +238,9 @@ def _categories(seen: str | Path | Sequence[str] | None, root: Path) -> frozense
 
 
 def _seen(objects: Mapping[int, _Object], categories: frozenset[str] | None) -> dict[int, bool]:
-    """By object, whether its category occurs in the training set.
+    """For each object, whether its category occurs in the training set.
 
-    categories  those of the training set; empty: not known, and neither is the answer; None: all categories are
+    categories  those of the training set; empty: unknown, and so is the answer; None: all categories occur
     """
     if categories is None:
         return dict.fromkeys(objects, True)

@@ -1,8 +1,8 @@
 """J and F of one object in one frame, exactly as the official DAVIS scorer counts them.
 
 Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation", CVPR 2016. Each object
-is cut out of its frame once, with its boundary and what lies near it: everything is then counted in the overlap of two
-cut-outs, which changes no number and makes small objects cheap.
+is cut out of its frame once, with its boundary and the area around it. Everything is then counted in the overlap of two
+cut-outs, which gives the same numbers and makes small objects cheap.
 """
 
 import math
@@ -25,7 +25,7 @@ class Curves(NamedTuple):
     """One object over time.
 
     frames    positions of its scored frames among the annotated frames of the sequence (0 = the first)
-    measures  one value a scored frame under each name: J and F, in [0, 1], or what else a protocol counts
+    measures  by name, one value per scored frame: J and F in [0, 1], or other measures of a protocol
     """
 
     frames: Int64[np.ndarray, " t"]
@@ -36,7 +36,7 @@ class Curves(NamedTuple):
 class Region:
     """One object, cut out of its frame with a margin as wide as the tolerance (less at the frame's border).
 
-    top, left  where the cut-out lies in the frame
+    top, left  position of the cut-out in the frame
     mask       the object; boundary: of `boundary_map`; near: the pixels within the tolerance of the boundary
     area       pixels of the mask; length: pixels of the boundary
     """
@@ -53,8 +53,10 @@ class Region:
 class Objects:
     """The objects of one label map as regions, each cut out when first asked for.
 
-    size  (height, width) of the frame; ids: of the objects that are there, void included
-    read  gives the label map itself; cut: gives the region of an id that is there
+    size  (height, width) of the frame
+    ids   ids of the objects present, void included
+    read  returns the label map itself
+    cut   returns the region of a present id
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Objects:
         return self._read()
 
     def __getitem__(self, id_: int) -> Region:
-        """The region of an object; an empty one of an object that is not there."""
+        """The region of an object; an empty region if the object is absent."""
         return self._cut(id_) if id_ in self.ids else EMPTY
 
 
@@ -80,13 +82,13 @@ Pair = tuple[Objects, Objects]  # annotation and prediction of one frame
 
 
 def check_sizes(annotation: Objects, prediction: Objects, sequence: str) -> None:
-    """Raises UserError naming the sequence when a prediction does not have the size of its annotation."""
+    """Raises UserError naming the sequence if a prediction does not have its annotation's size."""
     if annotation.size != prediction.size:
         raise UserError(f"{sequence}: a prediction is {prediction.size}, its annotation {annotation.size}")
 
 
 def ids_of(labels: LabelMap) -> frozenset[int]:
-    """The ids in a label map but 0, the background."""
+    """The ids in a label map except 0, the background."""
     largest = int(labels.max(initial=0))
     if largest <= 1:
         return frozenset(range(1, largest + 1))
@@ -119,7 +121,7 @@ def cut_out(mask: Mask, radius: int) -> Region:
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     if not width:
         return EMPTY
-    # A boundary lies at most one pixel above or left of its mask, hence the wider margin there. Where the margin does
+    # A boundary lies at most one pixel above or left of its mask, hence the wider margin there. If the margin does
     # not reach the frame's border, the cut-out's last row and column are empty like those behind them: the boundary in
     # the cut-out is the frame's.
     above, before = max(top - radius - 1, 0), max(left - radius - 1, 0)
@@ -132,9 +134,9 @@ def cut_out(mask: Mask, radius: int) -> Region:
 def dilate(boundary: Mask, radius: int) -> Mask:
     """The pixels at most `radius` from one of the boundary.
 
-    The disk is a stack of rows, and rows get wider towards its middle. So the boundary is widened step by step, and
-    laid over the result as far above and below as the disk has a row of that width: less work than a dilation with the
-    whole disk (half at 480p, a quarter at 1080p) and than a distance transform.
+    The disk is a stack of rows that get wider towards its middle. So the boundary is widened step by step, and each
+    width is added as far above and below as the disk has rows of that width. This is less work than a dilation with
+    the whole disk (half at 480p, a quarter at 1080p) or a distance transform.
     """
     wide, reach, height = boundary.view(np.uint8), 0, len(boundary)
     near = np.zeros_like(wide)
@@ -150,14 +152,14 @@ def dilate(boundary: Mask, radius: int) -> Mask:
 
 
 def jaccard(annotation: Region, prediction: Region) -> float:
-    """J: intersection over union, in [0, 1]; 1 when both masks are empty."""
+    """J: intersection over union, in [0, 1]; 1 if both masks are empty."""
     here, there = _overlap(annotation, prediction)
     intersection = int(np.count_nonzero(annotation.mask[here] & prediction.mask[there]))
     return _iou(intersection, annotation.area + prediction.area - intersection)
 
 
 def mask_jaccard(one: Mask, other: Mask) -> float:
-    """J of two masks of one size, not cut out."""
+    """J of two whole masks of the same size."""
     return _iou(int(np.count_nonzero(one & other)), int(np.count_nonzero(one | other)))
 
 
@@ -168,7 +170,7 @@ def _iou(intersection: int, union: int) -> float:
 def boundary_f(annotation: Region, prediction: Region) -> float:
     """F: harmonic mean of boundary precision and recall within the tolerance, in [0, 1].
 
-    1 when neither mask has a boundary, 0 when only one has: a mask that fills the frame has none.
+    1 if neither mask has a boundary, 0 if only one has. A mask that fills the frame has none.
     """
     if not annotation.length or not prediction.length:
         return float(annotation.length == prediction.length)
@@ -187,7 +189,7 @@ Slices = tuple[slice, slice]
 
 
 def _overlap(a: Region, b: Region) -> tuple[Slices, Slices]:
-    """Where two cut-outs lie over each other, in the pixels of either; empty slices where they do not."""
+    """The overlap of two cut-outs, as slices of each; empty slices if they do not overlap."""
     top, left = max(a.top, b.top), max(a.left, b.left)
     bottom = max(top, min(a.top + a.mask.shape[0], b.top + b.mask.shape[0]))
     right = max(left, min(a.left + a.mask.shape[1], b.left + b.mask.shape[1]))

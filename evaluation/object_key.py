@@ -1,4 +1,4 @@
-"""The name of an object: the sequence it is in, and its id there."""
+"""The name of an object: its sequence and its id there."""
 
 from typing import NamedTuple
 
@@ -20,5 +20,5 @@ class ObjectKey(NamedTuple):
 
     @property
     def title(self) -> str:
-        """For a reader."""
+        """The name for a reader."""
         return f"{self.sequence}, object {self.id}"

@@ -1,7 +1,7 @@
 """The embedded data set: cut-outs of photographs that move over photographs, with exact label maps and exact flow.
 
-Generated when asked for, from numbers and the photographs of an installed package: nothing is downloaded or stored, and
-the same arguments give the same videos.
+Videos are generated on the fly, from random numbers and the photographs of an installed package. Nothing is downloaded
+or stored, and the same arguments give the same videos.
 """
 
 from collections.abc import Sequence
@@ -23,28 +23,28 @@ from vosbench.video.video import Frames, Image, LabelMap, Video, initial_masks
 
 DEFAULT_VIDEOS = {"train": 24, "val": 6}
 
-# Digests of frames by all that they are drawn from: several commands in one process (the demo) render them once.
+# Digests of frames by everything they depend on: several commands in one process (the demo) render them only once.
 _DIGESTS: dict[tuple[object, ...], str] = {}
 
 
 class Collage:
     """Videos of two to four objects over a background under a moving camera, all cut from photographs.
 
-    An object is a real thing or an irregular patch. Objects move, turn, grow, bend and pass before each other; some
-    enter late, from the side or from behind another, and some leave. Frames have motion blur, shadows, changing light
-    and noise. The splits share no photograph.
+    An object is a real thing or an irregular patch. Objects move, turn, grow, bend and pass in front of each other;
+    some enter late, from the side or from behind another, and some leave. Frames have motion blur, shadows, changing
+    light and noise. The splits share no photograph.
 
     split        "train" or "val"
-    videos       how many; a smaller number gives the first of them. Default: 24 for train, 6 for val
-    length       frames of each video; when objects enter and leave is a fraction of it
+    videos       number of videos; a smaller number gives the first of them. Default: 24 for train, 6 for val
+    length       number of frames per video; objects enter and leave at fractions of it
     size         (rows, columns) in pixels
-    objects      (fewest, most) in a video
-    seed         another seed gives other videos of the same photographs
+    objects      (fewest, most) per video
+    seed         another seed gives other videos from the same photographs
     effects      False: no blur, shadow, light or noise, so that frames agree with the flow to the interpolation's error
-    sequences    restrict to videos of these names ("train_00", …); `exclude` leaves some out
-    max_frames   keep the first so many frames of each video
-    frames       "annotated": keep only frames that have an annotation, as may be true of some in `annotations`
-    annotations  folder of <video>/<frame>.png in place of the true label maps, for example pseudo-labels
+    sequences    only videos of these names ("train_00", …); `exclude` leaves some out
+    max_frames   keep at most this many frames of each video
+    frames       "annotated": keep only frames that have an annotation, which in `annotations` may be few
+    annotations  folder of <video>/<frame>.png instead of the true label maps, for example pseudo-labels
     late_objects objects that appear after the first frame are given where they first appear
 
     Object ids are 1, 2, … in order of first sight, so that those of the first frame come first.
@@ -113,7 +113,7 @@ def _check(videos: int, length: int, size: Sequence[int], objects: Sequence[int]
 
 
 class CollageVideo(Video):
-    """Video `number` of a split. Any frame is drawn on its own; only the scene (a few small textures) is kept.
+    """Video `number` of a split. Every frame is drawn independently; only the scene (a few small textures) is kept.
 
     The arguments are those of Collage, but `annotations` is the folder of this video's masks. Raises UserError when no
     frame is left.
@@ -160,7 +160,7 @@ class CollageVideo(Video):
         return self._masks.get(self.frame_names[index]) if self._masks else None
 
     def annotation(self, index: int) -> LabelMap | None:
-        """The object ids at the centre of frame `index`'s exposure; given a folder, what it has for that frame."""
+        """The object ids at the centre of frame `index`'s exposure, or the mask in the given folder, if any."""
         if self._masks is None:
             return np.take(self._ids, self._scene.depths(float(self._times[index])))
         path = self.mask_file(index)
@@ -170,7 +170,8 @@ class CollageVideo(Video):
         return self._given.get(index)
 
     def flow(self, index: int, reference: int) -> Float32[np.ndarray, "h w 2"]:
-        """Exact flow (x, y) in pixels from frame `index` to `reference`; NaN where the point is hidden or out there."""
+        """Exact flow (x, y) in pixels from frame `index` to `reference`; NaN where the point is hidden or outside the
+        reference."""
         return self._scene.flow(float(self._times[index]), float(self._times[reference]))
 
     def _is_annotated(self, time: int) -> bool:

@@ -91,7 +91,7 @@ def ripple(rng: np.random.Generator, radius: float, steepness: float, period: tu
 
 @dataclass(frozen=True)
 class Motion:
-    """Where a layer lies. `pose` gives x, y (pixels), log scale, angle (radians) and log stretch of the layer.
+    """The motion of a layer. `pose` gives its x, y (pixels), log scale, angle (radians) and log stretch.
 
     The map from the layer to the world is ripple⁻¹, then stretch, rotation, scale, and translation with the drifts.
     Without a ripple it is affine: so is the camera's, from the world to the frame.
@@ -109,7 +109,7 @@ class Motion:
         return np.array([[wide * cos, -tall * sin, x], [wide * sin, tall * cos, y], [0, 0, 1.0]])
 
     def into(self, points: Points, time: float, camera: Affine) -> Points:
-        """Points of the frame in the layer's own coordinates. Works in the precision of the points."""
+        """Points of the frame in the layer's own coordinates, in the precision of the points."""
         y = apply(np.linalg.inv(camera @ self.affine(time)), points)
         if self.ripple is None:
             return y

@@ -1,6 +1,6 @@
 """The photographs of the embedded data set, and the cut-outs made of them.
 
-All lie inside scikit-image's wheel and are free of rights, by the docstrings of `skimage.data`: astronaut and
+All are part of scikit-image's wheel and free to use, according to the docstrings of `skimage.data`: astronaut and
 hubble_deep_field (NASA, public domain), rocket (SpaceX, public domain), chelsea (Stéfan van der Walt, CC0), coffee
 (Rachel Michetti, CC0), retina (Mikael Häggström, CC0), brick, grass and gravel (CC0Textures, CC0). The last three
 are grey and get colours here. They are read from the package's folder: nothing is ever downloaded.
@@ -28,7 +28,7 @@ class Photograph:
     """One photograph. Boxes are left, top, right, bottom in pixels.
 
     box     the part that serves as background
-    blobs   the part that irregular patches are cut from, or None where it has too little texture
+    blobs   the part that irregular patches are cut from, or None if it has too little texture
     tints   for a grey photograph: the RGB colours of black and white; several pairs alternate smoothly over the picture
     things  outlines of real objects by name, in pixels, "x,y x,y …"
     """
@@ -110,12 +110,12 @@ PHOTOGRAPHS: dict[str, tuple[Photograph, ...]] = {
 
 @lru_cache(maxsize=16)
 def pixels(photograph: Photograph) -> UInt8[np.ndarray, "h w 3"]:
-    """The photograph in RGB. Raises UserError when the installed scikit-image does not hold it."""
+    """The photograph in RGB. Raises UserError if the installed scikit-image does not have it."""
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
         raise UserError("the collage data set needs scikit-image's photographs: pip install scikit-image")
     image = read_image(Path(spec.origin).parent / "data" / photograph.file)
-    # The bricks stand on end in their photograph; turned, they lie. Grass and gravel do not mind.
+    # The bricks are upright in their photograph; turned, they lie flat. Grass and gravel look the same either way.
     return _tinted(np.rot90(image), photograph.tints) if photograph.tints else image
 
 
@@ -139,7 +139,7 @@ def crop(photograph: Photograph, box: Sequence[float], size: tuple[int, int]) ->
 
 
 def cut_out(photograph: Photograph, outline: Float32[np.ndarray, "n 2"], area: float) -> UInt8[np.ndarray, "h w 4"]:
-    """What lies inside an outline (x, y in pixels), scaled to cover `area` pixels: RGB and opacity, soft at the edge.
+    """The inside of an outline (x, y in pixels), scaled to cover `area` pixels: RGB and opacity, with a soft edge.
 
     A rim of one sixth of the size on each side stays empty, so that there is room for a shadow.
     """

@@ -9,16 +9,16 @@ from jaxtyping import Float32, UInt8
 from vosbench.datasets.collage.motion import Affine, Curve, Motion, Points
 from vosbench.video.video import Image, LabelMap
 
-SHUTTER = 0.5  # share of the time between frames during which light falls in
-EXPOSURES = 3  # moments within it that a frame is the mean of
+SHUTTER = 0.5  # exposure time as a share of the time between frames
+EXPOSURES = 3  # a frame is the mean of this many moments of the exposure
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A picture that moves: one texture pixel is one frame pixel at scale 1, and the origin is at the texture's centre.
+    """A moving picture. One texture pixel is one frame pixel at scale 1; the origin is at the texture's centre.
 
     colour   RGB, already multiplied by what the layer covers
-    cover    share of what lies below that is hidden: by the object, or darkened by its shadow
+    cover    share of the layers below that is hidden, by the object or its shadow
     opacity  of the object alone; it is labelled where this is at least one half. Background: 255 everywhere
     """
 
@@ -55,7 +55,7 @@ class Scene:
         return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
 
     def depths(self, time: float) -> LabelMap:
-        """Which layer is seen at each pixel's centre at `time`: 0 the background, k the kth layer in front of it."""
+        """The layer visible at each pixel's centre at `time`: 0 is the background, k the kth layer in front of it."""
         camera, depths = self.camera.affine(time), np.zeros(self.size, np.uint8)
         for k, layer in enumerate(self.layers[1:], 1):
             box = self._box(layer, time, camera)
@@ -65,7 +65,7 @@ class Scene:
     def flow(self, query: float, reference: float) -> Float32[np.ndarray, "h w 2"]:
         """Displacement (x, y) in pixels from each pixel of the query to the same surface point at the reference.
 
-        NaN where that point is hidden by another layer or out of the frame then.
+        NaN where that point is then hidden by another layer or outside the frame.
         """
         camera, target = self.camera.affine(query), self.camera.affine(reference)
         seen, flow = self.depths(query), np.full((*self.size, 2), np.nan, np.float32)
@@ -78,7 +78,7 @@ class Scene:
         return flow
 
     def _visible(self, points: Points, k: int, time: float, camera: Affine) -> np.ndarray:
-        """Which points of layer k, given in the frame, lie inside of it and are not hidden by a layer in front."""
+        """Which points of layer k, given in the frame, are inside it and not hidden by a layer in front."""
         x, y = points
         height, width = self.size
         visible = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)

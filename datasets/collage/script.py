@@ -1,4 +1,4 @@
-"""Random scenes for the embedded data set: which things and patches play, and how they move."""
+"""Random scenes for the embedded data set: which things and patches appear, and how they move."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from vosbench.datasets.collage.motion import Curve, Drift, Motion, curve, ripple
 from vosbench.datasets.collage.photographs import Photograph
 from vosbench.datasets.collage.scene import Layer, Scene
 
-WIDER = 1.4  # the background reaches this much farther than the frame, for the camera to move in
+WIDER = 1.4  # size of the background relative to the frame, so that the camera can move
 
 
 @dataclass(frozen=True)
 class Script:
-    """What a scene is drawn from: objects are cut from the photographs of `pool` other than the `backdrop`.
+    """The ingredients of a scene: objects are cut from the photographs of `pool` other than the `backdrop`.
 
     size     (rows, columns)
     length   of the video, in frames
@@ -35,7 +35,7 @@ class Script:
 
 
 def draw_scene(rng: np.random.Generator, script: Script) -> Scene:
-    """A random scene whose objects can be seen well; after 40 draws, one in which anything can be seen at frame 0."""
+    """A random scene with well visible objects; after 40 draws, one with any visible object in frame 0."""
     for attempt in count():
         scene = _draw(rng, script)
         if _seen_well(scene, script.length) or (attempt >= 40 and _shares(scene, 0).any()):
@@ -63,17 +63,17 @@ def _draw(rng: np.random.Generator, script: Script) -> Scene:
         hides = i >= 2 and rng.random() < 0.3
         behind = layers[0] if hides else None
         layer = _object(rng, script, photograph, thing, late=i >= 2, behind=behind)
-        # What hides goes to the very back; all others anywhere.
+        # Objects that hide go to the very back, all others anywhere.
         layers.insert(0 if hides else int(rng.integers(len(layers) + 1)), layer)
     background = _background(rng, script.backdrop, script.size)
     light = curve(rng, np.r_[np.ones(3), 0, 0], [0.1, 0.1, 0.1, 0.25, 0.25], (40, 90))
-    # Red, green and blue swell together, though not equally.
+    # Red, green and blue vary together, but not equally.
     light = Curve(light.mean, light.amplitude, light.frequency[:, [0, 0, 0, 3, 4]], light.phase[:, [0, 0, 0, 3, 4]])
     return Scene(script.size, (background, *layers), _camera(rng, script.size), light, script.effects)
 
 
 def _cast(rng: np.random.Generator, script: Script) -> list[tuple[Photograph, str | None]]:
-    """Who plays: about three in five are things, none of them twice; the others are blobs (None)."""
+    """The objects: about three in five are things, none of them twice; the others are blobs (None)."""
     pool = [photograph for photograph in script.pool if photograph is not script.backdrop]
     things: list[tuple[Photograph, str | None]] = [
         (photograph, thing) for photograph in pool for thing in photograph.things
@@ -127,7 +127,7 @@ def _object(
 def _layer(
     texture: UInt8[np.ndarray, "h w 4"], gain: np.ndarray, motion: Motion, *, shadow: float, angle: float
 ) -> Layer:
-    """A cut-out as a layer. Its soft shadow falls a little aside, at `angle` (0 right, π/2 down, π left)."""
+    """A cut-out as a layer. Its soft shadow is slightly offset, at `angle` (0 right, π/2 down, π left)."""
     opacity = texture[..., 3].astype(np.float32) / 255
     colour = np.clip(texture[..., :3] * gain, 0, 255) * opacity[..., None]
     size = float(np.sqrt((opacity >= 0.5).sum()))
@@ -147,7 +147,7 @@ def _background(rng: np.random.Generator, photograph: Photograph, size: tuple[in
     colour = photographs.crop(photograph, (x, y, x + width * scale, y + height * scale), (height, width))
     colour = np.ascontiguousarray(colour[:, ::-1] if rng.random() < 0.5 else colour)
     full = np.full((height, width), 255, np.uint8)
-    # A slow, slight ripple passes for the parallax of a scene that is not flat.
+    # A slow, slight ripple looks like the parallax of a scene that is not flat.
     still = curve(rng, np.zeros(5), np.zeros(5), (50, 90))
     return Layer(colour, full, full, Motion(still, (), ripple(rng, 0.5 * size[0], 0.12, (40, 90))))
 
@@ -169,7 +169,7 @@ def _camera(rng: np.random.Generator, size: tuple[int, int]) -> Motion:
 
 
 def _follow(pose: Curve, leader: Motion) -> Curve:
-    """The pose with its place (x, y) taken from the leader's."""
+    """The pose with its position (x, y) taken from the leader's."""
     follows = np.arange(5) < 2
     lead = leader.pose
     return Curve(
@@ -181,7 +181,8 @@ def _follow(pose: Curve, leader: Motion) -> Curve:
 
 
 def _arrival(rng: np.random.Generator, size: tuple[int, int], length: int, pose: Curve, radius: float) -> Drift:
-    """In from the side nearest to the object's resting place; it meets the frame's edge in the video's first half."""
+    """The drift in, from the side nearest to the object's resting place; it reaches the frame's edge in the video's
+    first half."""
     half, place = np.array(size[::-1]) / 2, pose.mean[:2]
     axis = int(np.argmin(half - np.abs(place)))
     outward = np.zeros(2)

@@ -19,7 +19,7 @@ TEXT = {
 
 
 def of(rows: Sequence[Row], *, mixed: bool) -> list[Column]:
-    """Header and cell of each column in which at least one row of a board has something to say."""
+    """Header and cell of each column that is not empty in all rows of a board."""
     measures = list(dict.fromkeys(name for row in rows for name in row.record.scores))
     headline = rows[0].measure.name
     possible: list[Column] = [
@@ -59,12 +59,12 @@ def checkpoint_name(row: Row) -> str:
 
 
 def kind(row: Row) -> dict[str, str]:
-    """What only results of one kind have in common, as tables print it."""
+    """The fields that results of one kind have in common, as tables print them."""
     return {**dict(zip(COMPARABLE, row.kind, strict=True)), "protocol": row.protocol_title}
 
 
 def is_text(header: str) -> bool:
-    """Whether a column holds words, which stand left; numbers stand right."""
+    """Whether a column holds text, which is aligned left; numbers are aligned right."""
     return header in TEXT
 
 

@@ -1,4 +1,4 @@
-"""Leaderboards from result records: who may be compared with whom, and how sure the differences are."""
+"""Leaderboards from result records: which results are comparable, and the confidence of their differences."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from vosbench.util.errors import UserError
 
 @dataclass(frozen=True)
 class Board:
-    """One table: rows, the best first, and what a reader must know beside them. `mixed`: they are of several kinds."""
+    """One table: rows with the best first, and notes for the reader. `mixed`: the rows are of several kinds."""
 
     title: str
     rows: list[Row]
@@ -38,11 +38,12 @@ def boards(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> list[Board]:
-    """One board for each data set (the part of it that was scored, and its annotations), split, protocol, resolution
-    and kind of frames; with `mixed` a single one of all.
+    """One board for each data set (with the part of it and the annotations that were scored), split, protocol,
+    resolution and kind of frames; a single board of all results if `mixed`.
 
-    baseline  a method or run that each row is also compared with, where it is on the same board
-    Raises UserError when no row is of this method or run, or several are on one board.
+    baseline  a method or run that each row of its board is also compared with
+
+    Raises UserError if no row is of this method or run, or several rows of one board are.
     """
     if baseline and not any(baseline in (row.record.method, row.run) for row in rows):
         known = sorted({row.record.method for row in rows} | {row.run for row in rows})
@@ -67,9 +68,9 @@ def board(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Board:
-    """One table of measured rows with their intervals, and of those published ones that were scored on the same frames.
+    """One table: measured rows with their intervals, and published rows that were scored on the same frames.
 
-    Raises UserError naming what differs when rows are not of one kind, unless `mixed`; and for an ambiguous baseline.
+    Raises UserError for an ambiguous baseline and, unless `mixed`, if rows are of several kinds, naming what differs.
     """
     kinds = sorted({_kind(row) for row in rows})
     if len(kinds) > 1 and not mixed:
@@ -87,12 +88,12 @@ def board(
 
 
 def _kind(row: Row) -> tuple[str, ...]:
-    """Only rows of one kind may share a table: COMPARABLE, and the annotations."""
+    """The kind of a row, by the fields COMPARABLE and the annotations. Only rows of one kind may share a table."""
     return *row.kind, row.annotations or ""
 
 
 def _title(rows: Sequence[Row]) -> str:
-    """What all rows have in common."""
+    """The title: what all rows have in common."""
     record, sizes = rows[0].record, {row.record.inference for row in rows}
     parts = [f"{record.dataset} {record.split}", record.resolution, f"{record.frames} frames"]
     parts += restrictions(record.subset, sizes.pop() if len(sizes) == 1 else None)
@@ -100,7 +101,7 @@ def _title(rows: Sequence[Row]) -> str:
 
 
 def _told_apart(board: Board) -> Board:
-    """With a title that says which annotations its rows were scored against."""
+    """The board with a title that also says which annotations its rows were scored against."""
     annotations = next((row.annotations for row in board.rows if row.annotations), "unknown")
     return replace(board, title=f"{board.title}, annotations {annotations[:8]}")
 
@@ -110,7 +111,7 @@ def _best(rows: Iterable[Row]) -> Row:
 
 
 def _measured(row: Row, best: Row, reference: Row | None, resamples: int, seed: int) -> Row:
-    """The row with its intervals; no difference to a row that was scored on something else."""
+    """The row with its intervals; there is no difference to a row scored on other objects."""
 
     def compare(other: Row | None) -> Interval | None:
         if other is None or row is other or not _is_comparable(row, other):
@@ -122,7 +123,7 @@ def _measured(row: Row, best: Row, reference: Row | None, resamples: int, seed: 
 
 
 def _common_score(rows: Sequence[Row]) -> str:
-    """The first score of the first row that all have: G may be missing where J&F is known. "" if there is none."""
+    """The first score of the first row that all rows have (a row may have J&F but no G); "" if there is none."""
     return next((name for name in rows[0].record.scores if all(name in row.record.scores for row in rows)), "")
 
 
@@ -169,7 +170,7 @@ def _notes(rows: Sequence[Row], best: Row, resamples: int, seed: int) -> list[st
 
 
 def _interval_note(best: Row, resamples: int, seed: int) -> str:
-    """What the intervals are over, or why there are none."""
+    """A note on how the intervals were computed, or why there are none."""
     if best.interval and best.interval.low is not None:
         sequences = len({key.sequence for key in best.objects})
         return f"95 %: bootstrap over sequences ({sequences} in the best row, {resamples:,} resamples, seed {seed})."

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BARS = 40
-METHODS = 6  # drawn over time, listed by sequence and shown in pictures: more cannot be told apart
+METHODS = 6  # most methods in plots, sequence tables and pictures: more cannot be told apart
 OBJECTS = 12
-WORST = 24  # pictures a board: what a page can hold, shared by the methods
-LETTERS = 150  # in a line of a legend
+WORST = 24  # most pictures per board, shared by its methods
+LETTERS = 150  # per line of a legend
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px }
@@ -55,7 +55,7 @@ def bar_plot(board: Board) -> bytes:
 
     rows = board.rows[:BARS][::-1]
     labels = names(rows)
-    width = 7 + 0.07 * max(map(len, labels))  # inches: the axes keep their length beside long names
+    width = 7 + 0.07 * max(map(len, labels))  # inches: the axes keep their length next to long names
     figure = Figure(figsize=(width, 0.8 + 0.36 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(rows):
@@ -74,10 +74,10 @@ def bar_plot(board: Board) -> bytes:
 
 
 def curve_plot(rows: Sequence[Row]) -> bytes | None:
-    """What is measured over time (J and F) of the objects on which the rows differ most, or of the worst ones of a
-    single row, as PNG.
+    """Measures over time (J and F), as PNG, of the objects on which the rows differ most, or a single row's worst
+    objects.
 
-    None where no arrays of it lie beside the records.
+    None if there are no arrays beside the records.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -108,9 +108,9 @@ def curve_plot(rows: Sequence[Row]) -> bytes | None:
 
 
 def names(rows: Sequence[Row]) -> list[str]:
-    """One short name a row, each different: the method, with its checkpoint where that is not enough, then its run.
+    """A short name for each row, each different: the method, if necessary with its checkpoint, then its run.
 
-    What is supervised says so: figures and pictures have no other place for it.
+    The names also mark supervised rows, since figures and pictures have no other place for that.
     """
     short = [label(row) + (f", {row.record.supervision}" if _is_marked(row) else "") for row in rows]
     longer = [
@@ -144,8 +144,8 @@ def _section(board: Board) -> list[str]:
 
 
 def _by_sequence(rows: Sequence[Row]) -> list[str]:
-    """The mean over a sequence's objects (J&F), a column for each row of the board; its parts (J and F) of each object
-    folded away."""
+    """The mean over each sequence's objects (J&F), with a column for each row of the board. The parts (J and F) of each
+    object are folded."""
     measure = next((row.rules.plain_mean for row in rows if row.rules and row.rules.plain_mean), None)
     if measure is None:
         return []
@@ -181,7 +181,7 @@ def _over_time(rows: Sequence[Row]) -> list[str]:
 
 
 def _sheets(pictures: Mapping[str, Sequence[tuple[Picture, bytes]]]) -> list[str]:
-    """The annotations of each sequence, and below them the predictions of each method at the same moments."""
+    """The annotations of each sequence, and below them the predictions of each method for the same frames."""
     strips = [(picture.sequence, name, picture, data) for name, found in pictures.items() for picture, data in found]
     strips = sorted((each for each in strips if each[2].kind != "worst"), key=lambda each: each[0])
     parts = ["<h3>Overlays over time</h3><p>At 2, 25, 50, 75 and 100 % of the predicted frames.</p>"] if strips else []
@@ -189,7 +189,7 @@ def _sheets(pictures: Mapping[str, Sequence[tuple[Picture, bytes]]]) -> list[str
         parts.append(f"<h4>{escape(sequence)}</h4>")
         shown: set[str] = set()
         for _, name, picture, data in sorted(group, key=lambda each: each[2].kind != "truth"):
-            # Methods that predict other frames have other moments, and annotations of their own.
+            # Methods that predicted other frames show other moments, with their own annotations.
             if picture.kind == "sheet" or picture.caption not in shown:
                 parts.append(_figure(data, name if picture.kind == "sheet" else "annotation"))
                 shown.add(picture.caption)
@@ -216,7 +216,7 @@ def _pictures(row: Row) -> list[tuple[Picture, bytes]]:
 
 
 def _headline(board: Board) -> str:
-    """The score by which the board is ordered; a mixed one may have none in common."""
+    """The score that orders the board; a mixed board may have none in common."""
     names = {row.measure.label for row in board.rows}
     return names.pop() if len(names) == 1 else "each row's first score: " + " or ".join(sorted(names))
 
@@ -229,7 +229,7 @@ def _sequence_means(objects: Mapping[ObjectKey, Mapping[str, float]], measure: M
 
 
 def _over_time_of(rows: Sequence[Row]) -> tuple[str, ...]:
-    """What the first protocol that measures something over time measures."""
+    """The measures of the first protocol that has any over time."""
     return next((row.rules.over_time for row in rows if row.rules and row.rules.over_time), ())
 
 
@@ -244,7 +244,7 @@ def _curves(row: Row, measures: Sequence[str]) -> dict[ObjectKey, Curves]:
 
 
 def _most_different(methods: Mapping[str, Mapping[ObjectKey, Curves]]) -> list[ObjectKey]:
-    """The objects whose mean over time spreads most over the methods; of equal spread, the worst come first."""
+    """The objects whose mean over time differs most between methods; ties are ordered worst first."""
     means: dict[ObjectKey, list[float]] = {}
     for curves in methods.values():
         for key, curve in curves.items():

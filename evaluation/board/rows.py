@@ -1,4 +1,4 @@
-"""Rows of tables: a result record each, measured here or quoted from a paper."""
+"""Rows of tables: each is a result record, measured here or quoted from a paper."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +19,12 @@ COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames", "subset")
 
 @dataclass(frozen=True)
 class Row:
-    """One result. `path` is its record's file, or None for a number quoted from `source`, whose objects are not known.
+    """One result. `path` is its record's file, or None for a number quoted from `source`, whose objects are unknown.
 
     run            the run's folder, relative to the folder that was searched
-    remark         what is odd about a quoted number
-    ranked_by      the score that ranks its board; "": the first that its protocol gives
-    interval       95 % of the headline over sequences; to_best and to_baseline: of the paired differences (fractions)
+    remark         a caveat about a quoted number
+    ranked_by      the score that ranks its board; "": its protocol's first
+    interval       95 % of the headline over sequences; to_best and to_baseline: 95 % of paired differences (fractions)
     to_best        supervised rows are compared with the best of them, the others with the best of the others
     """
 
@@ -40,30 +40,29 @@ class Row:
 
     @property
     def kind(self) -> tuple[str, ...]:
-        """What only results of one kind have in common: the fields COMPARABLE, as text."""
+        """The fields COMPARABLE, as text, which results of one kind have in common."""
         values = (getattr(self.record, key) for key in COMPARABLE[:-1])
         return (*map(str, values), self.part or "all videos")
 
     @property
     def part(self) -> str | None:
-        """Which part of the data set was scored; None: all of it."""
+        """The part of the data set that was scored; None: all of it."""
         return records.part_of_set(self.record.subset)
 
     @property
     def annotations(self) -> str | None:
-        """A hash of what it was scored against: the frames and masks of the data set as it was restricted."""
+        """A hash of the annotations it was scored against: those of the part of the data set that was scored."""
         found = (self.record.provenance or {}).get("hashes", {}).get("annotations")
         return None if found is None else str(found)
 
     @property
     def is_supervised(self) -> bool:
-        """Whether it learned from masks or labels, so that it does not compete with those that did not, or do not
-        say."""
+        """Whether it learned from masks or labels. Such rows do not compete with rows that did not or do not say."""
         return self.record.supervision == "supervised"
 
     @cached_property
     def rules(self) -> Protocol | None:
-        """Its protocol; None where a record names one that this version does not have."""
+        """Its protocol; None if the record names one that this version does not have."""
         return known_protocol(self.record.protocol)
 
     @property
@@ -72,7 +71,7 @@ class Row:
 
     @cached_property
     def measure(self) -> Measure:
-        """The headline: what ranks its board."""
+        """The headline measure, which ranks its board."""
         name = self.ranked_by or next(iter(self.record.scores))
         return self.rules.measure(name) if self.rules else Measure(name)
 
@@ -82,7 +81,7 @@ class Row:
 
     @property
     def rank(self) -> tuple[float, str, str]:
-        """By this rows are sorted, the best first."""
+        """The sort key of rows, best first."""
         return self.measure.rank(self.headline), self.record.method, self.run
 
     @cached_property
@@ -91,19 +90,19 @@ class Row:
 
     @cached_property
     def headlines(self) -> dict[ObjectKey, float]:
-        """Each object's share of the headline; nothing where that is no mean over objects."""
+        """Each object's share of the headline; empty if the headline is not a mean over objects."""
         measure = self.measure
         return {key: measure.of(values) for key, values in self.objects.items() if measure.has(values)}
 
     @cached_property
     def groups(self) -> dict[ObjectKey, str]:
-        """By object, the group whose mean the headline averages; nothing where it has none."""
+        """For each object, the group whose mean the headline averages; empty if it has no groups."""
         group = self.measure.groups
         return {} if group is None else {key: str(values[group]) for key, values in self.objects.items()}
 
 
 def load(runs: Path) -> list[Row]:
-    """Every record under `runs`. Raises UserError when there is none, or one cannot be read."""
+    """Every record under `runs`. Raises UserError if there is none or one cannot be read."""
     paths = sorted(runs.glob("**/results/*.json"))
     if not paths:
         raise UserError(f"no result record (**/results/*.json) in {runs}: run vosbench benchmark first, or set runs")
@@ -117,7 +116,7 @@ def load_published() -> list[Row]:
 
 
 def quoted(table: dict[str, Any], result: dict[str, Any]) -> Row:
-    """A row of published.yaml. `table`: what its results have in common. All numbers are scores, in percent."""
+    """A row of published.yaml. `table`: fields that its results share. All numbers are scores in percent."""
     scores = {
         name: round(value / 100, 6)
         for name, value in result.items()

@@ -1,4 +1,4 @@
-"""How sure a mean over a few dozen videos is: bootstrap over sequences (Efron 1979), and paired differences.
+"""Confidence of a mean over a few dozen videos: bootstrap over sequences (Efron 1979), and paired differences.
 
 Sequences are drawn with replacement, each with all its objects; the statistic is a flat mean over objects.
 """
@@ -14,7 +14,7 @@ from vosbench.evaluation.object_key import ObjectKey
 
 
 class Interval(NamedTuple):
-    """A mean over objects and its 95 % interval; the bounds are None where there are fewer than two sequences."""
+    """A mean over objects and its 95 % interval; the bounds are None with fewer than two sequences."""
 
     mean: float
     low: float | None
@@ -27,10 +27,10 @@ def bootstrap(
     seed: int = 0,
     groups: Mapping[ObjectKey, str] | None = None,
 ) -> Interval | None:
-    """Percentile interval of the mean of `values`, of any unit; None without values.
+    """Percentile interval of the mean of `values`, in any unit; None without values.
 
-    groups  of the same objects: the statistic is then the mean over groups of the mean of each (G of YouTube-VOS), and
-            resamples that miss a group are left out
+    groups  the group of each object: the statistic is then the mean of the groups' means (G of YouTube-VOS), and
+            resamples without objects of a group are left out
     """
     if not values:
         return None
@@ -58,7 +58,7 @@ def paired_difference(
     seed: int = 0,
     groups: Mapping[ObjectKey, str] | None = None,
 ) -> Interval | None:
-    """Interval of mean(values − reference) over the same objects; None when the two are not about the same objects."""
+    """Interval of mean(values − reference); None if the two are not about the same objects."""
     if set(values) != set(reference):
         return None
     return bootstrap({key: values[key] - reference[key] for key in values}, resamples, seed, groups)
@@ -66,6 +66,6 @@ def paired_difference(
 
 @lru_cache(maxsize=4)
 def _draws(sequences: int, resamples: int, seed: int) -> Float64[np.ndarray, "b s"]:
-    """How often each sequence is drawn in each resample: the same for all results, which keeps them comparable."""
+    """How often each sequence is drawn in each resample. All results use the same draws, so they stay comparable."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(sequences, np.full(sequences, 1 / sequences), resamples).astype(np.float64)

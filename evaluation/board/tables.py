@@ -1,4 +1,4 @@
-"""Leaderboards as csv (fractions), Markdown, LaTeX and in the terminal (percent)."""
+"""Leaderboards as CSV (fractions), and as Markdown, LaTeX and terminal output (percent)."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ PRINTED = 40
 
 
 def to_csv(boards: Sequence[Board]) -> str:
-    """All boards as one table: scores and differences as fractions at full precision, empty where unknown."""
+    """All boards as one table: scores and differences as fractions at full precision, empty if unknown."""
     rows = [_values(row) for board in boards for row in board.rows]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
@@ -38,7 +38,7 @@ def to_latex(boards: Sequence[Board]) -> str:
 
 def show(boards: Sequence[Board]) -> None:
     """Prints the boards, at most the first 40 rows of each."""
-    console = Console(markup=False)  # intervals stand in brackets
+    console = Console(markup=False)  # intervals are in brackets
     if not console.is_terminal:
         console.width = max(console.width, 200)
     for board in boards:

@@ -1,1 +1,1 @@
-"""Predicted label maps as they come: a folder of PNGs, or COCO RLE in a JSON file."""
+"""Reading predicted label maps: a folder of PNGs, or COCO RLE in a JSON file."""

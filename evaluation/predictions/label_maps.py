@@ -1,4 +1,4 @@
-"""Where predicted label maps are read from: a folder of indexed PNGs, ours or anybody's, or a JSON file of COCO RLE."""
+"""Sources of predicted label maps: any folder of indexed PNGs, or a JSON file of COCO RLE."""
 
 import hashlib
 from collections.abc import Collection, Iterable
@@ -17,10 +17,10 @@ from vosbench.video.video import Dataset, LabelMap, Video
 
 
 class LabelMaps(Protocol):
-    """The predicted label maps of one sequence; travels to scoring processes.
+    """The predicted label maps of one sequence; it is sent to scoring processes.
 
-    names     of the frames that are there
-    problems  what is wrong with it before any label map is read, one sentence each
+    names     of the frames that have a label map
+    problems  found before any label map is read, one sentence each
     """
 
     @property
@@ -30,22 +30,22 @@ class LabelMaps(Protocol):
     def problems(self) -> list[str]: ...
 
     def read(self, frame: str) -> LabelMap:
-        """The label map of one of `names`. Raises UserError naming the file when it is none."""
+        """The label map of one of `names`. Raises UserError naming the file if it is not a label map."""
 
     def digest(self) -> str:
         """sha256 over names and contents."""
 
 
 class Source(Protocol):
-    """What `predictions=` names; `path` is the folder or file."""
+    """The predictions that `predictions=` names; `path` is the folder or file."""
 
     path: Path
 
     def sequence(self, name: str) -> LabelMaps | None:
-        """The label maps of a sequence, or None when there are none."""
+        """The label maps of a sequence, or None if there are none."""
 
     def problems(self, known: Collection[str]) -> list[str]:
-        """What else is there that should not be; `known`: the sequences of the data set."""
+        """Entries that should not be there; `known`: the sequences of the data set."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class PngFolder:
         return [*self._elsewhere(known), *problems]
 
     def _elsewhere(self, known: Collection[str]) -> list[str]:
-        """Where the sequences seem to lie when none is here: a level or two below, or the one above."""
+        """If no sequence is here, the folder where they seem to be: one or two levels below, or one above."""
         if any((self.path / name).is_dir() for name in known):
             return []
         below = [*sorted(self.path.glob("[!.]*")), *sorted(self.path.glob("[!.]*/[!.]*"))]
@@ -109,7 +109,7 @@ class PngFolder:
 
 
 def open_source(path: Path) -> Source:
-    """A folder of PNGs, or a .json file of COCO RLE. Raises UserError when it is not there or cannot be read."""
+    """A folder of PNGs, or a .json file of COCO RLE. Raises UserError if it is missing or cannot be read."""
     if path.is_file() and path.suffix != ".json":
         raise UserError(
             f"predictions {path} is a file: give a folder <sequence>/*.png (unpacked), or a .json of COCO RLE"

@@ -3,8 +3,8 @@
     {"videos": [{"id", "name", "file_names": [of each frame], "height", "width"}],
      "annotations": [{"id", "video_id", "object_id", "segmentations": [RLE or null, of each frame]}]}
 
-`object_id` is not part of YouTube-VIS: without it, a video's objects count 1, 2, … in order of their `id`. Without a
-name, a video is called like the folder of its frames.
+`object_id` is not part of YouTube-VIS: without it, a video's objects are numbered 1, 2, … in order of their `id`. A
+video without a name gets the name of its frames' folder.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class RleSequence:
         return self.frames.keys()
 
     def read(self, frame: str) -> LabelMap:
-        """Raises UserError naming file, video and frame when an RLE does not decode, or two objects share pixels."""
+        """Raises UserError naming file, video and frame if an RLE does not decode or two objects share pixels."""
         labels = np.zeros(self.size, np.uint8)
         problems = []
         for id_, rle in self.frames[frame].items():
@@ -68,8 +68,8 @@ class RleSequence:
 
 
 class RleFile:
-    """Such a file. Raises Problems for all that makes it unusable as a whole; what is wrong with one video, its
-    sequence says."""
+    """Such a file. Raises Problems that list everything that makes the whole file unusable; problems of one video are
+    in its sequence."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,9 +103,9 @@ class RleFile:
 
 
 def write_rle(path: Path, videos: Iterable[tuple[str, Iterable[tuple[str, LabelMap]]]]) -> None:
-    """Writes such a file, aside and renamed. videos: the name of each, and the names and label maps of its frames.
+    """Writes such a file, never half of it. videos: the name of each, and the names and label maps of its frames.
 
-    Equal label maps give equal bytes. One video's RLEs at a time are built; its objects are all the ids that occur.
+    Equal label maps give equal bytes. RLEs are built for one video at a time; its objects are all ids that occur.
     Raises UserError naming a video whose label maps differ in size.
     """
     content: dict[str, list[Entry]] = {"videos": [], "annotations": []}
@@ -137,7 +137,7 @@ def encode(labels: LabelMap) -> dict[int, Rle]:
 
 
 def decode(rle: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    """The mask of an RLE, compressed or not. Raises UserError when it is none, or of another (height, width)."""
+    """The mask of an RLE, compressed or not. Raises UserError if it is invalid or has another (height, width)."""
     from pycocotools import mask
 
     if not isinstance(rle, dict) or not isinstance(rle.get("counts"), str | list):
@@ -154,7 +154,7 @@ def decode(rle: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
             decoded = mask.decode(rle)
         except ValueError as error:
             raise UserError(f"its RLE does not decode: {error}") from error
-    # Of runs that end too early, pycocotools leaves the remaining pixels as they were in memory.
+    # If runs end too early, pycocotools leaves the remaining pixels uninitialised.
     if isinstance(rle["counts"], str) and mask.encode(decoded)["counts"] != rle["counts"].encode():
         raise UserError("its RLE does not decode: its runs do not add up to the pixels of a frame")
     found: Bool[np.ndarray, "h w"] = decoded.view(np.bool_)
@@ -173,7 +173,7 @@ def _load(path: Path) -> Entry:
 
 
 def _entries(content: Entry, key: str, keys: Mapping[str, type], problems: list[str]) -> list[Entry]:
-    """The entries of a list that have these keys; what others lack is added to the problems."""
+    """The entries of a list that have these keys; keys missing from others are added to the problems."""
     if not isinstance(content.get(key), list):
         problems.append(f'it has no list "{key}"')
         return []
@@ -195,7 +195,7 @@ def _repeated(what: str, values: Iterable[Any]) -> list[str]:
 
 
 def _number(annotations: Iterable[Entry]) -> list[str]:
-    """Gives object ids, in order of `id`, to annotations that have none; or says why that cannot be."""
+    """Gives object ids, in order of `id`, to annotations that have none, or adds a problem saying why it cannot."""
     if lacking := sum(type(entry.get("id")) is not int for entry in annotations):
         return [f"{lacking} of annotations have neither object_id nor id"]
     seen: Counter[int] = Counter()
@@ -206,7 +206,7 @@ def _number(annotations: Iterable[Entry]) -> list[str]:
 
 
 def _name(video: Entry) -> str:
-    """Its name, else the folder of its frames, else its id."""
+    """The video's name, else the folder of its frames, else its id."""
     if video.get("name"):
         return str(video["name"])
     folder = PurePosixPath(str(next(iter(video["file_names"]), ""))).parent.name
@@ -214,7 +214,7 @@ def _name(video: Entry) -> str:
 
 
 def _frame(file_name: object) -> str:
-    """The frame's name: a suffix is an image's or none, so that names may hold dots."""
+    """The frame's name without an image suffix; other dots are part of the name."""
     path = PurePosixPath(str(file_name))
     return path.stem if path.suffix.lower() in (".jpg", ".jpeg", ".png") else path.name
 

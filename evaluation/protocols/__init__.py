@@ -1,1 +1,1 @@
-"""Scoring protocols, one a file: which frames and objects count, how, and what is asked of predictions."""
+"""Scoring protocols, one per file: which frames and objects count, how they are scored, and the form of submissions."""

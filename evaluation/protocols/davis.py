@@ -36,8 +36,8 @@ def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Cu
 
     pairs: annotation and prediction of all annotated frames in time order; read once, two held at a time.
     Void (255) in an annotation is background. Objects missing in a prediction are empty there. A gap in the ids is an
-    empty object. Raises UserError naming the sequence when fewer than three frames come (none would be left to score),
-    when the first annotation is empty, when sizes differ, and when predictions hold ids above the number of objects.
+    empty object. Raises UserError naming the sequence if there are fewer than three frames (none would be left to
+    score), if the first annotation is empty, if sizes differ, or if predictions have ids above the number of objects.
     """
     values: list[list[tuple[float, float]]] = []
     strangers: set[int] = set()
@@ -64,7 +64,7 @@ def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Cu
 
 
 def _why(strangers: set[int], late: set[int]) -> str:
-    """What ids above the number of objects may be, and what to do. late: ids that annotations show at any time."""
+    """What ids above the number of objects may mean, and what to do. late: ids that any annotation shows."""
     if VOID in strangers:
         return " (255 is void, which only annotations have): renumber them"
     if strangers <= late:
@@ -104,14 +104,14 @@ def recall(values: Float64[np.ndarray, " t"]) -> float:
 def decay(values: Float64[np.ndarray, " t"]) -> float:
     """Mean of the first quarter minus mean of the last; neighbouring quarters share their edge frame.
 
-    Equal to the official scorer up to 255 scored frames. Beyond, that one counts frames in 8 bits and returns NaN.
+    Equal to the official scorer up to 255 scored frames. Beyond that, it counts frames in 8 bits and returns NaN.
     """
     edges = (np.round(np.linspace(1, len(values), 5) + 1e-10) - 1).astype(int)
     return float(values[: edges[1] + 1].mean() - values[edges[3] :].mean())
 
 
 def count_objects(annotation: Objects, sequence: str) -> int:
-    """The largest id of a first annotation, void left out. Raises UserError when it shows no object."""
+    """The largest id of a first annotation, except void. Raises UserError if it shows no object."""
     count = max(annotation.ids - {VOID}, default=0)
     if not count:
         raise UserError(f"{sequence}: its first annotation shows no object; leave this sequence out of the split")

@@ -1,8 +1,8 @@
 """Protocol `davis-unsupervised`: the official score of DAVIS-2017 unsupervised (Caelles et al., arXiv 1905.00737).
 
-All annotated frames count. A prediction is up to 20 proposals, numbered as it likes; proposals and objects are matched
-one to one over the whole sequence so that the mean of J and F is largest (Hungarian method). Void pixels of an
-annotation count nowhere.
+All annotated frames count. A prediction is up to 20 proposals with any numbering. Proposals and objects are matched one
+to one over the whole sequence so that the mean of J and F is largest (Hungarian method). Void pixels of an annotation
+are ignored everywhere.
 """
 
 from collections.abc import Iterable
@@ -24,11 +24,11 @@ PROPOSALS = 20
 
 
 def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
-    """J and F over time of each object of one sequence, against the proposal that it is matched with.
+    """J and F over time of each object of one sequence, for the proposal that it is matched with.
 
     pairs: annotation and prediction of all annotated frames in time order; read once, one held at a time.
-    Objects are those of the first annotation; one that no proposal is left for is missed. Raises UserError naming the
-    sequence when there is no frame, when the first annotation is empty, when sizes differ, and for ids above 20.
+    Objects are those of the first annotation; an object left without a proposal is missed. Raises UserError naming the
+    sequence if there is no frame, if the first annotation is empty, if sizes differ, or for ids above 20.
     """
     tables: list[Float64[np.ndarray, "p n 2"]] = []
     strangers: set[int] = set()
@@ -45,7 +45,7 @@ def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Cu
         raise UserError(f"{sequence}: no annotated frame: leave it out")
     if strangers:
         raise UserError(f"{sequence}: predicted ids {listing(strangers)} above {PROPOSALS} proposals: renumber them")
-    table = np.stack(tables)[:, : max(highest, count)]  # as the official tool: none is added where there are enough
+    table = np.stack(tables)[:, : max(highest, count)]  # none are added if there are enough, as officially
     return curves(np.arange(len(table)), table[:, _match(table.mean(0).mean(-1)), np.arange(count)])
 
 
@@ -60,7 +60,7 @@ def _compare(annotation: Objects, proposals: Objects, count: int) -> Float64[np.
 
 
 def _match(scores: Float64[np.ndarray, "p n"]) -> list[int]:
-    """The proposal of each object."""
+    """The proposal matched with each object."""
     from scipy.optimize import linear_sum_assignment
 
     _, proposals = linear_sum_assignment(scores.T, maximize=True)

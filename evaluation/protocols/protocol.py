@@ -1,7 +1,7 @@
-"""What a scoring protocol says about itself, and how it is found by name.
+"""The description of a scoring protocol, and finding protocols by name.
 
-A protocol is one module of this folder that defines `PROTOCOL`. Everything else asks that object: what a data set must
-have to be scored, what `vosbench check` advises, what a submission looks like, which score ranks a table.
+A protocol is a module of this folder that defines `PROTOCOL`. All other code asks that object: what a data set needs to
+be scored, what `vosbench check` advises, what a submission looks like, which score ranks a table.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from vosbench.evaluation.object_key import ObjectKey
 from vosbench.util.errors import UserError
 
 ObjectScores = Mapping[ObjectKey, Mapping[str, float]]  # the scores of each object
-INFRASTRUCTURE = {"protocol"}  # modules of the folder that are no protocols
+INFRASTRUCTURE = {"protocol"}  # modules of the folder that are not protocols
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Measure:
     """One score of a whole data set.
 
     name       in records and tables
-    parts      the scores of an object whose mean is its share of this one; (): the score is no mean over objects
-    groups     the score of an object that names its group; the measure is then the mean of the groups' means
+    parts      the scores of an object whose mean is its share of the measure; (): the measure is no mean over objects
+    groups     the score of an object that gives its group; the measure is then the mean of the groups' means
     low, high  the range of its values, as fractions
     falling    lower values are better
     """
@@ -40,15 +40,15 @@ class Measure:
 
     @property
     def label(self) -> str:
-        """The short name, for headers and for the log of a training: J&F for J&F-Mean."""
+        """The short name for headers and training logs: J&F for J&F-Mean."""
         return self.name.removesuffix("-Mean")
 
     def of(self, scores: Mapping[str, float]) -> float:
-        """The mean of the parts: an object's share, or the measure itself where `scores` are those of the data set."""
+        """The mean of the parts: an object's share, or the measure itself if `scores` are those of the data set."""
         return sum(scores[part] for part in self.parts) / len(self.parts)
 
     def has(self, scores: Mapping[str, float]) -> bool:
-        """Whether these scores of an object give a share."""
+        """Whether these scores of an object have all parts of a share."""
         return bool(self.parts) and all(part in scores for part in self.parts)
 
     def rank(self, value: float) -> float:
@@ -58,10 +58,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class SubmissionFormat:
-    """What a benchmark's server takes.
+    """The format of submissions to a benchmark's server.
 
-    top          the folder above the sequences, with its slash; "": there is none
-    listed_only  only the frames that the data set lists; others are left out
+    top          the folder above the sequences, with a trailing slash; "": none
+    listed_only  only the data set's frames to evaluate; other frames are left out
     """
 
     top: str = ""
@@ -70,20 +70,20 @@ class SubmissionFormat:
 
 @dataclass(frozen=True, eq=False)
 class Protocol:
-    """A way of scoring, whole. Its functions are functions of a module, so that it travels to other processes.
+    """A complete protocol. Its functions are module-level functions, so that it can be sent to other processes.
 
     score          curves over time of each object of a sequence, from its (annotation, prediction) pairs in time order
     summarise      the scores of an object, from its curves
     aggregate      the scores of the data set, from those of all its objects
-    measures       all that `aggregate` may give, in its order; the first that all results of a table have ranks them
-    over_time      the curves with values in [0, 1] that can be drawn, the first an intersection over union; (): none
+    measures       all scores that `aggregate` may return, in order; the first that all rows of a table have ranks them
+    over_time      the drawable curves with values in [0, 1], the first an intersection over union; (): none
     fewest_frames  annotated frames that a sequence needs to be scored
-    late_objects   whether objects that the first annotation does not show are scored
-    advice         what `vosbench check` says instead of its usual advice; None: the finding is not worth a line
-    any_size       predictions of another size than the annotation are taken
-    submission     the format of submissions, where a server takes them
-    official_task  the name that the official DAVIS scorer has for it
-    unofficial     why its numbers are not the official ones, where they are not
+    late_objects   whether objects missing from the first annotation are scored
+    advice         by finding, replaces the usual advice of `vosbench check`; None: the finding is not reported
+    any_size       predictions may have another size than the annotation
+    submission     the format of submissions, if a server takes them
+    official_task  the official DAVIS scorer's name for it
+    unofficial     why its numbers are not official, if they are not
     """
 
     name: str
@@ -102,7 +102,7 @@ class Protocol:
 
     @property
     def title(self) -> str:
-        """The name as tables print it, with a mark where its numbers are not the official ones."""
+        """The name as tables print it, marked if its numbers are not official."""
         return f"{self.name} (unofficial)" if self.unofficial else self.name
 
     @cached_property
@@ -112,16 +112,18 @@ class Protocol:
 
     @property
     def monitored(self) -> Measure:
-        """What training is validated by: the plain mean over objects, which every result has, or the first measure."""
+        """The measure that validation monitors: the plain mean over objects, which every result has, or the first
+        measure."""
         return self.plain_mean or self.measures[0]
 
     def measure(self, name: str) -> Measure:
-        """The measure of this name; for one that is not declared, all that is known is the name."""
+        """The measure of this name. For an undeclared measure only its name is known."""
         return next((measure for measure in self.measures if measure.name == name), Measure(name))
 
 
 def protocol_named(name: str) -> Protocol:
-    """The protocol of this name: `davis-unsupervised` is davis_unsupervised.py. Raises UserError listing all."""
+    """The protocol of this name: `davis-unsupervised` is davis_unsupervised.py. Raises UserError that lists all
+    names."""
     found = _modules().get(name)
     if found is None:
         raise UserError(f"protocol={name} does not exist: choose from {', '.join(sorted(_modules()))}")

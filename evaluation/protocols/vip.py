@@ -1,7 +1,7 @@
-"""Protocol `vip`: intersection over union of 20 human part classes, background included, of the VIP set.
+"""Protocol `vip`: intersection over union of the VIP data set's 20 human part classes, background included.
 
-Zhou et al., "Adaptive Temporal Encoding Network for Video Instance-level Human Parsing", ACM MM 2018, as CRW and its
-followers score it: one confusion matrix over all annotated frames of all videos, the first included. Predictions of
+Zhou et al., "Adaptive Temporal Encoding Network for Video Instance-level Human Parsing", ACM MM 2018, scored as in CRW
+and later work: one confusion matrix over all annotated frames of all videos, the first included. Predictions of
 another size are resized to the annotation's (nearest). Label maps hold classes here, not objects.
 """
 
@@ -24,9 +24,9 @@ CLASSES = 20
 def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Curves]:
     """Pixels of intersection and union over time of each class that occurs in one sequence.
 
-    pairs: annotation and prediction of all annotated frames; read once, one held at a time. Annotated pixels
-    of no class (255) count nowhere. Raises UserError naming the sequence when there is no frame, and for predicted
-    classes above 19.
+    pairs: annotation and prediction of all annotated frames; read once, one held at a time. Pixels annotated as no
+    class (255) are ignored. Raises UserError naming the sequence if there is no frame, or for predicted classes above
+    19.
     """
     counts: list[Int64[np.ndarray, "2 classes"]] = []
     strangers: set[int] = set()
@@ -61,7 +61,7 @@ def summarise(curves: Curves) -> dict[str, float]:
 
 
 def aggregate(objects: ObjectScores) -> dict[str, float]:
-    """IoU of each class that occurs anywhere, over all sequences together, and first IoU-Mean, the mean over these."""
+    """IoU-Mean, and then the IoU of each class that occurs anywhere, over all sequences together."""
     sums: dict[int, list[float]] = {}
     for key, values in objects.items():
         total = sums.setdefault(key.id, [0.0, 0.0])
@@ -80,7 +80,7 @@ PROTOCOL = Protocol(
     over_time=(),
     fewest_frames=1,
     late_objects=True,
-    advice={  # ids are classes of parts, which come and go
+    advice={  # ids are part classes, which come and go
         **dict.fromkeys((Note.GAPS, Note.LATE, Note.VANISHING, Note.EMPTY)),
         Note.VOID: "these are left out",
     },

@@ -1,8 +1,8 @@
-"""Protocol `vos-benchmark`: as hkchengrex/vos-benchmark scores, for sets whose objects come and go.
+"""Protocol `vos-benchmark`: the scores of hkchengrex/vos-benchmark, for data sets whose objects come and go.
 
-Every annotated frame counts, except a sequence's first and last. Objects are all ids in any scored annotation, 255
-too. An object's history starts at the first scored frame where it is annotated or predicted, and goes on to the end.
-Predicted objects that are never annotated cost nothing. (That tool prints percent; here are fractions as everywhere.)
+Every annotated frame counts, except a sequence's first and last. Objects are all ids in any scored annotation,
+including 255. An object's history starts at the first scored frame where it is annotated or predicted, and lasts to the
+end. Predicted objects that are never annotated cost nothing. (That tool prints percent; here scores are fractions.)
 """
 
 from collections.abc import Iterable
@@ -24,8 +24,8 @@ def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Cu
     """J and F over time of each object of one sequence, by its id.
 
     pairs: annotation and prediction of all annotated frames in time order; read once, two held at a time. Raises
-    UserError naming the sequence when sizes differ, when no object is left to score, and for masks of 0 and 255 where
-    no annotation has 255, which would be scored as empty.
+    UserError naming the sequence if sizes differ or no object is left to score, and for masks of 0 and 255 if no
+    annotation has 255, because these would be scored as empty.
     """
     history: History = {}
     annotated: set[int] = set()

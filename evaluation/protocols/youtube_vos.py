@@ -1,8 +1,8 @@
 """Protocol `youtube-vos`: J and F of seen and unseen categories, after Xu et al., "YouTube-VOS", arXiv 1809.03327.
 
-The server's code was never published, so a score from here is **unofficial**. Every annotated frame counts, the last
-one too; an object is scored from the frame after the first that shows it. Annotations of the validation set are
-withheld: this is for splits that have them.
+The server's code was never published, so these scores are **unofficial**. Every annotated frame counts, including the
+last; an object is scored from the frame after the first one that shows it. Annotations of the validation set are
+withheld, so this is for other splits.
 """
 
 import logging
@@ -30,8 +30,8 @@ def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Cu
     """J and F over time of each object of one sequence, by its id.
 
     pairs: annotation and prediction of all annotated frames in time order; read once, one held at a time.
-    Objects that first appear in the last frame are left out. Raises UserError naming the sequence when sizes differ,
-    when no object is left to score, and for predicted ids that are not introduced up to their frame.
+    Objects that first appear in the last frame are left out. Raises UserError naming the sequence if sizes differ, if
+    no object is left to score, or if an id is predicted before it is introduced.
     """
     history: History = {}
     strangers: set[int] = set()
@@ -53,8 +53,8 @@ def score(pairs: Iterable[Pair], sequence: str = "the sequence") -> dict[int, Cu
 def aggregate(objects: ObjectScores) -> dict[str, float]:
     """G = (J_seen + F_seen + J_unseen + F_unseen) / 4, each a mean over objects, and gap, seen minus unseen.
 
-    Objects say under `seen` whether their category is one of training (1.0) or not (0.0). Where some do not, or all are
-    of one kind, there is no G: only the flat means over all objects.
+    An object's score `seen` says whether its category occurs in the training set (1.0) or not (0.0). If some objects do
+    not have it, or all have the same value, there is no G, only the flat means over all objects.
     """
     groups = {
         group: {name: values for name, values in objects.items() if values.get("seen") == seen}

@@ -1,1 +1,1 @@
-"""Result records, and the tables and pictures that lie beside them."""
+"""Result records, and the tables and pictures stored beside them."""

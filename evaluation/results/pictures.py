@@ -1,6 +1,6 @@
-"""Pictures that lie beside a record for the report: overlays over time, and the frames on which the masks fail most.
+"""Pictures beside a record, for the report: overlays over time, and the frames with the worst masks.
 
-They are made when a folder is scored, since the report is made from what lies beside the records and nothing else.
+They are made when a folder is scored, because the report uses only records and the files beside them.
 """
 
 import json
@@ -26,12 +26,12 @@ from vosbench.util.files import replace_file
 from vosbench.video.images import read_image, resize_image, resize_labels
 from vosbench.video.video import Dataset, Image, LabelMap, Video
 
-QUALITY = 80  # of JPEG: such strips have 40 to 90 kB
-MOMENTS = (0.02, 0.25, 0.5, 0.75, 1.0)  # of the predicted frames
+QUALITY = 80  # of JPEG: a strip takes 40 to 90 kB
+MOMENTS = (0.02, 0.25, 0.5, 0.75, 1.0)  # frames of a sheet, as fractions of the predicted frames
 INDEX = "pictures.json"
 WIDTH = 1200  # pixels, of every picture
-SHEET_CELL, WORST_CELL = 472, 792  # width at which overlays are drawn: twice that of a cell
-CONTEXT = 1.6  # a worst frame shows so many times the extent of its object,
+SHEET_CELL, WORST_CELL = 472, 792  # widths at which overlays are drawn: twice those of the cells
+CONTEXT = 1.6  # a worst frame shows this many times the extent of its object,
 LEAST = 0.3  # and at least this share of the frame
 Kind = Literal["sheet", "truth", "worst"]
 Mask = Bool[np.ndarray, "h w"]
@@ -56,9 +56,9 @@ class Picture:
 class ObjectFrame:
     """An object in one frame.
 
-    values        what its protocol measured there, by name: J and F, as fractions
-    mean          of all these over all its frames
-    best_frame    where its overlap with the annotation is highest, and best_overlap
+    values        the protocol's measures there, by name: J and F, as fractions
+    mean          of all these values over all frames of the object
+    best_frame    the frame of its highest overlap with the annotation, `best_overlap`
     """
 
     key: ObjectKey
@@ -70,7 +70,7 @@ class ObjectFrame:
 
     @property
     def rank(self) -> tuple[float, float, ObjectKey]:
-        """The worst comes first; of equally bad ones that of the object which fails most on the whole."""
+        """The sort key, worst first; ties are ordered by the object's mean."""
         return sum(self.values.values()) / len(self.values), self.mean, self.key
 
     @property
@@ -83,14 +83,15 @@ class ObjectFrame:
 
 
 def write_pictures(dataset: Dataset, source: Source, scores: Scores, folder: Path, count: int) -> None:
-    """Writes `sheets/` and `worst/` with an index into `folder`, in place of those that an earlier scoring left.
+    """Writes `sheets/` and `worst/` with an index into `folder`, replacing those of an earlier scoring.
 
-    count: of sequences that get a sheet, chosen evenly over the sorted names and so the same for every method, and of
-    worst frames, one a sequence; 0 writes none. There are worst frames where the protocol measures something over time
-    that can be drawn. A sequence that cannot
-    be drawn is named in a warning: scores never fail for want of a picture.
+    count  number of sequences with a sheet, and of worst frames (at most one per sequence); 0: writes none.
+           Sequences are spread evenly over the sorted names, so they are the same for every method
+
+    Worst frames need a protocol with drawable measures over time. A sequence that cannot be drawn only causes a
+    warning: scoring never fails because of a picture.
     """
-    (folder / INDEX).unlink(missing_ok=True)  # first, for the index names what is whole
+    (folder / INDEX).unlink(missing_ok=True)  # first, because the index lists only complete pictures
     for name in ("sheets", "worst"):
         shutil.rmtree(folder / name, ignore_errors=True)
     if count < 1:
@@ -113,7 +114,7 @@ def write_pictures(dataset: Dataset, source: Source, scores: Scores, folder: Pat
 
 
 def read_pictures(folder: Path) -> list[Picture]:
-    """What write_pictures left in `folder`; whatever is missing or broken is left out."""
+    """The pictures that write_pictures left in `folder`; missing and broken ones are left out."""
     try:
         listed = [Picture(**entry) for entry in json.loads((folder / INDEX).read_text())]
         return [picture for picture in listed if _is_whole(folder / picture.file)]
@@ -122,8 +123,8 @@ def read_pictures(folder: Path) -> list[Picture]:
 
 
 def worst_frames(scores: Scores) -> list[ObjectFrame]:
-    """The object-frame with the lowest mean of the protocol's curves in each sequence, worst first; of equal ones in
-    time the earliest."""
+    """For each sequence, the object and frame with the lowest mean of the protocol's curves, worst first. If frames
+    tie, the earliest is taken."""
     found: dict[str, ObjectFrame] = {}
     for key, stems in scores.stems.items():
         curves = {name: scores.curves[key].measures[name] for name in scores.protocol.over_time}
@@ -148,11 +149,11 @@ def _evenly(names: Sequence[str], count: int) -> list[str]:
 
 
 def _write_sheets(video: Video, maps: LabelMaps | None, folder: Path) -> list[Picture]:
-    """Two strips of overlays: of the predictions, and of the annotations at the same moments."""
+    """Writes two strips of overlays: predictions, and annotations of the same frames."""
     predicted = [] if maps is None else [i for i, stem in enumerate(video.frame_names) if stem in maps.names]
     if maps is None or not predicted:
         return []
-    # Rounded up: what is at frame 0 was given.
+    # Rounded up, because the mask of frame 0 was given.
     chosen = [predicted[math.ceil(moment * (len(predicted) - 1))] for moment in MOMENTS]
     titles = [f"frame {video.frame_names[index]}" for index in chosen]
     frames = [video.frame(index) for index in chosen]
@@ -170,7 +171,7 @@ def _write_sheets(video: Video, maps: LabelMaps | None, folder: Path) -> list[Pi
 
 
 def _write_worst(video: Video, maps: LabelMaps | None, worst: ObjectFrame, place: int, folder: Path) -> Picture:
-    """Annotation, prediction and error map, around the object."""
+    """Writes annotation, prediction and error map around the object."""
     index = video.frame_names.index(worst.frame)
     annotation = video.annotation(index)
     if maps is None or annotation is None:
@@ -195,10 +196,10 @@ def _write_worst(video: Video, maps: LabelMaps | None, worst: ObjectFrame, place
 
 
 def _scored_label(video: Video, maps: LabelMaps, worst: ObjectFrame) -> int:
-    """The predicted label that is scored as the object: its own id, or another one where the protocol matches them.
+    """The predicted label that is scored as the object: its own id, or another if the protocol matches ids.
 
-    It is the one whose overlap in the object's best frame is the one that was counted; in the worst frame all may have
-    none.
+    It is the label whose overlap in the object's best frame equals the one scored; in the worst frame no label may
+    overlap the object.
     """
     index = video.frame_names.index(worst.best_frame)
     annotation, prediction = video.annotation(index), read_as_scored(maps, video, video.frame_names[index])
@@ -210,7 +211,7 @@ def _scored_label(video: Video, maps: LabelMaps, worst: ObjectFrame) -> int:
 
 
 def _around(mask: Mask) -> tuple[slice, slice]:
-    """The part of the frame around a mask, in the frame's proportions; all of it for an empty mask."""
+    """The part of the frame around a mask, at the frame's aspect ratio; the whole frame for an empty mask."""
     places = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
     if not len(places[0]):
         return slice(None), slice(None)
@@ -221,13 +222,13 @@ def _around(mask: Mask) -> tuple[slice, slice]:
 
 
 def _window(places: Int64[np.ndarray, " n"], length: int, size: int) -> slice:
-    """`length` of `size` pixels, with the given places in the middle as far as the border allows."""
+    """A window of `length` out of `size` pixels, centred on the given positions as far as the border allows."""
     start = int(np.clip((places[0] + places[-1] + 1 - length) // 2, 0, size - length))
     return slice(start, start + length)
 
 
 def _overlaid(image: Image, labels: UInt8[np.ndarray, "_ _"] | None, width: int) -> overlays.Picture:
-    """An overlay `width` pixels wide: drawn at the size at which it is seen, so that contours stay sharp."""
+    """An overlay `width` pixels wide, drawn at its final size so that contours stay sharp."""
     image = _resized(image, width)
     return image if labels is None else overlays.overlay(image, resize_labels(labels, *image.shape[:2]))
 

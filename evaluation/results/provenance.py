@@ -1,4 +1,4 @@
-"""How a result came about: the command, the code, the packages, and what went in."""
+"""The provenance of a result: the command, the code, the packages and the inputs."""
 
 import shlex
 import sys
@@ -22,8 +22,8 @@ def provenance(
 ) -> dict[str, Any]:
     """The `provenance` of a record, made by `vosbench <verb> <overrides>`.
 
-    `commit` is the checkout's, or None when the code is installed; `commits` are of all that made its masks, or the
-    checkout's where nobody noted them; `time` is UTC.
+    `commit` is the checkout's, or None if the code is installed. `commits` are those whose code made the label maps, or
+    the checkout's if they are unknown. `time` is UTC.
     """
     now = commit()
     return {
@@ -39,7 +39,7 @@ def provenance(
 
 
 def _versions() -> dict[str, str]:
-    """Versions of what changes numbers, without importing it."""
+    """Versions of the packages that affect numbers, without importing them."""
     found: dict[str, str] = {}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Result records: one JSON a run, data set and protocol. Tables are made from these files and nothing else."""
+"""Result records: one JSON file per run, data set and protocol. Tables are made from these files alone."""
 
 import io
 import json
@@ -25,7 +25,7 @@ NEW: dict[str, Any] = {
     "inference": None,
     "remarks": [],
 }  # fields that schema 1 did not have
-# What the recipes that schema 1 knew by these names are: the method's own name.
+# Name of a recipe in schema 1 → the method's own name.
 ALGORITHMS = {
     "copy_first": "copy_first",
     "flow_warp": "flow_warp",
@@ -40,22 +40,22 @@ ALGORITHMS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One result; None is unknown.
+    """One result; None means unknown.
 
-    method         what tables call it: the recipe, or what was given
-    algorithm      the method's own name (mamp); None for predictions of others
+    method         its name in tables: the recipe's, or the one given to evaluate
+    algorithm      the method's own name (mamp); None for label maps made elsewhere
     supervision    none (nothing was learned) | self-supervised | flow-supervised (no masks or labels of objects; the
                    flow network learned from true flow) | supervised (learned from masks or labels)
-    training_data  all that weights and flow network learned from, that of earlier stages first
-    parameters     the number of weights
+    training_data  the data that weights and flow network learned from, earlier stages first
+    parameters     number of weights
     checkpoint     "untrained", or {"name", "sha256"}
     resolution     the data set's resolution folder; frames: "all" or "annotated" frames were given to the method
-    subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: what was scored of the data set; None: all of it
-    inference      the size at which the method saw frames, such as "short side 480"; None: their own
-    scores         fractions at full precision, as the protocol names them; objects: the same by "<sequence>_<id>"
+    subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: the part of the data set scored; None: all of it
+    inference      the size at which the method saw frames, such as "short side 480"; None: their own size
+    scores         fractions at full precision, by the protocol's names; objects: the same by "<sequence>_<id>"
     speed          {device, precision, size, fps, latency_ms {p50, p95}, fps_sequence_mean, peak_memory_mb,
-                   peak_memory_kind (rss | cuda), warmup, timed}; fps and latencies are None where nothing was timed
-    remarks        what a reader of tables must know of it
+                   peak_memory_kind (rss | cuda), warmup, timed}; fps and latencies are None if nothing was timed
+    remarks        notes for readers of tables
     provenance     {command, overrides, commit, commits, versions, seed, hashes, time}
     """
 
@@ -90,20 +90,21 @@ def part_of_set(subset: Mapping[str, int | None] | None) -> str | None:
 
 
 def restrictions(subset: Mapping[str, int | None] | None, inference: str | None) -> list[str]:
-    """What a title says when not all was scored, or methods saw frames at another size: nothing, one part or two."""
+    """Parts of a title that state restrictions: the part of the data set scored, and another inference size. May be
+    empty."""
     part = part_of_set(subset)
     return [*([part] if part else []), *([f"seen at {inference}"] if inference else [])]
 
 
 def path_of(run: Path, dataset: str, split: str, protocol: str) -> Path:
-    """Where a run keeps its record of this data set and protocol."""
+    """The path of a run's record of this data set and protocol."""
     return run / "results" / f"{dataset}-{split}-{protocol}.json"
 
 
 def write(record: Record, arrays: Arrays, path: Path) -> None:
-    """Writes the record, and beside it as `.frames.npz` what is measured over time (see `arrays_of`).
+    """Writes the record, and beside it `.frames.npz` with the measures over time (see `arrays_of`).
 
-    The record comes last and at once: where it is, all of it is.
+    The record is written last and atomically: if it exists, everything is complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
@@ -113,7 +114,7 @@ def write(record: Record, arrays: Arrays, path: Path) -> None:
 
 
 def read(path: Path) -> Record:
-    """Raises UserError naming the file when it is no record, or a record of a schema that is not known."""
+    """Reads a record. Raises UserError naming the file if it is not a record, or one of an unknown schema."""
     remedy = "evaluate again, or move it away"
     try:
         content = json.loads(path.read_text())
@@ -131,8 +132,8 @@ def read(path: Path) -> Record:
 
 
 def _migrated(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of schema 1 as one of today. It does not say which part of its data set it is about."""
-    measured = content.get("parameters") is not None  # not foreign predictions, which may be called anything
+    """A record of schema 1 converted to the current schema. It does not say which part of its data set was scored."""
+    measured = content.get("parameters") is not None  # not foreign predictions, which may have any name
     algorithm = ALGORITHMS.get(str(content.get("method"))) if measured else None
     provenance = content.get("provenance")
     if provenance and "commits" not in provenance:
@@ -146,7 +147,7 @@ def frames_path(path: Path) -> Path:
 
 
 def read_frames(path: Path) -> dict[str, Shaped[np.ndarray, " t"]]:
-    """The arrays beside the record at `path` as they lie there; empty when the file is not there."""
+    """The arrays in the file beside the record at `path`; empty if there is no file."""
     if not frames_path(path).is_file():
         return {}
     with np.load(frames_path(path)) as frames:
@@ -154,8 +155,8 @@ def read_frames(path: Path) -> dict[str, Shaped[np.ndarray, " t"]]:
 
 
 def arrays_of(curves: Mapping[ObjectKey, Curves]) -> dict[str, Shaped[np.ndarray, " t"]]:
-    """Curves under the names that they have on disk: "<sequence>_<id>/J", and "/frame" for the positions of the frames
-    among the annotated frames of the sequence."""
+    """Curves by their names on disk: "<sequence>_<id>/J", and "/frame" for the positions of the frames among the
+    sequence's annotated frames."""
     arrays: dict[str, Shaped[np.ndarray, " t"]] = {}
     for key, curve in curves.items():
         arrays.update({f"{key}/{measure}": values for measure, values in curve.measures.items()})
@@ -164,7 +165,7 @@ def arrays_of(curves: Mapping[ObjectKey, Curves]) -> dict[str, Shaped[np.ndarray
 
 
 def read_curves(path: Path) -> dict[ObjectKey, Curves]:
-    """The curves beside the record at `path`, of objects with any; positions count from 1 where a file has none."""
+    """The curves beside the record at `path`, of objects that have any. Positions missing in the file count from 1."""
     found: dict[ObjectKey, dict[str, Shaped[np.ndarray, " t"]]] = {}
     for name, values in read_frames(path).items():
         key, _, measure = name.rpartition("/")
@@ -179,10 +180,10 @@ def read_curves(path: Path) -> dict[ObjectKey, Curves]:
 
 
 def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
-    """Whether the record at `path` was made from inputs with these hashes, by this code; False when there is none.
+    """Whether the record at `path` was made from inputs with these hashes by this code; False if there is none.
 
-    What other code made is to be made again, whatever else has changed through it. Raises UserError saying what differs
-    when the inputs are others: stale numbers are never shown, and never replaced unasked.
+    A record made by other code must be made again, whatever else that code changed. Raises UserError saying what
+    differs if the inputs are different: stale numbers are neither shown nor replaced without being asked.
     """
     if not path.is_file():
         return False

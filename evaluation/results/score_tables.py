@@ -1,4 +1,4 @@
-"""The tables that lie beside a record: those of the official tool, and one with every frame."""
+"""The tables beside a record: those of the official tool, and one with every frame."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from vosbench.util.files import replace_file
 
 
 def write_tables(scores: Scores, split: str, folder: Path) -> None:
-    """The official tool's two CSVs (3 decimals) and one with every frame (full precision), into `folder`."""
+    """Writes the official tool's two CSVs (3 decimals) and one with every frame (full precision) into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     measures = list(scores.scores)
     overall = [f"{scores.scores[measure]:.3f}" for measure in measures]

@@ -1,4 +1,4 @@
-"""One scoring run: from label maps to a record with its tables and pictures. `evaluate` and `benchmark` share it."""
+"""One scoring run: from label maps to a record with tables and pictures. `evaluate` and `benchmark` share it."""
 
 import logging
 from collections.abc import Mapping
@@ -19,22 +19,22 @@ from vosbench.runs.code import sources
 from vosbench.runs.identity import digest
 from vosbench.video.video import Dataset
 
-# Fields that say what was scored rather than how well: they may be corrected without scoring again.
+# Fields about what was scored, not how well: they can be corrected without scoring again.
 LABELS = (
     *("method", "algorithm", "supervision", "training_data", "checkpoint"),
     *("resolution", "frames", "subset", "inference", "remarks"),
 )
-RESTRICTING = ("sequences", "exclude", "max_frames")  # settings of a data set that leave some of it out
-ACROSS = 8  # more scores are printed one below the other
+RESTRICTING = ("sequences", "exclude", "max_frames")  # settings that restrict a data set
+ACROSS = 8  # if there are more scores, they are printed one below the other
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ScoringRun:
-    """Label maps that are scored under a protocol.
+    """Label maps to be scored under a protocol.
 
-    run       the folder whose `results/` take record, tables and pictures
-    settings  of the data set: where they leave videos or frames out, predictions of the whole set are no mistake
+    run       the folder whose `results/` gets record, tables and pictures
+    settings  of the data set; if they leave out videos or frames, predictions for these are no mistake
     workers, cache, pictures: as in conf/evaluate.yaml
     """
 
@@ -52,7 +52,7 @@ class ScoringRun:
         return records.path_of(self.run, self.dataset.name, self.dataset.split, self.protocol.name)
 
     def hashes(self) -> dict[str, str]:
-        """What a score depends on: both kinds of label maps, and the code that scores them."""
+        """Hashes of what a score depends on: predictions, annotations, and the code that scores them."""
         return {
             "predictions": hash_predictions(self.source, (video.name for video in self.dataset.videos)),
             "annotations": hash_annotations(self.dataset),
@@ -60,18 +60,19 @@ class ScoringRun:
         }
 
     def subset(self) -> dict[str, int | None] | None:
-        """What is scored of the data set; None: all of it."""
+        """The part of the data set that is scored; None: all of it."""
         videos, frames = len(self.dataset.videos), self.settings.get("max_frames")
-        whole = getattr(self.dataset, "whole", videos)  # a data set of a user's own may not say
+        whole = getattr(self.dataset, "whole", videos)  # a user's own data set may not have it
         if videos == whole and not frames:
             return None
         return {"videos": videos, "of": whole, "max_frames": frames}
 
     def make(self, facts: Mapping[str, Any], provenance: Mapping[str, Any], *, overwrite: bool) -> Record:
-        """The record, which is also shown. One that was made from the same inputs stays, and is only labelled anew.
+        """Makes and prints the record. If one from the same inputs exists, only its labels are updated.
 
-        facts: more fields of the record. Raises UserError saying what differs for a record of other inputs, unless
-        `overwrite`, and as `evaluate` does.
+        facts  further fields of the record
+
+        Raises UserError for a record from other inputs, saying what differs, unless `overwrite`; and like `evaluate`.
         """
         where = {"resolution": self.dataset.resolution, "frames": self.dataset.frames, "subset": self.subset()}
         fields = {**facts, **where}
@@ -111,7 +112,7 @@ class ScoringRun:
         return record
 
     def _write(self, record: Record, scores: Scores) -> None:
-        """The record, and in the folder of its name tables and pictures."""
+        """Writes the record, and tables and pictures into the folder of its name."""
         folder = self.path.with_suffix("")
         write_tables(scores, record.split, folder)
         records.write(record, records.arrays_of(scores.curves), self.path)

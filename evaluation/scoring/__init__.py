@@ -1,1 +1,1 @@
-"""From label maps to scores, sequence by sequence, in several processes."""
+"""From label maps to scores: sequence by sequence, in several processes, with checks of the predictions."""

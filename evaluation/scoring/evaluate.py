@@ -1,6 +1,6 @@
-"""Scores predicted label maps against a data set, sequence by sequence, in as many processes as wanted.
+"""Scores predicted label maps against a data set, sequence by sequence, in any number of processes.
 
-Workers do not import torch, and hold two frames at a time.
+Workers do not import torch and hold two frames at a time.
 """
 
 import logging
@@ -30,9 +30,8 @@ log = logging.getLogger(__name__)
 class Scores:
     """The scores of one set of label maps, as fractions.
 
-    protocol  what they were scored by
     scores    of the whole data set, in the protocol's order; objects: the scores of each object
-    curves    what the protocol measured over time, by object; stems: the names of the frames that were scored
+    curves    the protocol's measures over time, by object; stems: the names of the frames scored
     """
 
     protocol: Protocol
@@ -55,12 +54,12 @@ def evaluate(
 
     protocol      None: the data set's own
     workers       processes; 0 scores in this one
-    cache         folder that keeps the annotated objects cut out, for scoring more results against them
-    ignore_extra  predictions of sequences and frames that the data set does not have are no error (it was restricted)
+    cache         folder of cached annotation regions, which speeds up scoring many results
+    ignore_extra  accept predictions of sequences and frames that the data set does not have (it was restricted)
 
     Raises Problems that list everything wrong with all sequences: missing or extra sequences and frames, masks that are
-    unreadable, RGB or of another size than the annotation, and ids that cannot be; UserError for a data set without
-    annotations. BrokenProcessPool when a worker dies.
+    unreadable, RGB or of another size than the annotation, and impossible ids. Raises UserError for a data set without
+    annotations, and BrokenProcessPool if a worker dies.
     """
     protocol, videos = protocol or protocol_named(dataset.protocol), dataset.videos
     maps = {video.name: found for video in videos if (found := source.sequence(video.name)) is not None}
@@ -87,7 +86,7 @@ def evaluate(
 
 
 def _notice(dataset: Dataset, results: Sequence[Result], scores: Scores) -> None:
-    """Says what was made of the predictions, and what looks odd."""
+    """Logs how predictions were interpreted, and what looks odd."""
     if any(result.made_binary for result in results):
         log.warning("%s has one object: any nonzero pixel of the predictions was read as object 1", dataset.name)
     if left_out := sum(result.left_out for result in results):
@@ -100,7 +99,7 @@ def _notice(dataset: Dataset, results: Sequence[Result], scores: Scores) -> None
 
 
 def _scored(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """Results as they come, the longest sequence first, under a progress bar."""
+    """Results as they arrive, longest sequence first, with a progress bar."""
     from rich.progress import track
 
     longest_first = sorted(jobs, key=lambda job: -len(job.video.frame_names))
@@ -134,7 +133,7 @@ def _collect(results: Iterable[Result], seen: Mapping[str, Mapping[int, bool]], 
 def summaries(
     protocol: Protocol, sequence: str, curves: Mapping[int, Curves], seen: Mapping[int, bool]
 ) -> dict[ObjectKey, dict[str, float]]:
-    """The scores of each object of a sequence, with `seen` (1 or 0) where its category is known to be of training."""
+    """The scores of each object of a sequence, with `seen` (1 or 0: category in the training set) where known."""
     return {
         ObjectKey(sequence, id_): {
             **protocol.summarise(values),

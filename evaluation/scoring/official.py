@@ -1,6 +1,6 @@
-"""The official DAVIS scorer, package `davis2017`, beside ours: the same label maps through both, and what differs.
+"""Scores the same label maps with the official DAVIS scorer, package `davis2017`, to compare it with ours.
 
-Pont-Tuset et al., "The 2017 DAVIS Challenge", arXiv 1704.00675. It is not on the package index: README says how to get
+Pont-Tuset et al., "The 2017 DAVIS Challenge", arXiv 1704.00675. It is not on the package index; README says how to get
 it.
 """
 
@@ -25,7 +25,8 @@ REPOSITORY = "https://github.com/davisvideochallenge/davis2017-evaluation"
 
 
 def check(protocol: Protocol) -> type[Any]:
-    """The package's class. Raises UserError for protocols it does not have, and saying how to install it."""
+    """The package's class. Raises UserError for protocols it does not have, or if it is not installed, saying how
+    to."""
     if protocol.official_task is None:
         known = ", ".join(each.name for each in all_protocols() if each.official_task)
         raise UserError(f"scorer=official scores protocols {known}, not {protocol.name}")
@@ -41,8 +42,8 @@ def score(
 ) -> tuple[dict[str, float], dict[ObjectKey, dict[str, float]]]:
     """The official scores of the data set and of each object, under our names, as fractions.
 
-    It reads only a folder of its own layout at 480p, and takes 255 for void; so it is given copies of the label maps as
-    we read them. It holds whole sequences in memory. Raises UserError as `check` does.
+    The package only reads a folder of its own layout at 480p, and takes 255 as void, so it is given copies of the label
+    maps as vosbench reads them. It holds whole sequences in memory. Raises UserError like `check`.
     """
     evaluation = check(protocol)
     with TemporaryDirectory() as folder:
@@ -54,7 +55,7 @@ def score(
                 found = evaluation(str(root), protocol.official_task, "val", codalab=True).evaluate(
                     str(root / "results")
                 )
-        except SystemExit as error:  # with status 0, when it does not take the masks
+        except SystemExit as error:  # with status 0, if it rejects the masks
             raise UserError(f"the official scorer stopped and said: {printed.getvalue()}") from error
     scores = {
         f"{name}-{statistic}": float(np.mean(found[name][key]))

@@ -1,10 +1,10 @@
-"""Annotated objects cut out once and kept on disk, for scoring many results against the same annotations.
+"""A cache on disk of the regions of annotated objects, for scoring many results against the same annotations.
 
-A video is one file, `<hash>.regions`. The hash is of its annotations and of the code that cuts them out. The file holds
-the mask, boundary and near of each region, one bit a pixel; then the index, one row a region; then their sizes. Regions
-are read when asked for, so memory does not grow with the video. A file is whole when its end says so. One that is not
-is written anew in its place, by one process at a time: what a killed process leaves behind does no harm, and a whole
-file is never written to.
+Each video has one file, `<hash>.regions`. The hash covers its annotations and the code that cuts out regions. The file
+holds the mask, boundary and near map of each region, one bit per pixel; then the index, one row per region; then the
+sizes of both. Regions are read when asked for, so memory does not grow with the video. A mark at the end shows that a
+file is complete. An incomplete file is rewritten in place, by one process at a time, so leftovers of a killed process
+do no harm. A complete file is never written to.
 """
 
 import fcntl
@@ -21,19 +21,20 @@ from vosbench.runs.identity import digest
 from vosbench.util.files import naming
 from vosbench.video.video import LabelMap, Video
 
-# A row: frame, its height and width, id, top, left, rows, columns, area, length, where its bits begin. Frames without
-# an object have one row of id 0 and no bits.
+# A row: frame, its height and width, id, top, left, rows, columns, area, length, offset of its bits. A frame without
+# objects has one row of id 0 and no bits.
 COLUMNS = 11
 Rows = Int64[np.ndarray, "r 11"]
 
-MARK = int.from_bytes(b"regions1", "little")  # the last number of a whole file, after the bytes of bits and of rows
+MARK = int.from_bytes(b"regions1", "little")  # the last number of a complete file, after both sizes in bytes
 END = 3 * 8
 
 
 class RegionCache:
-    """The annotated objects of one video, made when they are not there yet: `with RegionCache(folder, video) as cache`.
+    """The annotated objects of one video, computed if not cached yet: `with RegionCache(folder, video) as cache`.
 
-    Raises UserError naming an annotation that cannot be read; nothing is kept then. OSError names the cache's file.
+    Raises UserError naming an annotation that cannot be read; then nothing is cached. An OSError names the cache's
+    file.
     """
 
     def __init__(self, folder: Path, video: Video) -> None:
@@ -47,7 +48,7 @@ class RegionCache:
         self._file.close()
 
     def objects(self, index: int) -> Objects | None:
-        """The annotated objects of a frame, or None when it has no annotation."""
+        """The annotated objects of a frame, or None if it has no annotation."""
         first, last = np.searchsorted(self._rows[:, 0], [index, index + 1])
         rows = {row[3]: row for row in self._rows[first:last].tolist()}
         if not rows:
@@ -58,7 +59,7 @@ class RegionCache:
 
     def _labels(self, index: int) -> LabelMap:
         labels = self._video.annotation(index)
-        assert labels is not None  # or it would not be in the index
+        assert labels is not None  # otherwise it would not be in the index
         return labels
 
     def _cut(self, row: list[int]) -> Region:
@@ -73,12 +74,12 @@ class RegionCache:
 
 
 def _made_of(video: Video) -> str:
-    """A digest of the annotations, and of the code that cuts objects out of them."""
+    """A digest of the annotations and of the code that cuts out regions."""
     return digest([video.annotation_fingerprint(), sources(["vosbench.evaluation.metrics"])])
 
 
 def _open(path: Path, video: Video) -> tuple[BinaryIO, Rows]:
-    """The video's file, whole, and its index."""
+    """The video's complete file and its index."""
     if path.is_file():
         file: BinaryIO = path.open("rb")
         if (rows := _index(file)) is not None:
@@ -90,7 +91,7 @@ def _open(path: Path, video: Video) -> tuple[BinaryIO, Rows]:
 
 
 def _fill(path: Path, video: Video) -> tuple[BinaryIO, Rows]:
-    """The same of a file that is missing or damaged: another process may fill it while this one waits its turn."""
+    """The same for a missing or incomplete file. Another process may fill it while this one waits for the lock."""
     file = path.open("a+b")
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -106,7 +107,7 @@ def _fill(path: Path, video: Video) -> tuple[BinaryIO, Rows]:
 
 
 def _index(file: BinaryIO) -> Rows | None:
-    """The rows of a whole file, or None."""
+    """The index of a complete file, or None."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - END, 0))
     if len(end := file.read(END)) < END:
@@ -119,7 +120,7 @@ def _index(file: BinaryIO) -> Rows | None:
 
 
 def _write(file: BinaryIO, video: Video) -> Rows:
-    """Writes the whole file. Its end comes when all else is on the disk: it never stands without the rest."""
+    """Writes the complete file. The mark at the end is written only when everything else is on disk."""
     file.truncate(0)
     file.seek(0)
     found: list[list[int]] = []

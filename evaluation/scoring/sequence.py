@@ -1,4 +1,4 @@
-"""Scoring one sequence: its label maps beside the annotations, frame by frame, and everything wrong with them."""
+"""Scoring one sequence: compares its label maps with the annotations, and collects everything wrong with them."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ from vosbench.video.images import VOID
 from vosbench.video.video import Video
 
 ExtraFrames = Literal["wrong", "left out", "ignored"]
-OBJECTS = 20  # hardly a video has more: many more values are grey levels
+OBJECTS = 20  # few videos have more: many more values are grey levels
 
 
 @dataclass(frozen=True)
 class Job:
-    """One sequence to score. extra_frames: what is made of predictions for frames that the video does not have."""
+    """One sequence to score. extra_frames: how to treat predictions for frames that the video does not have."""
 
     video: Video
     maps: LabelMaps
@@ -36,9 +36,9 @@ class Job:
 
 @dataclass
 class Result:
-    """What a worker returns: curves by object id, names of the annotated frames, and everything that is wrong.
+    """A worker's result: curves by object id, names of the annotated frames, and all faults.
 
-    `faults`: (frame, what is wrong with it); the frame is "" where it is the sequence.
+    `faults`: (frame, what is wrong with it); the frame is "" for a fault of the sequence.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Result:
     left_out: int = 0
 
     def problems(self) -> list[str]:
-        """One sentence for each kind of fault; frames that have the same one are gathered."""
+        """One sentence for each kind of fault, which lists all frames that have it."""
         kinds: dict[str, list[tuple[str, str]]] = {}
         for frame, fault in self.faults:
             kind = re.sub(rf"(?<!\w){re.escape(frame)}(?!\w)", "*", fault) if frame else fault
@@ -62,12 +62,12 @@ class Result:
 
 
 def use_one_thread() -> None:
-    """In a process of its own: masks are small, and OpenCV's threads cost more than they bring."""
+    """Called in each worker process: masks are small, so OpenCV's threads cost more than they gain."""
     cv2.setNumThreads(1)
 
 
 def score(job: Job) -> Result:
-    """One sequence, in a worker. Problems are collected, never raised, so that all can be shown at once."""
+    """Scores one sequence in a worker. Problems are collected, not raised, so that all can be shown at once."""
     video, maps, result = job.video, job.maps, Result(job.video.name)
     result.faults += [("", problem) for problem in maps.problems]
     extra = sorted(set(maps.names) - set(video.frame_names))
@@ -87,11 +87,11 @@ def score(job: Job) -> Result:
 
 
 def _annotations(video: Video, cache: Path | None, stack: ExitStack) -> Callable[[int], Objects | None]:
-    """What gives the annotated objects of a frame by its index."""
+    """A function from a frame's index to its annotated objects."""
     if cache is not None:
         try:
             return stack.enter_context(RegionCache(cache, video)).objects
-        except UserError:  # of a file that is told again, with all others, where each frame is read
+        except UserError:  # reported again below, where every frame is read
             pass
 
     def read(index: int) -> Objects | None:
@@ -104,7 +104,8 @@ def _annotations(video: Video, cache: Path | None, stack: ExitStack) -> Callable
 def _pairs(
     video: Video, annotated: Callable[[int], Objects | None], maps: LabelMaps, any_size: bool, result: Result
 ) -> Iterator[Pair]:
-    """Annotation and prediction of each annotated frame. What cannot be used is noted and empty: checking goes on."""
+    """Annotation and prediction of each annotated frame. Unusable ones are noted and count as empty, so that checking
+    continues."""
     for index, stem in enumerate(video.frame_names):
         try:
             annotation = annotated(index) if video.is_listed(stem) else None
@@ -123,7 +124,7 @@ def _pairs(
 
 
 def _prediction(video: Video, maps: LabelMaps, stem: str, result: Result) -> Objects | None:
-    """What is predicted for a frame, or None when it cannot be used, which is noted."""
+    """The prediction for a frame, or None if it is unusable, which is noted."""
     try:
         labels = maps.read(stem)
     except UserError as error:
@@ -141,7 +142,7 @@ def _prediction(video: Video, maps: LabelMaps, stem: str, result: Result) -> Obj
 
 
 def _is_grey(ids: frozenset[int], *, binary: bool) -> bool:
-    """Whether the values of a mask are not ids but shades, all of which would count as objects."""
-    if binary:  # shades of one object; 255 beside ids may be void
+    """Whether the values of a mask are shades of grey instead of ids; each would count as an object."""
+    if binary:  # shades of one object; next to ids, 255 may be void
         return len(ids) > 1 and any(OBJECTS < id_ < VOID for id_ in ids)
     return len(ids) > OBJECTS and max(ids) > 10 * OBJECTS

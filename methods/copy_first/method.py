@@ -13,7 +13,7 @@ from vosbench.util.errors import UserError
 
 @dataclass(frozen=True)
 class Nothing:
-    """No features are needed."""
+    """An entry without content: no features are needed."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ class Masks:
 
 
 class FlowWarp(Method[Motion, Masks]):
-    """Each pixel takes the label that the frame before has where the flow (query → frame before, rounded) points."""
+    """Each pixel takes the previous frame's label at the place where the (rounded) flow from query to that frame
+    points."""
 
     name = "flow_warp"
     supervision = "none"
@@ -57,5 +58,5 @@ class FlowWarp(Method[Motion, Masks]):
         gap = context.index - previous.index
         flow = self.flow.estimate(query.state, previous.features.state, gap=gap, stride=1)
         masks = previous.value.masks
-        rows = nnf.pad(masks.flatten(2), (0, 1))  # outside of the picture nothing is known: no label
+        rows = nnf.pad(masks.flatten(2), (0, 1))  # outside the frame nothing is known: no label
         return rows[:, :, gather_positions(flow)]

@@ -1,4 +1,4 @@
-"""MAMP's encoder and the way its authors' checkpoints name the same weights."""
+"""MAMP's encoder, and the names of its weights in the authors' checkpoints."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class Encoder(nn.Sequential):
         super().__init__(stem, *stages, nn.Conv2d(last, channels, 3, 1, 1))
 
     def forward(self, lab: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
-        # Channels last: convolutions run several times faster in bf16, on CPUs with matrix units and on GPUs alike.
+        # Channels last: bf16 convolutions run several times faster, both on CPUs with matrix units and on GPUs.
         keys: Tensor = super().forward(lab.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
         return keys
 
@@ -43,8 +43,8 @@ _BLOCK = {"left.0": "conv1", "left.1": "bn1", "left.3": "conv2", "left.4": "bn2"
 
 
 def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a MAMP or MAST checkpoint (their networks are the same) under this package's names; others stay as
-    they are."""
+    """Renames the weights of a MAMP or MAST checkpoint (their networks are the same) to this package's names. Other
+    names stay unchanged."""
     return {_renamed(key.removeprefix("module.")): value for key, value in state.items()}
 
 

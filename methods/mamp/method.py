@@ -36,20 +36,20 @@ class Features:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is kept of a frame: its features, and masks on the grid of its key."""
+    """A memory entry: a frame's features, and masks on the grid of its key."""
 
     features: Features
     masks: Float[Tensor, "1 n h w"]
 
 
 class MAMP(Method[Features, Memory]):
-    """Trained to rebuild a colour channel from another frame; segments by reading labels from aligned memory frames.
+    """Trained to reconstruct a colour channel from another frame; segments by reading labels from aligned references.
 
     flow       estimates motion from query to reference (inference only)
     widths     channels of the encoder's four stages
     channels   of a key
-    train_radius, radius  of the search window in cells of 4 pixels, in training and at inference; 0: one cell
-    top_k      candidates that take part, over all references (table 6); null: all
+    train_radius, radius  of the search window in cells of 4×4 pixels, in training and at inference; 0: one cell
+    top_k      candidates used, over all references (table 6); null: all
     matching   flow: windows around where the flow points (section "Motion-aware Spatio-temporal Matching"); none:
                around the query's own position; mast: MAST's coarse search for references more than 15 frames away, and
                no top-k (table 3)
@@ -57,8 +57,7 @@ class MAMP(Method[Features, Memory]):
                neither
     upsample   exact: the inverse of sampling kernel centres; released: half-pixel bilinear, as the authors' code
     scale      sqrt_c: dot products divided by √channels (the paper's fix of MAST); none: as MAST
-    mask_oob   leaves out candidates outside of the picture; the authors' code lets them compete with affinity 0 and
-               label 0
+    mask_oob   excludes candidates outside the frame; in the authors' code they compete, with affinity 0 and label 0
 
     Raises UserError naming the options that make no sense.
     """
@@ -66,7 +65,7 @@ class MAMP(Method[Features, Memory]):
     name = "mamp"
     supervision = "self-supervised"
     colours = "Lab"
-    # Grey in Lab for the encoder and black for the flow: a negative value tells the padding from the picture.
+    # Grey in Lab for the encoder and black for the flow. A negative value distinguishes padding from the picture.
     padding = Padding("right-bottom", (-1.0, -1.0, -1.0))
     memory_masks = "hard"
 
@@ -97,9 +96,9 @@ class MAMP(Method[Features, Memory]):
         self.stride = STRIDE if alignment == "size_aware" else 1
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
-        """The last frame's dropped channel is rebuilt from the other frames (eq. 3 and 4)."""
+        """Reconstructs the last frame's dropped channel from the other frames (eq. 3 and 4)."""
         lab, target = drop_channel(normalised_lab(clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1)))
-        keys = [self._key(frame) for frame in lab.unbind(1)]  # apart: each frame has its own batch statistics
+        keys = [self._key(frame) for frame in lab.unbind(1)]  # separately: each frame has its own batch statistics
         values = [self._to_grid(frame) for frame in target.unbind(1)]
         size = (clip.frames.shape[-2], clip.frames.shape[-1])
         rebuilt = self.read_and_decode(keys[-1], keys[:-1], values[:-1], size, self.train_radius)
@@ -124,7 +123,7 @@ class MAMP(Method[Features, Memory]):
         keys = [entry.value.features.key for entry in context.references]
         masks = [entry.value.masks for entry in context.references]
         gaps = [context.index - entry.index for entry in context.references]
-        if self.matching == "mast" and max(gaps) > NEAR:  # otherwise windows are where they always are
+        if self.matching == "mast" and max(gaps) > NEAR:  # otherwise windows are in their usual places
             offsets = [
                 coarse_offsets(query.key, key, gap, self.radius, self.scale)
                 for key, gap in zip(keys, gaps, strict=True)
@@ -134,7 +133,7 @@ class MAMP(Method[Features, Memory]):
         return self.read_and_decode(query.key, keys, masks, query.size, self.radius, self.top_k, positions)
 
     def intermediate_maps(self, query: Features, context: Context[Features, Memory]) -> dict[str, Visual]:
-        """The flow to each reference, by how many frames before the query it lies."""
+        """The flow to each reference, named by how many frames before the query the reference is."""
         if self.matching != "flow":
             return {}
         gaps = {context.index - entry.index: entry.value.features for entry in context.references}
@@ -145,7 +144,7 @@ class MAMP(Method[Features, Memory]):
     ) -> list[dict[str, Visual]]:
         """Windows and the best candidates in each reference. A second row shows windows not moved by flow (figure 3b).
 
-        No rows for MAST's search of references far away, whose windows lie between cells.
+        There are no rows for MAST's search of distant references, whose windows lie between cells.
         """
         gaps = [context.index - entry.index for entry in context.references]
         if self.matching == "mast" and max(gaps) > NEAR:
@@ -171,7 +170,7 @@ class MAMP(Method[Features, Memory]):
         top_k: int | None = None,
         positions: Sequence[Int[Tensor, "h w"]] | None = None,
     ) -> Float[Tensor, "b n h2 w2"]:
-        """What training rebuilds and inference propagates: the values of similar reference cells, at `size` pixels."""
+        """The values of similar reference cells, at `size` pixels: colours in training, masks at inference."""
         with torch.autocast(query.device.type, enabled=False):  # only the encoder runs in mixed precision
             read = local_readout(
                 query,
@@ -182,7 +181,7 @@ class MAMP(Method[Features, Memory]):
                 top_k=top_k,
                 positions=positions,
                 mask_oob=self.mask_oob,
-                skip_uniform=not self.training,  # labels are uniform nearly everywhere; colours nowhere
+                skip_uniform=not self.training,  # labels are uniform nearly everywhere, colours nowhere
             )
         return self._from_grid(read, size)
 
@@ -194,7 +193,7 @@ class MAMP(Method[Features, Memory]):
         return key.float()
 
     def _positions(self, query: Features, context: Context[Features, Memory]) -> list[Int[Tensor, "h w"]] | None:
-        """Per reference, the cell that the flow finds at each of the query's; None where windows are not moved."""
+        """For each reference, the cell that the flow from each query cell points to; None if windows are not moved."""
         if self.matching != "flow":
             return None
         seen = [(entry.value.features, context.index - entry.index) for entry in context.references]

@@ -1,4 +1,5 @@
-"""The paper's own correspondence: short-term consistency and long-term dependency under a random Φ (section 3.2)."""
+"""The paper's own correspondence loss: short-term consistency and long-term dependency under a random Φ (section
+3.2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from vosbench.methods.mask_embedding.correspondence import Encoder, full_precisi
 from vosbench.methods.mask_embedding.views import draw_views
 from vosbench.settings.checks import below, not_above, outside, refuse
 
-IGNORED = -100  # label of a cell that does not count
-NEVER = -1e9  # logit of what cannot be matched; finite, so that a frame of nothing but padding gives no NaN
+IGNORED = -100  # label of a cell that is not counted
+NEVER = -1e9  # logit of a cell that cannot be matched; finite, so that a frame of padding alone gives no NaN
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,15 @@ class Cells:
 class Contrastive:
     """L_Corr = short · L_Short + long · L_Long (eq. 12, 15, 16), each the mean over its valid cells.
 
-    Every frame is encoded twice, as it is and under a Φ of its own, and both terms share these. A term of weight 0 is
-    left out; where a batch has no pair for a term, the term is 0.
+    Every frame is encoded twice, unchanged and under its own Φ, and both terms share these encodings. A term of weight
+    0 is left out; a term without pairs in the batch is 0.
 
     temperature   of all softmaxes (the paper has none; the authors' code uses .05)
     short, long   λ1 and λ2 (section 3.3)
-    min_gap       frames of the video, at least, from one to the other of a long-term pair (section 3.2); the pairs of
-                  L_Short are the clip's nearest neighbours
-    step          compare only every `step`-th cell along rows and columns. 1: all, so that a cell's neighbours are
-                  negatives, too (the paper); more: only distant cells are (the authors' code has 8×8 anchors)
+    min_gap       smallest distance of a long-term pair, in frames of the video (section 3.2); the pairs of L_Short are
+                  nearest neighbours in the clip
+    step          compare only every `step`-th cell along rows and columns. 1: all, so that a cell's neighbours are also
+                  negatives (the paper); more: only distant cells are (the authors' code has 8×8 anchors)
     scale, flip   of Φ: see `views.draw_views`
     """
 
@@ -92,22 +93,23 @@ class Contrastive:
 
 
 def neighbours(indices: Int[Tensor, "b t"]) -> Int[Tensor, " m"]:
-    """Numbers b·T + t of the frames whose successor in the clip is the nearest in time."""
+    """Numbers b·T + t of the frames whose successor in the clip is nearest in time."""
     steps = indices.diff(dim=1).abs()  # clips may run backwards
     clip, first = (steps == steps.amin(1, keepdim=True)).nonzero().unbind(1)
     return first + clip * indices.shape[1]
 
 
 def far_pairs(indices: Int[Tensor, "b t"], min_gap: int) -> Int[Tensor, "2 m"]:
-    """Pairs of frame numbers b·T + t of the same clip whose indices in the video differ by `min_gap` or more, both ways
-    round."""
+    """Pairs of frame numbers b·T + t of the same clip whose indices in the video differ by at least `min_gap`, in both
+    orders."""
     far = (indices.unsqueeze(2) - indices.unsqueeze(1)).abs() >= max(min_gap, 1)
     clip, first, second = far.nonzero().unbind(1)
     return torch.stack((first, second)) + clip * indices.shape[1]
 
 
 def short_term(equivariant: Cells, transformed: Cells, temperature: float) -> Float[Tensor, ""]:
-    """Equation 12. `equivariant`: E(Φ(I_t)); `transformed`: Φ(E(I_t+1)), whose cell k should match cell k of it."""
+    """Equation 12. `equivariant`: E(Φ(I_t)); `transformed`: Φ(E(I_t+1)). Cell k of one should match cell k of the
+    other."""
     labels = torch.arange(equivariant.keys.shape[1], device=equivariant.keys.device).expand(equivariant.valid.shape)
     return _contrast(transformed, equivariant, labels, transformed.valid & equivariant.valid, temperature)
 
@@ -124,8 +126,8 @@ def long_term(anchor: Cells, equivariant: Cells, transformed: Cells, temperature
 def _contrast(
     queries: Cells, keys: Cells, labels: Int[Tensor, "n k"], counted: Bool[Tensor, "n k"], temperature: float
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of each counted query against all valid keys of its pair of frames; the mean over all pairs, 0
-    without any."""
+    """Cross-entropy of each counted query against all valid keys of its pair of frames: the mean over all pairs, or 0
+    if there are none."""
     unseen = torch.zeros_like(keys.keys[..., 0]).masked_fill(~keys.valid, NEVER)
     logits = torch.baddbmm(unseen.unsqueeze(1), queries.keys / temperature, keys.keys.mT)
     labels = labels.masked_fill(~counted, IGNORED)

@@ -46,7 +46,7 @@ def padded_frames(clip: Clip) -> Float[Tensor, "b t 3 h w"]:
 
 
 def picture_cells(images: Float[Tensor, "n 3 h w"]) -> Bool[Tensor, "n h8 w8"]:
-    """Cells of the encoder whose centre lies in the picture and not in its padding (negative RGB)."""
+    """Cells of the encoder whose centre is in the picture, not in padding (negative RGB)."""
     return sample_centres(images[:, :1], STRIDE)[:, 0] >= 0
 
 

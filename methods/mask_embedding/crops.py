@@ -1,7 +1,7 @@
 """DINO's multi-crop augmentation (Caron et al. 2021), on the device and for all images of a batch at once.
 
-Scaling and blurring work on rows and columns apart, so that each is two batched products with matrices that differ from
-image to image: a loop over images would spend a GPU's time on starting thousands of small operations.
+Scaling and blurring treat rows and columns separately, so that each is two batched products with a matrix per image. A
+loop over images would spend a GPU's time on launching thousands of small operations.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from torchvision.transforms.v2 import functional as transform
 from vosbench.util.errors import Problems
 
 ASPECT = (3 / 4, 4 / 3)  # of a crop, width to height
-TRIES = 10  # to find a crop that fits into its image, as torchvision's RandomResizedCrop has it
+TRIES = 10  # to find a crop that fits into its image, as in torchvision's RandomResizedCrop
 JITTER = (0.4, 0.4, 0.2)  # brightness, contrast, saturation: largest change of the factor
 HUE = 0.1  # largest change, in turns of the colour circle
 BLUR = (0.1, 2.0)  # standard deviation in pixels of the crop
-SHARP = 1e-3  # a deviation so small that nothing is blurred
+SHARP = 1e-3  # a deviation too small to blur anything
 
 
 @dataclass(frozen=True)
 class MultiCrop:
-    """Two large crops and several small ones of each image, each flipped and jittered in colour by itself.
+    """Two large crops and several small ones of each image, each with its own random flip and colour jitter.
 
     global_size, local_size    sides of the crops in pixels
-    local_crops                small crops of an image; may be 0
+    local_crops                number of small crops per image; may be 0
     global_scale, local_scale  range of the share of the image's area that a crop shows, before scaling
 
     Probabilities: .5 to be mirrored, .8 to change in colour, .2 to become grey. The first large crop is always blurred.
@@ -117,7 +117,7 @@ def cut(
     mirrored: Bool[Tensor, " n"],
     size: int,
 ) -> Float[Tensor, "n 3 size size"]:
-    """A part of each image scaled to size × size by antialiased bicubic interpolation, and mirrored or not."""
+    """A part of each image, scaled to size × size by antialiased bicubic interpolation, and mirrored or not."""
     start, length = start.to(images.device), length.to(images.device)
     rows, columns = (_scaling(start[:, axis], length[:, axis], images.shape[2 + axis], size) for axis in (0, 1))
     columns = torch.where(mirrored.to(images.device).view(-1, 1, 1), columns.flip(1), columns)
@@ -138,7 +138,7 @@ def _scaling(start: Int[Tensor, " n"], length: Int[Tensor, " n"], pixels: int, s
 
 
 def gaussian_blur(crops: Float[Tensor, "n 3 s s"], deviation: Float[Tensor, " n"]) -> Float[Tensor, "n 3 s s"]:
-    """Each crop blurred by its own deviation, in pixels; weights that fall outside go to the pixels inside."""
+    """Each crop blurred with its own deviation, in pixels; weights outside the crop are redistributed inside."""
     pixel = torch.arange(crops.shape[-1], device=crops.device)
     squares = (pixel.view(-1, 1) - pixel).square()
     spread = torch.softmax(-squares / (2 * deviation.to(crops.device).view(-1, 1, 1) ** 2), 2)
@@ -152,7 +152,7 @@ def _both_ways(
 
 
 def jitter(images: Float[Tensor, "n 3 h w"], which: Bool[Tensor, " n"]) -> Float[Tensor, "n 3 h w"]:
-    """Random brightness, contrast, saturation and hue of those images, in random order; the others stay as they are."""
+    """Random brightness, contrast, saturation and hue of the chosen images, in random order; others stay unchanged."""
     changes = (brightness, contrast, saturation, hue)
     drawn = [torch.empty(len(images)).uniform_(1 - most, 1 + most) for most in JITTER]
     amounts = [torch.where(which, factor, 1) for factor in drawn]
@@ -163,24 +163,24 @@ def jitter(images: Float[Tensor, "n 3 h w"], which: Bool[Tensor, " n"]) -> Float
 
 
 def brightness(images: Float[Tensor, "n 3 h w"], factor: Float[Tensor, "n 1 1 1"]) -> Float[Tensor, "n 3 h w"]:
-    """0: black."""
+    """Scales brightness; factor 0 gives black."""
     return (images * factor).clamp(0, 1)
 
 
 def contrast(images: Float[Tensor, "n 3 h w"], factor: Float[Tensor, "n 1 1 1"]) -> Float[Tensor, "n 3 h w"]:
-    """0: the image's mean grey."""
+    """Scales contrast; factor 0 gives the image's mean grey."""
     mean: Tensor = transform.rgb_to_grayscale(images).mean((1, 2, 3), keepdim=True)
     return mean.lerp(images, factor).clamp(0, 1)
 
 
 def saturation(images: Float[Tensor, "n 3 h w"], factor: Float[Tensor, "n 1 1 1"]) -> Float[Tensor, "n 3 h w"]:
-    """0: grey."""
+    """Scales saturation; factor 0 gives grey."""
     grey: Tensor = transform.rgb_to_grayscale(images, 3)
     return grey.lerp(images, factor).clamp(0, 1)
 
 
 def hue(images: Float[Tensor, "n 3 h w"], turns: Float[Tensor, "n 1 1 1"]) -> Float[Tensor, "n 3 h w"]:
-    """Each colour moved round the hexagon of HSV; value and chroma stay."""
+    """Moves each colour round the hexagon of HSV; value and chroma stay the same."""
     red, green, blue = images.split(1, 1)
     value = images.amax(1, keepdim=True)
     chroma = value - images.amin(1, keepdim=True)

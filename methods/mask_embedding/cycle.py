@@ -1,4 +1,4 @@
-"""Cycle consistency as a correspondence loss: CRW's walks on palindromes of the clip (Jabri et al. 2020; table 4f)."""
+"""Cycle consistency as a correspondence loss: CRW's random walks on palindromes of a clip (Jabri et al. 2020)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,10 +18,10 @@ TINY = 1e-20  # keeps the logarithm of a walk that never returns finite
 
 @dataclass(frozen=True)
 class Cycle:
-    """A random walk from each node of frame 0 to frame k and back should end where it began; the mean over k ≥ 1.
+    """A random walk from each node of frame 0 to frame k and back should end where it began. The mean over k ≥ 1.
 
-    A node is the mean key of patch × patch cells, one every `step` cells, brought to unit norm. The defaults are CRW's
-    patches of 64 pixels every 32: a 7 × 7 grid on 256 pixels.
+    A node is the mean key of patch × patch cells, normalised, and there is one every `step` cells. The defaults are
+    CRW's patches of 64 pixels every 32: a 7 × 7 grid on 256 pixels.
 
     temperature   of the transition probabilities
     dropout       share of the edges that a walk cannot take, drawn for each transition
@@ -61,11 +61,11 @@ class Cycle:
         return nnf.normalize(nnf.avg_pool2d(keys, self.patch, self.step).flatten(2).mT, dim=2)
 
     def _whole(self, cells: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b m"]:
-        """Nodes without padding; walks start at no others."""
+        """Nodes without padding, the only ones at which walks start."""
         return -nnf.max_pool2d(-cells.float(), self.patch, self.step).flatten(1) > 0
 
     def _round_trips(self, nodes: Float[Tensor, "b t m c"], start: Bool[Tensor, "b m"]) -> Float[Tensor, ""]:
-        """Cross-entropy of every palindrome's transition matrix to the identity, over the nodes at which it starts."""
+        """Cross-entropy between every palindrome's transition matrix and the identity, over the start nodes."""
         there = back = torch.eye(nodes.shape[2], device=nodes.device).expand(len(nodes), -1, -1)
         losses = []
         for here, following in zip(nodes.unbind(1), nodes[:, 1:].unbind(1), strict=False):
@@ -77,7 +77,7 @@ class Cycle:
         return torch.stack(losses).mean()
 
     def _transition(self, affinity: Float[Tensor, "b m m2"]) -> Float[Tensor, "b m m2"]:
-        """Probabilities over the edges that dropout leaves; uniform where it leaves none."""
+        """Transition probabilities over the edges that dropout leaves; uniform if it leaves none."""
         if self.dropout > 0:
             gone = (torch.rand(affinity.shape) < self.dropout).to(affinity.device)
             affinity = affinity.masked_fill(gone, torch.finfo(affinity.dtype).min)

@@ -22,7 +22,7 @@ from vosbench.util.errors import Problems
 
 
 class Network(nn.Module):
-    """E's residual network with the strides that E leaves out, and a head that ends in `outputs` prototypes.
+    """E's residual network, with the strides that E omits, and a head that ends in `outputs` prototypes.
 
     ResNet-50 stops after its third stage, as E does. hidden, bottleneck: widths of the head's layers; batch_norm:
     whether the hidden ones are normalised.
@@ -43,7 +43,7 @@ class Network(nn.Module):
         maps = [self.trunk(normalise(crops.flatten(0, 1)))[-1] for crops in groups]
         vectors = self.head(torch.cat([each.float().mean((2, 3)) for each in maps]))
         with full_precision(vectors):
-            # The prototypes have unit norm too: weight normalisation whose gain is fixed.
+            # The prototypes also have unit norm: weight normalisation with a fixed gain.
             cosines = nnf.linear(nnf.normalize(vectors.float()), nnf.normalize(self.last.weight))
         views: Tensor = cosines.unflatten(0, (-1, groups[0].shape[1]))
         return views

@@ -49,7 +49,7 @@ class FrozenLastLayer(L.Callback):
         self, trainer: L.Trainer, engine: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         if trainer.global_step < self.steps:
-            # Without a gradient neither momentum nor weight decay moves it, and clipping does not count it.
+            # Without a gradient, neither momentum nor weight decay changes it, and clipping ignores it.
             _dino(engine).student.last.weight.grad = None
 
 

@@ -1,4 +1,4 @@
-"""Masks on the way between pixels and cells, and into memory."""
+"""Conversions of masks between pixels and cells, and for memory."""
 
 import math
 
@@ -14,30 +14,31 @@ from vosbench.ops.align import sample_centres, upsample_centres
 Masks = Float[Tensor, "b n h w"]
 SmallMasks = Float[Tensor, "b n h8 w8"]
 
-ABSENT = math.log(EPS / (1 - EPS)) / 2  # what `log_odds` makes of 0
+ABSENT = math.log(EPS / (1 - EPS)) / 2  # `log_odds` of 0
 
 
 def to_cells(masks: Masks, size: tuple[int, int], corner_aligned: bool) -> SmallMasks:
-    """Masks at stride 8. `size`: of the result; see `variants.Variant` for `corner_aligned`."""
+    """Masks at stride 8. `size`: the result's; see `variants.Variant` for `corner_aligned`."""
     if corner_aligned:
         return nnf.interpolate(masks, size, mode="bilinear", align_corners=True)
     return sample_centres(masks, STRIDE)
 
 
 def to_pixels(masks: SmallMasks, size: tuple[int, int], corner_aligned: bool) -> Masks:
-    """The inverse. `size`: of the result, in training maybe no multiple of the stride."""
+    """The inverse. `size`: the result's, which in training may not be a multiple of the stride."""
     if corner_aligned:
         return nnf.interpolate(masks, size, mode="bilinear", align_corners=True)
     return upsample_centres(masks, STRIDE)[..., : size[0], : size[1]]
 
 
 def log_odds(scores: Masks) -> Masks:
-    """Half of log(s / (1 - s)). Scores are a softmax over aggregated log-odds, which those of one object are twice."""
+    """Half of log(s / (1 - s)): scores are a softmax over aggregated log-odds, so those of a lone object count
+    twice."""
     return scores.logit(EPS) / 2
 
 
 def with_given(coarse: SmallMasks, masks: SmallMasks) -> SmallMasks:
-    """Coarse masks, overwritten where an object starts: nothing has been warped to it, but the result has it."""
+    """Coarse masks, overwritten where an object starts: it is part of the result, but not of the warped masks."""
     starting = ~coarse.flatten(2).any(2)
     given = (masks * starting[..., None, None]).amax(1, keepdim=True) > 0.5
     return torch.where(given, masks, coarse)

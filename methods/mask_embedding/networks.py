@@ -18,7 +18,7 @@ Depth = Literal[18, 50]
 
 
 class Encoded(NamedTuple):
-    """What E makes of frames: unit-norm keys at stride 8, maps at strides 8 and 4 for D, and that behind the keys."""
+    """E's output: unit-norm keys at stride 8, skips at strides 8 and 4 for D, and the map that keys are made from."""
 
     key: Float[Tensor, "b c h w"]
     eighth: Float[Tensor, "b c8 h w"]
@@ -45,14 +45,14 @@ class KeyEncoder(nn.Module):
         return self.trunk.stage_channels[1], self.trunk.stage_channels[0]
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Encoded:
-        """Images as `normalise` gives them."""
+        """`images` are normalised by `normalise`."""
         quarter, eighth, *_, deepest = self.trunk(images)
         last = self.squeeze(deepest)
         return Encoded(nnf.normalize(self.head(last).float(), dim=1), eighth, quarter, last)
 
 
 class FrameMaskEncoder(nn.Module):
-    """V: built like E, with weights of its own and the mask as a fourth input channel. `widths`: of E and V."""
+    """V: built like E, with its own weights and the mask as a fourth input channel. `widths`: of E and V."""
 
     def __init__(self, depth: Depth = 18, widths: Sequence[int] = (64, 64), channels: int = 512) -> None:
         super().__init__()
@@ -63,13 +63,13 @@ class FrameMaskEncoder(nn.Module):
     def forward(
         self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"], last: Float[Tensor, "b d h8 w8"]
     ) -> Float[Tensor, "b n c h8 w8"]:
-        """The values of each picture's n objects, all of them in one batch; `last`, E's last map, is left out."""
+        """The values of each image's n objects, all in one batch; `last`, E's last map, is unused."""
         values: Tensor = self.head(self.squeeze(self.trunk(with_masks(images, masks))[-1]))
         return values.reshape(*masks.shape[:2], *values.shape[1:])
 
 
 class FusedFrameMaskEncoder(nn.Module):
-    """V as released: it stops after the third stage and takes in E's last map, by STCN's fusion (Cheng et al. 2021).
+    """V as released: it stops after the third stage and fuses its map with E's last one, as STCN (Cheng et al. 2021).
 
     16.98 M parameters with ResNet-18, 25.62 M with ResNet-50.
     """
@@ -86,7 +86,7 @@ class FusedFrameMaskEncoder(nn.Module):
     def forward(
         self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"], last: Float[Tensor, "b d h8 w8"]
     ) -> Float[Tensor, "b n c h8 w8"]:
-        """The values of each picture's n objects, all of them in one batch."""
+        """The values of each image's n objects, all in one batch."""
         own = self.squeeze(self.trunk(with_masks(images, masks))[-1])
         fused = self.block1(torch.cat([own, last.repeat_interleave(masks.shape[1], 0)], 1))
         values: Tensor = self.block2(fused + self.attention(fused))
@@ -94,7 +94,8 @@ class FusedFrameMaskEncoder(nn.Module):
 
 
 def _trunk(depth: Depth, width: int, inputs: int, weights: str | None) -> ResNet:
-    """To stride 8: ResNet-18 without strides in its last two stages, ResNet-50 up to its third, without its stride."""
+    """A trunk with stride 8: ResNet-18 without strides in its last two stages, or ResNet-50 up to its third stage,
+    without that stage's stride."""
     strides = (1, 2, 1, 1) if depth == 18 else (1, 2, 1)
     return ResNet(depth, width, strides, in_channels=inputs, weights=weights)
 

@@ -18,12 +18,12 @@ from vosbench.settings.checks import below, not_above, refuse
 
 @dataclass(frozen=True)
 class Photometric:
-    """The last frame's dropped Lab channel is rebuilt from the other frames.
+    """Reconstructs the last frame's dropped Lab channel from the other frames.
 
     The encoder sees Lab (`lab` is true). `__call__` gives it what `drop_channel` leaves; at inference it sees
     `normalised_lab` of whole frames.
 
-    radius        of the search window, in cells of 8 pixels
+    radius        of the search window, in cells of 8×8 pixels
     temperature   of the softmax over the window. Keys have unit norm here, so MAMP's /√c would make it almost uniform
     """
 
@@ -40,7 +40,7 @@ class Photometric:
         self, encoder: Encoder, clip: Clip, keys: Float[Tensor, "n c h8 w8"] | None = None
     ) -> dict[str, Tensor]:
         lab, target = drop_channel(normalised_lab(padded_frames(clip)))
-        found = [encoder(frame).float() for frame in lab.unbind(1)]  # apart: each frame has its own batch statistics
+        found = [encoder(frame).float() for frame in lab.unbind(1)]  # singly: each has its own batch statistics
         values = [sample_centres(frame, STRIDE) for frame in target.unbind(1)]
         with full_precision(lab):
             read = local_readout(found[-1], found[:-1], values[:-1], radius=self.radius, scale=1 / self.temperature)

@@ -13,11 +13,11 @@ from vosbench.video.video import LabelMap, Video
 
 
 class Found(TypedDict):
-    """What an update found in a video.
+    """Statistics of an update in one video.
 
     sizes    of the segments, as shares of the video, largest first
     dropped  share of the video in clusters too large to be objects
-    overlap  best intersection over union of a segment with each true object, by its id; none without annotations
+    overlap  by object id, the best intersection over union of a segment with the object; empty without annotations
     """
 
     sizes: list[float]
@@ -26,7 +26,7 @@ class Found(TypedDict):
 
 
 def found_in(clusters: Clusters, video: Video) -> Found:
-    """Sizes of a video's segments, and how well they meet its true objects where these are known."""
+    """Sizes of a video's segments, and their overlap with its annotated objects, if any."""
     maps = clusters.labels.byte().cpu().numpy()
     cells = maps.size
     overlap = best_overlap([(truth, maps[i]) for i in range(len(maps)) if (truth := video.annotation(i)) is not None])
@@ -34,9 +34,9 @@ def found_in(clusters: Clusters, video: Video) -> Found:
 
 
 def best_overlap(pairs: Sequence[tuple[LabelMap, UInt8[np.ndarray, "h2 w2"]]]) -> dict[str, float]:
-    """For each true object, the intersection over union with the segment that meets it best, over all frames.
+    """For each annotated object, the intersection over union with its best segment, over all frames.
 
-    pairs   true label map (255: void) and segments of the same frame, at any size
+    pairs   annotation (255: void) and segments of the same frame, at any size
     """
     counts = np.zeros((256, 256), np.int64)
     for truth, segments in pairs:
@@ -51,7 +51,7 @@ def best_overlap(pairs: Sequence[tuple[LabelMap, UInt8[np.ndarray, "h2 w2"]]]) -
 
 def summary(found: Sequence[Found]) -> dict[str, float]:
     """Means over videos: `segments` in number, `dropped` as a share, `size_1` and so on of the first segments (0 where
-    a video has fewer); `overlap` is the mean over all true objects, and missing where none is known."""
+    a video has fewer); `overlap` is the mean over all annotated objects, and missing if there are none."""
     most = max(len(each["sizes"]) for each in found)
     means = {"segments": sum(len(each["sizes"]) for each in found) / len(found)}
     means["dropped"] = sum(each["dropped"] for each in found) / len(found)

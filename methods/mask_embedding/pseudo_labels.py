@@ -1,4 +1,4 @@
-"""Clusters the training videos as training goes on; their segments are what masks are learned from (section 3.1)."""
+"""Clusters the training videos during training; masks are learned from the segments found (section 3.1)."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ from vosbench.video.video import Video
 log = logging.getLogger(__name__)
 
 BATCH = 8  # frames encoded at a time
-PATIENCE = 20  # seconds from one line about a long update to the next
+PATIENCE = 20  # seconds between log lines about a long update
 
 
 class ClusterVideos(L.Callback):
@@ -78,7 +78,7 @@ class ClusterVideos(L.Callback):
         }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Runs before any process reads clips."""
+        """Called before any process reads clips."""
         self.clips = trainer.datamodule.clips  # type: ignore[attr-defined]
         if self.clips.labels == "pseudo":
             raise UserError("data.clips.labels=pseudo are there already: add pseudo_labels=none, or read no labels")
@@ -96,7 +96,7 @@ class ClusterVideos(L.Callback):
         self._before_step(trainer, _engine(pl_module))
 
     def _before_step(self, trainer: L.Trainer, engine: Engine) -> None:
-        """Makes the updates that the clips of the next step need, unless they exist."""
+        """Makes the updates that the next step's clips need, unless they exist."""
         if trainer.global_step >= trainer.max_steps:
             return
         batch = engine.batch
@@ -106,7 +106,7 @@ class ClusterVideos(L.Callback):
                 self._make(trainer, _method(engine), update)
 
     def _drop_stale(self, recipe: str) -> None:
-        """Removes what another training left in this run folder."""
+        """Removes pseudo-labels that another training left in this run folder."""
         made_by = self.labels.root / "recipe.txt"
         if not made_by.is_file() or made_by.read_text() != recipe:
             shutil.rmtree(self.labels.root, ignore_errors=True)
@@ -133,7 +133,7 @@ class ClusterVideos(L.Callback):
         trainer.strategy.barrier()
 
     def _finish(self, trainer: L.Trainer, update: int, names: Sequence[str]) -> None:
-        """Marks an update as whole and logs what it found.
+        """Marks an update as complete and logs its statistics.
 
         Raises UserError for a video that another process, maybe on another machine, has claimed and not labelled.
         """
@@ -150,14 +150,14 @@ class ClusterVideos(L.Callback):
         self._drop_old()
 
     def _drop_old(self) -> None:
-        """Of whole updates, the first stays for comparison, and the last two stay because clips read them."""
+        """Removes complete updates except the first, for comparison, and the last two, which clips read."""
         whole = sorted(int(done.parent.name) for done in self.labels.root.glob("*/DONE"))
         for update in whole[1:-2]:
             self.labels.done(update).unlink()
             shutil.rmtree(self.labels.folder(update))
 
     def _label(self, method: MaskEmbedding, update: int, name: str, video: Video) -> None:
-        """Clusters a video; its folder and its record appear whole."""
+        """Clusters a video; its folder and its record appear only when complete."""
         frames = range(len(video.frame_names))
         keys = [key for start in frames[::BATCH] for key in self._keys(method, video, frames[start : start + BATCH])]
         clusters = cluster_video(keys, **self.settings)
@@ -167,7 +167,8 @@ class ClusterVideos(L.Callback):
         replace_file(self._record(update, name), json.dumps(found_in(clusters, video)).encode())
 
     def _keys(self, method: MaskEmbedding, video: Video, frames: Sequence[int]) -> Float[Tensor, "t c h w"]:
-        """Keys from half a stride inside on, so that a cell is the centre of the pixels that its label will fill."""
+        """Keys of frames shifted by half a stride, so that a cell is at the centre of the pixels that its label will
+        fill."""
         images = torch.from_numpy(np.stack([video.frame(index) for index in frames])).permute(0, 3, 1, 2)
         pixels = images.to(next(method.parameters()).device) / 255
         if self.short_side is not None:

@@ -1,4 +1,4 @@
-"""What the method keeps of frames, and how it reads from that: one affinity for the masks and values of all objects."""
+"""Features and memory entries, and reading from memory: one affinity for the masks and values of all objects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ Values = Float[Tensor, "b objects v h8 w8"]
 
 @dataclass(frozen=True)
 class Features:
-    """A frame: its key at stride 8, the decoder's skips at strides 8 and 4, E's last map, and the normalised picture.
+    """Features of a frame: its key at stride 8, the decoder's skips at strides 8 and 4, E's last map, and the
+    normalised image.
 
-    `coarse`: the warped masks of a frame that has been segmented; None of one that has not.
+    `coarse`: the warped masks, once the frame has been segmented; None before.
     """
 
     key: Float[Tensor, "b c h8 w8"]
@@ -37,13 +38,12 @@ class Features:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is kept of a frame: key, masks at stride 8 (background first), the value of each object, and V's input.
+    """A memory entry: key, masks at stride 8 (background first), the value of each object, and V's input.
 
-    V's input is the picture, and E's last map where V takes it in. It is kept for objects that start later, since a
-    frame without an object has a value for it, too. Picture and map are in half precision; values are, too, at
-    inference.
-    `absent` is what V saw where an object is not: 0, or 0 as log-odds. b is 1 at inference, and counts clips in
-    training.
+    V's input is the image and, if V uses it, E's last map. It is kept for objects that start later, because a frame
+    also needs values for objects it does not show. Image and map are in half precision, and at inference so are values.
+    `absent` is V's input for pixels outside an object: 0, or the log-odds of 0. b is 1 at inference, and the number of
+    clips in training.
     """
 
     key: Float[Tensor, "b c h8 w8"]
@@ -55,7 +55,7 @@ class Memory:
 
 
 def packed(values: Values) -> Values:
-    """Lays the values of all objects of a cell next to each other in memory: they are read together, without a copy."""
+    """Makes the values of all objects of a cell adjacent in memory, so that they are read together without a copy."""
     together = values.flatten(1, 2).contiguous(memory_format=torch.channels_last)
     return together.view(values.shape)
 
@@ -71,7 +71,8 @@ class Reader:
     def read(
         self, query: Float[Tensor, "b c h8 w8"], memory: Sequence[Memory], given: Sequence[bool], top_k: int | None
     ) -> tuple[SmallMasks, Values]:
-        """The coarse masks and the values of the query's cells. `given`: per entry, whether all of it is searched."""
+        """The coarse masks and the values of the query's cells. `given`: for each entry, whether all of it is
+        searched."""
         clips = [
             self._read_clip(
                 query[clip],

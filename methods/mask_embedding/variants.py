@@ -1,4 +1,4 @@
-"""Where the authors' code does otherwise than the paper says: one set of decisions for each."""
+"""Differences between the paper and the authors' code, as one set of decisions for each."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +10,10 @@ Name = Literal["paper", "released"]
 class Variant:
     """Decisions that belong together.
 
-    corner_aligned    masks are taken to stride 8 and back from corner to corner, by which cells at the far borders lie
-                      7 pixels from their kernels; else at the centres of E's kernels
-    fused             V ends a stage earlier and takes in E's last map; else it is built like E
-    log_odds_memory   V sees results that are memorized as log-odds (see `method.log_odds`); else as probabilities
+    corner_aligned    masks are resized to stride 8 and back with aligned corners, which puts cells at the far borders 7
+                      pixels from their kernels; else cells are at the centres of E's kernels
+    fused             V ends a stage earlier and fuses its map with E's last one; else it is built like E
+    log_odds_memory   V sees memorized results as log-odds (see `masks.log_odds`); else as probabilities
     supervise_all     in training, each frame of a clip is segmented from those before; else the last from all others
     hard_coarse       in training, V sees the best object of the coarse masks, without gradient; else their scores
     """

@@ -1,4 +1,4 @@
-"""Φ: a random scaling, flip and crop, of images and of their feature maps alike (section 3.2)."""
+"""Φ: a random scaling, flip and crop, applied to images or to their feature maps (section 3.2)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 
 from vosbench.methods.mask_embedding.networks import STRIDE
 
-WHOLE = 0.999  # of the bilinear weights must come from inside
+WHOLE = 0.999  # share of the bilinear weights that must be inside
 
 
 @dataclass(frozen=True)
 class View:
     """One Φ per image: output pixel p shows input pixel offset + step·p. Both are (y, x); a negative step mirrors.
 
-    Output and input have the same size. Cell j of a feature map lies at pixel 8·j, where strided kernels of odd size
-    have their centre; were it taken to lie in the middle of its pixels, a mirrored map would be 7 pixels off.
+    Output and input have the same size. Cell j of a feature map is at pixel 8·j, the centre of strided kernels of odd
+    size. With cells in the middle of their pixels, a mirrored map would be 7 pixels off.
     """
 
     step: Float[Tensor, "n 2"]
@@ -31,19 +31,19 @@ class View:
         return View(self.step[which], self.offset[which])
 
     def images(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-        """Φ(I) of RGB in [0, 1], negative where padded; -1 where the result shows padding or what lies outside."""
+        """Φ(I) of RGB in [0, 1], negative where padded; -1 where the result shows padding or lies outside the image."""
         inside = self._sample((images[:, :1] >= 0).float(), 1)
         return self._sample(images.clamp(min=0), 1).masked_fill(inside < WHOLE, -1)
 
     def keys(
         self, keys: Float[Tensor, "n c h w"], cells: Bool[Tensor, "n h w"]
     ) -> tuple[Float[Tensor, "n c h w"], Bool[Tensor, "n h w"]]:
-        """Φ of keys at stride 8, of unit norm again, and where only `cells` of the picture took part in it."""
+        """Φ of keys at stride 8, normalised again, and a mask of where only `cells` of the picture contribute."""
         inside = self._sample(cells.unsqueeze(1).float(), STRIDE)[:, 0] >= WHOLE
         return nnf.normalize(self._sample(keys, STRIDE)), inside
 
     def _sample(self, maps: Float[Tensor, "n c h w"], stride: int) -> Float[Tensor, "n c h w"]:
-        """Bilinear, 0 outside; the outermost half cell belongs to the map. `stride`: pixels from cell to cell."""
+        """Bilinear, 0 outside; the outermost half cell belongs to the map. `stride`: pixels between cells."""
         axes = []
         for axis, size in enumerate(maps.shape[-2:]):
             cell = torch.arange(size, device=maps.device)
@@ -61,7 +61,7 @@ def draw_views(
 ) -> View:
     """Random views of `count` images of `size` (rows, columns), from torch's CPU generator.
 
-    scale   smallest and largest side of the part that is shown, as a fraction of the image's; above 1 the image shrinks
+    scale   smallest and largest side of the part shown, as a fraction of the image's; above 1 the image shrinks
     flip    share of the views that are mirrored
     """
     shown = torch.empty(count, 1).uniform_(scale[0], scale[1])

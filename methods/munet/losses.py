@@ -34,7 +34,7 @@ def overlap_loss(
     target: Float[Tensor, "b n h w"],
     counted: Bool[Tensor, "b h w"],
 ) -> Float[Tensor, ""]:
-    """1 - Σ min / Σ max of scores and target, the mean over the objects that each frame shows.
+    """1 - Σ min / Σ max of scores and target: the mean over the objects that each frame shows.
 
     An object that a frame does not show counts in the cross-entropy only: whatever its scores, it overlaps nothing.
     """

@@ -1,4 +1,4 @@
-"""MUNet: a memory network that also looks at how the query moved (Sun et al., 2023)."""
+"""MUNet: a memory network that also uses the query's motion (Sun et al., 2023)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ Masks = Float[Tensor, "b n h w"]
 
 @dataclass(frozen=True)
 class Features:
-    """Frames: their semantic maps at stride 16, Enc-Q's maps at strides 8 and 4, and the normalised pictures."""
+    """Features of frames: semantic maps at stride 16, Enc-Q's maps at strides 8 and 4, and the normalised images."""
 
     semantic: Float[Tensor, "b c16 h16 w16"]
     eighth: Float[Tensor, "b c8 h8 w8"]
@@ -42,9 +42,9 @@ class Features:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is kept of a frame: the tokens of each object, and the picture in half precision.
+    """A memory entry: the tokens of each object, and the image in half precision.
 
-    The picture is for objects that start later: a frame without an object has tokens for it, too.
+    The image is for objects that start later, because a frame also needs tokens of objects it does not show.
     """
 
     tokens: Tokens
@@ -52,18 +52,18 @@ class Memory:
 
 
 class MUNet(Method[Features, Memory]):
-    """Reads masks from memory with keys that know of the query's motion (section 3; table 4 for what can be left out).
+    """Reads masks from memory with keys that include the query's motion (section 3; table 4 leaves out parts).
 
     depth, width     of the residual networks Enc-Q and Enc-R; 50 and 64 are the paper's
-    weights          that both start from: imagenet, or a file (of a classifier or Mask R-CNN); null: the same random
-                     ones for both
-    freeze_norm      batch normalisation keeps the statistics that it starts with; null: only where there are `weights`
+    weights          initial weights of both: imagenet, or a file (of a classifier or Mask R-CNN); null: random ones,
+                     the same for both
+    freeze_norm      freezes the statistics of batch normalisation; null: only with initial `weights`
     channels         of a key and of a value
     shared           one key-value layer for query and memory (AFB-URR); False: two (STM)
     decoder_width    channels of the decoder
     motion           makes the MU-layer for maps of that many channels; null: a plain memory network (table 4, a and b)
     fusion           attention: MSAM; add: the motion map is added (table 4, f)
-    hardest          share of pixels that the cross-entropy counts (BsCE); 1: all
+    hardest          share of pixels, the hardest, in the cross-entropy (BsCE); 1: all
     overlap          weight λ of the overlap loss; 0: none
 
     Raises UserError naming the options that make no sense.
@@ -71,7 +71,7 @@ class MUNet(Method[Features, Memory]):
 
     name = "munet"
     supervision = "supervised"
-    padding = Padding("centre", (-1.0, -1.0, -1.0))  # told from the picture by its sign, zero once normalised
+    padding = Padding("centre", (-1.0, -1.0, -1.0))  # distinguished by its sign, zero once normalised
     memory_masks = "soft"
     stride = STRIDE
 
@@ -115,7 +115,7 @@ class MUNet(Method[Features, Memory]):
         return self
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
-        """Equation 4: all frames after the first, each read from the first frame and its true mask."""
+        """Equation 4: the loss of all frames after the first, each read from the first frame and its annotation."""
         if clip.labels is None:
             raise UserError("MUNet learns from masks: set data.clips.labels=true, of data that have them")
         known = clip.valid & (clip.labels != VOID)
@@ -139,7 +139,7 @@ class MUNet(Method[Features, Memory]):
     def _clip_loss(
         self, frames: Features, memory: Tokens, masks: Float[Tensor, "t n h w"], valid: Bool[Tensor, "t h w"]
     ) -> dict[str, Tensor]:
-        """Of the frames after the first, whose tokens are `memory`."""
+        """The loss of the frames after the first, whose tokens are `memory`."""
         logits, _ = self.read_and_decode(frames.take(slice(1, None)), frames.semantic[:-1], [memory])
         terms = {"segmentation": bootstrapped_cross_entropy(logits, masks, valid, self.hardest)}
         if self.overlap:
@@ -169,7 +169,8 @@ class MUNet(Method[Features, Memory]):
     def intermediate_maps(self, query: Features, context: Context[Features, Memory]) -> dict[str, Visual]:
         """Displacement, uncertainty and attention (figures 5 to 7).
 
-        Uncertainties are shown between their own extremes: features that are nowhere negative leave them close to 1.
+        The colours of uncertainties span their own range, because features without negative values keep them close to
+        1.
         """
         if self.motion is None or self.attention is None:
             return {}
@@ -184,7 +185,7 @@ class MUNet(Method[Features, Memory]):
     def matches(
         self, query: Features, context: Context[Features, Memory], pixel: tuple[int, int]
     ) -> list[dict[str, Visual]]:
-        """The weights under which the displacement is expected, and the slice of the cost volume (figure 3)."""
+        """The weights that give the expected displacement, and the slice of the cost volume (figure 3)."""
         if self.motion is None:
             return []
         costs = self.motion.estimate(query.semantic, context.previous.features.semantic).costs
@@ -213,17 +214,17 @@ class MUNet(Method[Features, Memory]):
         objects = read.unflatten(2, (b, h, w)).movedim(2, 0)
         both = torch.cat([objects, value.unsqueeze(1).expand(-1, objects.shape[1], -1, -1, -1)], 2)
         log_odds = self.decoder(both.flatten(0, 1), query.eighth, query.quarter)
-        rows, columns = query.image.shape[2:]  # of a training clip maybe no multiple of the stride
+        rows, columns = query.image.shape[2:]  # in training, maybe not multiples of the stride
         return aggregated_logits(log_odds.unflatten(0, (b, -1)))[..., :rows, :columns], usage
 
     def _tokens(self, images: Float[Tensor, "b 3 h w"], masks: Masks) -> Tokens:
-        """Of each frame's objects: one a cell."""
+        """The tokens of each frame's objects, one per cell."""
         key, value = self.memory_key_value(self.reference_encoder(images, masks))
         return Tokens(key.flatten(2), value.flatten(2))
 
 
 def _heat(values: Float[Tensor, "h w"], back: int) -> Heat:
-    """Drawn over the frame `back` before the query, between the extremes of what is known."""
+    """A heat map over the frame `back` steps before the query, with colours from the lowest to the highest number."""
     known = values[values.isfinite()]
     return Heat(values, known.min().item(), known.max().item(), back)
 

@@ -33,7 +33,7 @@ class MotionUncertaintyLayer(nn.Module):
     """The MU-layer (§3.2): cost volume, soft-argmax, highest cost, and the CNN of table 1 on these three numbers.
 
     channels, reduced  of the semantic maps, and after the 1×1 convolution (null: a quarter, as in the paper)
-    radius             of the window in cells; 12 is the paper's 25×25
+    radius             of the window, in cells; 12 is the paper's 25×25
     temperature, sign  of the softmax over σ·C/τ that displacements are expected under. similarity: σ = 1, the best
                        match weighs most; paper: σ = -1, as printed, by which it weighs least
     outside            zero: cells outside of the picture have cosine 0; never: they take no part
@@ -96,7 +96,7 @@ class MotionAwareAttention(nn.Module):
         return semantic + (motion if weights is None else semantic * weights)
 
     def weights(self, motion: Maps) -> Float[Tensor, "b 1 h w"] | None:
-        """In [0, 1]; None where motion is added."""
+        """Attention in [0, 1]; None if motion is added."""
         return None if self.weigh is None else self.weigh(motion).sigmoid()
 
 

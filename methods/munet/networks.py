@@ -19,7 +19,7 @@ Depth = Literal[18, 50]
 
 
 class Pyramid(NamedTuple):
-    """What Enc-Q makes of frames: the semantic map at stride 16, and skips at strides 8 and 4."""
+    """Enc-Q's output: the semantic map at stride 16, and skips at strides 8 and 4."""
 
     semantic: Float[Tensor, "b c16 h w"]
     eighth: Float[Tensor, "b c8 h2 w2"]
@@ -40,14 +40,14 @@ class QueryEncoder(nn.Module):
 
 
 class ReferenceEncoder(nn.Module):
-    """Enc-R: begins as a copy of Enc-Q, and learns apart from it; each object's mask is a fourth input channel."""
+    """Enc-R: starts as a copy of Enc-Q and learns separately; each object's mask is a fourth input channel."""
 
     def __init__(self, query: ResNet, depth: Depth = 50, width: int = 64) -> None:
         super().__init__()
         self.trunk = ResNet(depth, width, STRIDES, in_channels=4, weights=query)
 
     def forward(self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "bn c h2 w2"]:
-        """Maps at stride 16 of each picture's n objects, in training all of them in one batch."""
+        """Maps at stride 16 of each image's n objects, in training all in one batch."""
         return torch.cat([self._maps(images, part) for part in in_groups(masks, self.training)], 1).flatten(0, 1)
 
     def _maps(self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n c h2 w2"]:
@@ -56,7 +56,7 @@ class ReferenceEncoder(nn.Module):
 
 
 class KeyValue(nn.Module):
-    """Two 3×3 convolutions side by side: what is compared, and what is read."""
+    """Two parallel 3×3 convolutions: keys, which are compared, and values, which are read."""
 
     def __init__(self, inputs: int, key: int = 128, value: int = 512) -> None:
         super().__init__()
@@ -68,11 +68,11 @@ class KeyValue(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """From what memory holds and what the query shows to the log-odds of each object, in pixels.
+    """Decodes the memory readout and the query's value to the log-odds of each object, in pixels.
 
     inputs   channels of both together
     skips    channels of Enc-Q's maps at strides 8 and 4
-    width    channels of all that lies between
+    width    channels of the hidden layers
     """
 
     def __init__(self, inputs: int, skips: Sequence[int], width: int = 256) -> None:
@@ -89,7 +89,8 @@ class MaskDecoder(nn.Module):
         eighth: Float[Tensor, "frames s h2 w2"],
         quarter: Float[Tensor, "frames t h4 w4"],
     ) -> Float[Tensor, "b h16 w16"]:
-        """Log-odds of object against all else, always in float32; the maps of a frame's objects follow each other."""
+        """Log-odds of object against everything else, always in float32; the maps of a frame's objects are
+        consecutive."""
         added8, added4 = self.refine8.skip(eighth), self.refine4.skip(quarter)
         objects = maps.unflatten(0, (len(eighth), -1))
         parts = [self._decode(part, added8, added4) for part in in_groups(objects, self.training)]

@@ -1,1 +1,1 @@
-"""What `vosbench check` finds in a data set: problems to mend and notes to know."""
+"""The inspection of a data set by `vosbench check`: problems to fix, and notes for information."""

@@ -1,4 +1,4 @@
-"""What `vosbench check` can find in a data set: problems to fix, notes to know, and the lines that report them."""
+"""The findings of `vosbench check`: problems to fix, notes for information, and the lines that report them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from vosbench.util.wording import some
 
 
 class Problem(Enum):
-    """What keeps a data set from being predicted or scored correctly, and the remedy."""
+    """Findings that keep a data set from being predicted or scored correctly, with the remedy."""
 
     BROKEN_LINK = "broken links", "restore what they point to, or remove them"
     FRAME_UNREADABLE = "frames that cannot be read", "restore or remove these files"
@@ -32,7 +32,7 @@ class Problem(Enum):
 
 
 class Note(Enum):
-    """What is worth knowing about a data set, and what to do about it (protocols may advise otherwise)."""
+    """Findings worth knowing about a data set, with advice that protocols may replace."""
 
     BINARY = "masks of 0 and 255", "255 is void: save object ids 1, 2, …"
     MERGED = "masks of several ids read as one object", "dataset.binary=false or year=2017 keeps objects apart"
@@ -62,11 +62,11 @@ class Note(Enum):
         self.what, self.advice = what, advice
 
 
-Advice = Mapping[Problem | Note, str | None]  # of a protocol, by what was found; None: not worth a line there
+Advice = Mapping[Problem | Note, str | None]  # a protocol's advice by finding; None: not reported
 
 
 def advice(kind: Problem | Note, own: Advice) -> str | None:
-    """What to do about a kind of finding; `own` is what the protocol says instead. None: it is not worth a line."""
+    """The advice for a kind of finding, which the protocol's `own` replaces. None: the finding is not reported."""
     return own.get(kind, kind.advice)
 
 
@@ -80,7 +80,7 @@ class Finding(NamedTuple):
 
 @dataclass
 class VideoFacts:
-    """What is known about one video, as plain data.
+    """Facts about one video, as plain data.
 
     size     (height, width) of its first readable frame
     objects  ids that its annotations show
@@ -96,7 +96,7 @@ class VideoFacts:
     found: list[Finding] = field(default_factory=list)
 
     def add(self, kind: Problem | Note, place: str = "") -> None:
-        """Adds a finding. `place` is "/<file>" or nothing, followed by any detail."""
+        """Adds a finding. `place` is "/<file>" or empty, followed by any detail."""
         self.found.append(Finding(kind, f"{self.name}{place}", self.name))
 
 
@@ -115,7 +115,7 @@ def _line(what: str, found: list[Finding], videos: int, remedy: str) -> str:
 
 
 def _count(found: list[Finding], videos: int) -> str:
-    """How many findings, in how many videos."""
+    """The number of findings, and of the videos that have them."""
     concerned = {finding.video for finding in found}
     if "" in concerned:
         return str(len(found))

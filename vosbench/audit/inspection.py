@@ -1,7 +1,7 @@
 """Inspects one video, in a worker of `vosbench check`: opens its files, decodes them, and reports what is odd.
 
-A file counts as damaged when it is too short or a checksum in it is wrong. JPEG has no checksums, so that a changed bit
-inside of one goes unseen.
+A file counts as damaged if it is too short or a checksum in it is wrong. JPEG has no checksums, so a changed bit goes
+unnoticed.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from vosbench.util.wording import rows_columns
 from vosbench.video.images import PALETTE, VOID
 from vosbench.video.video import Image, LabelMap, Video
 
-OTHER_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp")  # images that no data set reads
+OTHER_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp")  # image formats that no data set reads
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file: (height, width), Pillow's mode, bits a channel (0: not PNG), R, G, B by index, pixel values."""
+    """An image file: (height, width), Pillow's mode, bits per channel (0: not PNG), palette, pixel values."""
 
     size: tuple[int, int]
     mode: str
@@ -35,15 +35,15 @@ class Picture:
 
 
 def inspect(video: Video, labels: Path | None, full: bool) -> VideoFacts:
-    """Everything about one video. Nothing is raised for what is wrong with it.
+    """All facts and findings about one video. Nothing is raised for its problems.
 
-    labels  the folder of its annotations, if it has one: files there that are not read are found too
-    full    decode every frame and mask; otherwise headers are read, or the first frame where frames are not files
+    labels  the folder of its annotations, if any: unread files there are also found
+    full    decode every frame and mask; otherwise only headers are read, or the first frame if frames are not files
     """
     facts = VideoFacts(video.name)
     try:
         facts.frames = len(video.frame_names)
-    except UserError:  # a file that is no video
+    except UserError:  # the file is not a video
         facts.add(Problem.FRAME_UNREADABLE)
         return facts
     found = _Inspection(video, facts, full)
@@ -59,10 +59,11 @@ def inspect(video: Video, labels: Path | None, full: bool) -> VideoFacts:
 
 
 class _Inspection:
-    """A pass over the frames and masks of a video. Files are opened as they are; anything else is decoded or rendered.
+    """A pass over the frames and masks of a video. Image files are opened directly; other frames are decoded or
+    rendered.
 
-    What is found goes to `facts`; `records` has a line on the content of each file, or on the pixels where there is
-    none.
+    Findings go to `facts`. `records` has a line about the content of each file, or about the pixels if there is no
+    file.
     """
 
     def __init__(self, video: Video, facts: VideoFacts, full: bool) -> None:
@@ -70,9 +71,9 @@ class _Inspection:
         self.records: list[str] = []
 
     def masks(self) -> Iterator[tuple[int, Values | None]]:
-        """By frame that has a mask, the values of the mask; None when it is of no use."""
+        """For each frame with a mask, the values of the mask; None if it is unusable."""
         path, frames = self.video.path, len(self.video.frame_names)
-        one_file = path is not None and path.is_file()  # which holds all frames
+        one_file = path is not None and path.is_file()  # one file holds all frames
         if path is not None and one_file:
             self.records.append(f"{self._content(path)} {frames}\n")
         for index in range(1 if one_file and not self.full else frames):
@@ -84,7 +85,7 @@ class _Inspection:
                 yield from self._mask(index)
 
     def _frame(self, index: int, *, recorded: bool) -> tuple[int, int] | None:
-        """The (height, width) of a frame, or None when it cannot be read. `recorded`: its pixels need no record."""
+        """The (height, width) of a frame, or None if it cannot be read. `recorded`: its pixels need no record."""
         path, facts = self.video.frame_file(index), self.facts
         if path is None:
             size = self._decoded(index, recorded=recorded)
@@ -100,7 +101,7 @@ class _Inspection:
         return size
 
     def _decoded(self, index: int, *, recorded: bool) -> tuple[int, int] | None:
-        """The same of a frame that is in no file of its own."""
+        """The same for a frame without a file of its own."""
         name = self.video.frame_names[index]
         try:
             frame = self.video.frame(index)
@@ -114,7 +115,7 @@ class _Inspection:
     def _mask_in_file(
         self, index: int, path: Path, size: tuple[int, int] | None
     ) -> Iterator[tuple[int, Values | None]]:
-        """`size`: of its frame, where that can be read."""
+        """The mask in a file. `size`: of its frame, if that can be read."""
         mask = self._open(path, Problem.MASK_UNREADABLE)
         yield index, self._usable(mask, path.name) if mask else None
         if mask and size and mask.size != size and not self.video.any_size:
@@ -122,7 +123,7 @@ class _Inspection:
             self.facts.add(Problem.MASK_SIZE, f"/{path.name} is {sizes}")
 
     def _mask(self, index: int) -> Iterator[tuple[int, Values]]:
-        """The mask of a frame where it is not the pixels of a file, if there is one."""
+        """The mask of a frame, if any, that is not simply the pixels of a file."""
         name = self.video.frame_names[index]
         try:
             labels = self.video.annotation(index)
@@ -134,14 +135,14 @@ class _Inspection:
             yield index, Values(np.unique(labels).tolist())
 
     def _content(self, path: Path) -> str:
-        """A file's name with the hash of what it holds, or with its size unless `full`."""
+        """A file's name with the hash of its content, or with its size unless `full`."""
         if not self.full:
             return f"{path.name} {path.stat().st_size}"
         with path.open("rb") as file:
             return f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
     def _open(self, path: Path, kind: Problem) -> Picture | None:
-        """The picture in a file. One that cannot be opened is a problem."""
+        """The image in a file. A file that cannot be opened is noted as a problem."""
         try:
             self.records.append(f"{self._content(path)}\n")
             return _decode(path, self.full)
@@ -154,7 +155,7 @@ class _Inspection:
         return None
 
     def _usable(self, mask: Picture, name: str) -> Values | None:
-        """The values of a mask if they can be read as ids, otherwise None and a problem. Oddities are noted."""
+        """The values of a mask if they can be read as ids, else None, noting a problem. Oddities are also noted."""
         facts, binary = self.facts, self.video.binary
         if mask.mode.startswith(("I", "F")):
             facts.add(Problem.SIXTEEN_BIT, f"/{name}")
@@ -203,7 +204,7 @@ def _record(name: str, pixels: Image | LabelMap) -> str:
 
 
 def _inspect_folders(images: Path, labels: Path | None, facts: VideoFacts) -> None:
-    """The names in a video's two folders: which are not read, and whether frame numbers are in order."""
+    """Checks the names in a video's two folders: files that are not read, and the order of frame numbers."""
     stems: set[str] = set()
     for path in visible(images):
         if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -220,5 +221,5 @@ def _inspect_folders(images: Path, labels: Path | None, facts: VideoFacts) -> No
 
 
 def visible(folder: Path) -> list[Path]:
-    """What a folder holds, sorted, without hidden files, which nothing reads."""
+    """The entries of a folder, sorted, without hidden files, which are never read."""
     return sorted(path for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []

@@ -1,4 +1,4 @@
-"""What a video's annotations show over time, for `vosbench check`: late, vanishing and missing objects, empty masks."""
+"""Annotations over time, for `vosbench check`: late, vanishing and missing objects, and empty masks."""
 
 import re
 from collections import Counter
@@ -10,13 +10,13 @@ from vosbench.util.wording import some
 from vosbench.video.images import VOID
 from vosbench.video.video import Video
 
-MOST_OBJECTS = 20  # as many as protocol davis-unsupervised takes, and as methods are designed for
+MOST_OBJECTS = 20  # the limit of protocol davis-unsupervised, and what methods are designed for
 
 Values = frozenset[int]  # of the pixels of one mask
 
 
 def judge_numbers(stems: Iterable[str], facts: VideoFacts) -> None:
-    """Whether the frames' numbers give one order without gaps. `stems`: of all images of the video's folder."""
+    """Checks that the frames' numbers give one order without gaps. `stems`: of all images of the video's folder."""
     stems = sorted(stems)
     numbered = Counter(re.sub(r"\d+", lambda digits: str(int(digits[0])), stem) for stem in stems)
     if twice := [stem for stem, count in numbered.items() if count > 1]:
@@ -28,7 +28,7 @@ def judge_numbers(stems: Iterable[str], facts: VideoFacts) -> None:
 
 
 def judge_layout(video: Video, masks: Mapping[int, Values | None], facts: VideoFacts) -> None:
-    """Which frames are annotated, and whether the first is, where objects have to start there."""
+    """Checks which frames are annotated, and that the first is if objects must start there."""
     if 0 < facts.annotated < facts.frames:
         kind = Note.SPARSE if facts.annotated > 2 else Note.FEW
         facts.add(kind, f" {facts.annotated} of {facts.frames}")
@@ -37,7 +37,7 @@ def judge_layout(video: Video, masks: Mapping[int, Values | None], facts: VideoF
 
 
 def judge_objects(video: Video, masks: Mapping[int, Values], facts: VideoFacts) -> None:
-    """What the masks show over time. `masks`: their values by frame, of those that can be read."""
+    """Checks the objects over time. `masks`: by frame, the values of those that can be read."""
     shown = {index: _objects(video, index, values) for index, values in masks.items()}
     facts.objects = Values().union(*shown.values())
     values = Values().union(*masks.values())

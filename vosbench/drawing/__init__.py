@@ -1,1 +1,1 @@
-"""Pictures for people: overlays, contact sheets, plots and videos, of results and of what a method goes through."""
+"""Pictures for people: overlays, contact sheets and videos of results and of a method's intermediate maps."""

@@ -1,4 +1,4 @@
-"""Images side by side on one sheet of paper, with titles and captions."""
+"""Contact sheets: images in rows and columns on white, with titles and captions."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -18,10 +18,10 @@ def contact_sheet(
     width: int = 1200,
     captions: Sequence[Sequence[str]] | None = None,
 ) -> Picture:
-    """Rows of equally many images on white paper, `width` pixels wide: `titles` above the columns.
+    """A sheet `width` pixels wide, with rows of equally many images on white. `titles` are above the columns.
 
     Each image is resized to its column's width; a row is as high as its highest image. `captions`: one above each
-    image. Raises UserError for rows, titles or captions of unequal numbers.
+    image. Raises UserError if the numbers of images, titles or captions do not agree.
     """
     count = len(rows[0]) if rows else 0
     if not count or any(len(row) != count for row in rows):
@@ -36,7 +36,7 @@ def contact_sheet(
     if cell < 8:
         raise UserError(f"a contact sheet of {count} columns does not fit into {width} pixels: make it wider")
     scaled = [[_fit(image, cell) for image in row] for row in rows]
-    small = _font(max(11, cell // 27))  # for captions, of which there is one a cell
+    small = _font(max(11, cell // 27))  # for captions, one per image
     above = round(small.size * 1.4) if captions else 0
     heights = [max(image.height for image in row) for row in scaled]
     top = line + gap if titles else gap
@@ -71,7 +71,7 @@ def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 
 @lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """The font that comes with matplotlib: the same on every machine, and it has accents and arrows."""
+    """The font that comes with matplotlib: it is the same on every machine and has accents and arrows."""
     import matplotlib
 
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)

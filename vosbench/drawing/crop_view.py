@@ -1,4 +1,4 @@
-"""What a method's maps are drawn on: the query and the frames before it, whole or a part of each, enlarged."""
+"""The view that maps are drawn on: the query and the frames before it, whole or an enlarged crop of each."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -12,13 +12,13 @@ from vosbench.inference.frame import Frame
 from vosbench.video.images import nearest
 from vosbench.video.video import Image
 
-MARGIN = 1.4  # the part shown is this many times as large as what must be visible
+MARGIN = 1.4  # the crop is this many times as large as what must be visible
 SMALLEST = 0.1  # smallest share of the width shown; closer in, only pixels are visible
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Pictures of one size, and where cells and pixels lie on them.
+    """Pictures of one size, and the positions of cells and pixels on them.
 
     frame  the query as the method sees it
     past   the picture of a frame, by how many frames before the query it lies; 0: the query itself
@@ -33,14 +33,14 @@ class Canvas:
 
     @classmethod
     def whole(cls, frame: Frame, past: Callable[[int], Image]) -> "Canvas":
-        """The pictures as they are."""
+        """A view of whole frames."""
         height, width = frame.original
         return cls(frame, past, (0, 0, width, height), (height, width))
 
     def around(self, maps: Iterable[Bool[np.ndarray, "_ _"]], pixel: tuple[int, int], width: int) -> "Canvas":
-        """The part that shows all these cells and the pixel (x, y) with a margin. It has the pictures' aspect.
+        """The crop that shows all these cells and the pixel (x, y) with a margin, at the frames' aspect ratio.
 
-        width   at which the part is shown, in pixels
+        width   at which the crop is shown, in pixels
         """
         shown = np.zeros(self.frame.original, bool)
         shown[pixel[1], pixel[0]] = True
@@ -62,31 +62,31 @@ class Canvas:
         return np.asarray(Pillow.fromarray(self.past(back)).resize(size, Pillow.Resampling.BICUBIC, box))
 
     def place(self, cells: Shaped[np.ndarray, "h w *c"]) -> Shaped[np.ndarray, "h2 w2 *c"]:
-        """A map of what the method sees on the pictures: each pixel takes the cell whose centre is nearest."""
+        """A map of the method's, sampled for the view: each pixel takes the cell whose centre is nearest."""
         left, top, width, height = self.part
         rows, columns = top + nearest(height, self.size[0]), left + nearest(width, self.size[1])
         part: Shaped[np.ndarray, "h2 w2 *c"] = placed(cells, self.frame)[rows[:, None], columns]
         return part
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """Where a place in the original pictures lies on what is shown; pixels have their centres on whole numbers."""
+        """The position in the view of a point of the original frames. Pixel centres are at whole numbers."""
         left, top, width, height = self.part
         return (x + 0.5 - left) * self.size[1] / width - 0.5, (y + 0.5 - top) * self.size[0] / height - 0.5
 
     def seen(self, pixel: tuple[int, int]) -> tuple[int, int]:
-        """Where a pixel (x, y) of the original pictures lies in what the method sees."""
+        """The position of an original pixel (x, y) in the frame as the method sees it."""
         height, width = self.frame.pixels.shape[2:]
         rows, columns = self.frame.cells((height, width))
         return int(columns[pixel[0]]), int(rows[pixel[1]])
 
     def centre(self, row: int, column: int, grid: tuple[int, int]) -> tuple[float, float] | None:
-        """Where the middle of what `place` gives to a cell of a grid lies; None if that is nothing."""
+        """The centre of the area that `place` gives to a cell of a grid; None if it is empty."""
         rows, columns = (np.flatnonzero(at == of) for at, of in zip(self.frame.cells(grid), (row, column), strict=True))
         return self.point(columns.mean(), rows.mean()) if len(rows) and len(columns) else None
 
 
 def placed(cells: Shaped[np.ndarray, "h w *c"], frame: Frame) -> Shaped[np.ndarray, "h2 w2 *c"]:
-    """A map of what a method sees on the original picture: each pixel takes the cell whose centre is nearest."""
+    """A method's map, sampled at the original size: each pixel takes the cell whose centre is nearest."""
     rows, columns = frame.cells((cells.shape[0], cells.shape[1]))
     whole: Shaped[np.ndarray, "h2 w2 *c"] = cells[rows[:, None], columns]
     return whole

@@ -1,4 +1,4 @@
-"""Draws what a method goes through for a video: clusters, intermediate maps, matches and pseudo-labels."""
+"""Draws contact sheets for a video: clusters, intermediate maps, matches and pseudo-labels."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ from vosbench.ops.cluster import cluster_video
 from vosbench.util.wording import some
 from vosbench.video.video import Image, Video
 
-MOST = 300  # frames of a video whose keys are kept and clustered
+MOST = 300  # number of frames per video whose keys are clustered
 Kind = Literal["clusters", "insides", "matches", "pseudo_labels"]
-# Kinds that need masks to follow, and what a method needs to have for them: one function.
+# Kinds that need an initial mask, and the function that a method must have for each.
 FOLLOWING: dict[Kind, tuple[type, str]] = {
     "insides": (ShowsIntermediateMaps, "intermediate_maps"),
     "matches": (ShowsMatches, "matches"),
@@ -41,8 +41,8 @@ def _before(video: Video, index: int, back: int) -> Image:
 class _Seen:
     """A frame as the method sees it.
 
-    made      where there are masks to follow: the result and, of a frame to draw, the intermediate maps
-    matches   rows of them
+    made      with an initial mask: the result and, for a frame to draw, the intermediate maps
+    matches   rows of matches
     """
 
     index: int
@@ -57,7 +57,7 @@ class _Seen:
 class Drawer:
     """Draws `frames` frames of a video.
 
-    clusters, alpha, seed  of clustering (`vosbench.ops.cluster`)
+    clusters, alpha, seed  of the clustering (`vosbench.ops.cluster`)
     pixel                  (x, y) whose matches are drawn
     """
 
@@ -72,9 +72,9 @@ class Drawer:
     def draw(
         self, video: Video, folders: Folders, advance: Callable[[], object]
     ) -> tuple[dict[Kind, Picture], list[str]]:
-        """Sheets of the kinds asked for, and why some are missing.
+        """The sheets of the kinds asked for, and the reasons why others are missing.
 
-        folders   of pseudo-labels
+        folders   folders of pseudo-labels
         advance   called after every frame
         """
         sheets: dict[Kind, Picture] = {}
@@ -101,7 +101,7 @@ class Drawer:
         return sheets, missing
 
     def _why_not(self, kind: Kind, video: Video) -> str | None:
-        """Why this kind cannot be drawn, if so."""
+        """The reason why this kind cannot be drawn, if any."""
         method, (interface, function) = self.predictor.method, FOLLOWING[kind]
         if not isinstance(method, interface):
             return f"{type(method).__name__} has none to show (it has no function {function})"
@@ -131,7 +131,7 @@ class Drawer:
     def _see(
         self, video: Video, indices: Sequence[int], drawn: Sequence[int], follow: Collection[Kind]
     ) -> Iterator[_Seen]:
-        """Frames by index. With masks to follow they are segmented, and then `indices` must be all of them."""
+        """Frames by index. With an initial mask they are also segmented, and then `indices` must be all frames."""
         predictor, method, pixel = self.predictor, self.predictor.method, self.pixel
         propagator = Propagator(method, predictor.memory(), predictor.inference, predictor.device)
         maps: dict[str, Visual] = {}

@@ -14,10 +14,10 @@ from vosbench.util.files import replacing
 
 
 def write_video(path: Path, frames: Iterable[Picture], fps: float = 24) -> None:
-    """RGB frames of one size as an mp4: H.264 where PyAV has it, otherwise MPEG-4. Written aside and renamed.
+    """RGB frames of one size as an mp4: H.264 if PyAV has it, otherwise MPEG-4. The file is never half written.
 
-    An odd last row or column is left out, since these codecs store colour at half size. Raises UserError without
-    frames, or for frames of several sizes.
+    An odd last row or column is dropped, since these codecs store colour at half size. Raises UserError if there are no
+    frames or their sizes differ.
     """
     with replacing(path) as aside:
         _encode(aside, frames, fps, path)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from vosbench.video.images import PALETTE, VOID
 
 Image = UInt8[np.ndarray, "h w 3"]
-Picture = UInt8[np.ndarray, "_ _ 3"]  # an image whose size need not be that of the others
+Picture = UInt8[np.ndarray, "_ _ 3"]  # jaxtyping: any size, also different from other pictures'
 LabelMap = UInt8[np.ndarray, "h w"]
 COLOURS = np.array(PALETTE, np.uint8).reshape(256, 3)
 TEXT, PAPER = (30, 30, 30), (255, 255, 255)
@@ -27,7 +27,7 @@ def overlay(image: Image, labels: LabelMap, opacity: float = 0.5, boundary: bool
 
 
 def _contour(labels: LabelMap, width: int) -> Bool[np.ndarray, "h w"]:
-    """Pixels of objects at most `width` from something with another label."""
+    """Object pixels at most `width` pixels away from another label."""
     import cv2
 
     kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
@@ -36,9 +36,10 @@ def _contour(labels: LabelMap, width: int) -> Bool[np.ndarray, "h w"]:
 
 
 def error_map(annotation: LabelMap, prediction: LabelMap, image: Image | None = None) -> Image:
-    """Right object pixels green, missed ones red, false ones orange (another object's label counts as missed).
+    """Correct object pixels in green, missed ones in red, false ones in orange. Another object's label counts as
+    missed.
 
-    On the picture in grey if there is one, otherwise on white.
+    The background is the picture in grey if given, otherwise white.
     """
     if image is None:
         out = np.full((*annotation.shape, 3), 245, np.uint8)
@@ -55,8 +56,8 @@ def error_map(annotation: LabelMap, prediction: LabelMap, image: Image | None = 
 def flow_colours(flow: Float[np.ndarray, "h w 2"], largest: float | None = None) -> Image:
     """Flow (x, y) on a colour wheel: hue is direction, saturation is length, white is rest, and grey is NaN.
 
-    To the right is red, down yellow-green, left cyan, up violet. `largest`: the length, in the flow's unit, drawn in
-    full colour; default: the 99th percentile, so that one wrong vector does not make the rest pale.
+    To the right is red, down yellow-green, left cyan, up violet. `largest`: the length drawn in full colour,
+    in the flow's unit; default: the 99th percentile, so that one wrong vector does not make all others pale.
     """
     known = np.isfinite(flow).all(-1)
     x, y = np.where(known, flow[..., 0], 0.0), np.where(known, flow[..., 1], 0.0)
@@ -64,7 +65,7 @@ def flow_colours(flow: Float[np.ndarray, "h w 2"], largest: float | None = None)
     if largest is None:
         largest = float(np.percentile(length[known], 99)) if known.any() else 1.0
     share = np.clip(length / max(largest, 1e-6), 0, 1)[..., None]
-    # Three cosines a third of a turn apart: every direction has its own colour, and none looks like a border.
+    # Three cosines a third of a turn apart: every direction has its own colour, without visible edges between them.
     angle = np.arctan2(y, x)[..., None] - np.array([0, 1, 2]) * 2 * np.pi / 3
     hue = np.clip(0.5 + 0.6 * np.cos(angle), 0, 1)
     colours = np.rint(255 * (1 - share * (1 - hue))).astype(np.uint8)
@@ -72,8 +73,8 @@ def flow_colours(flow: Float[np.ndarray, "h w 2"], largest: float | None = None)
 
 
 def heat_colours(values: Float[np.ndarray, "h w"], low: float, high: float) -> Image:
-    """Numbers in colours (viridis): dark blue for `low` and below, green half way, yellow for `high` and above, and
-    grey for NaN."""
+    """Numbers as colours (viridis): dark blue for `low` and below, green halfway, yellow for `high` and above, and grey
+    for NaN."""
     import matplotlib
 
     share = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
@@ -84,8 +85,8 @@ def heat_colours(values: Float[np.ndarray, "h w"], low: float, high: float) -> I
 def heat_overlay(
     image: Image, values: Float[np.ndarray, "h w"], low: float, high: float, opacity: float = 0.6
 ) -> Image:
-    """Numbers in heat colours over the picture in grey; where they are NaN it stays as it is, and a line parts the
-    two."""
+    """Numbers as heat colours over the picture in grey. Where they are NaN the picture stays unchanged, behind a
+    line."""
     grey = image.mean(2, keepdims=True)
     mixed = np.rint(grey * (1 - opacity) + heat_colours(values, low, high) * opacity).astype(np.uint8)
     known = np.isfinite(values)
@@ -93,7 +94,7 @@ def heat_overlay(
 
 
 def outlined(image: Image, where: Bool[np.ndarray, "h w"]) -> Image:
-    """A red line around these pixels, outside of them; there is none around holes, nor at the picture's own border."""
+    """A red line around the outside of these pixels, but not around holes or along the picture's border."""
     import cv2
 
     filled = where.astype(np.uint8)
@@ -105,7 +106,7 @@ def outlined(image: Image, where: Bool[np.ndarray, "h w"]) -> Image:
 
 
 def dotted(image: Image, points: Sequence[tuple[float, float]], radii: Sequence[float]) -> Image:
-    """Yellow dots with a dark rim at these places (x, y), the largest first, so that none is hidden whole."""
+    """Yellow dots with a dark rim at these points (x, y), the largest first, so that none is fully hidden."""
     import cv2
 
     drawn = image.copy()
@@ -117,7 +118,7 @@ def dotted(image: Image, points: Sequence[tuple[float, float]], radii: Sequence[
 
 
 def crosshair(image: Image, point: tuple[float, float]) -> Image:
-    """Four white strokes with a dark rim around this place (x, y), which stays free."""
+    """Four white strokes with a dark rim around this point (x, y), which itself stays visible."""
     import cv2
 
     drawn, size = image.copy(), max(9, round(min(image.shape[:2]) / 20))

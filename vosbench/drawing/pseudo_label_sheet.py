@@ -15,11 +15,11 @@ from vosbench.video.video import Video
 
 
 def pseudo_labels(labels: str, names: Sequence[str]) -> Mapping[str, Folders]:
-    """By video: the folders of its label maps in the first and in the last whole update.
+    """For each video, the folders of its label maps in the first and the last complete update.
 
-    `labels` is the run folder of a training, or its folder `labels`, of `<epoch>/<source>/<video>/<frame>.png` and
-    `<epoch>/DONE`. A video that several sources have is taken from the first of them. Raises UserError when no update
-    is whole, and naming the videos that an update does not have, and those that it has.
+    `labels` is the run folder of a training, or its folder `labels` with `<epoch>/<source>/<video>/<frame>.png` and
+    `<epoch>/DONE`. If several sources have a video, the first one counts. Raises UserError if no update is complete,
+    and for videos that an update lacks, naming them and those that it has.
     """
     root = Path(labels, "labels") if Path(labels, "labels").is_dir() else Path(labels)
     whole = sorted(int(path.parent.name) for path in root.glob("*/DONE") if path.parent.name.isdecimal())
@@ -39,9 +39,9 @@ def pseudo_labels(labels: str, names: Sequence[str]) -> Mapping[str, Folders]:
 
 
 def pseudo_label_sheet(video: Video, folders: Folders, frames: int) -> Picture:
-    """Some frames with their label maps of each folder, stretched over the frame as training reads them.
+    """Some frames with their label maps from each folder, stretched to the frame's size as in training.
 
-    Raises UserError when the folders have no frame of the video in common.
+    Raises UserError if the folders have no frame of the video in common.
     """
     names = [{path.stem for path in folder.glob("*.png")} for folder in folders.values()]
     common = [index for index, name in enumerate(video.frame_names) if all(name in there for there in names)]

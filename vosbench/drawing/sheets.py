@@ -1,4 +1,4 @@
-"""Contact sheets of a video: a row for each of some frames, with pictures of what was made of it side by side."""
+"""Contact sheets of a video: one row per frame drawn, with pictures of its results side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,14 +23,14 @@ from vosbench.video.images import resize_labels
 from vosbench.video.video import Video
 
 CELL = 360  # width of a picture, in pixels
-DOT = 0.05  # radius of a match that has all the weight, by the picture's width
+DOT = 0.05  # radius of the dot of weight 1, as a fraction of the picture's width
 SEEN = 0.75  # radius of the smallest dot that is drawn, in pixels of twice the final size
-Shown = tuple[str, Picture]  # a picture, and what is written above it
-Folders = Mapping[str, Path]  # of label maps, by what is written above them
+Shown = tuple[str, Picture]  # caption and picture
+Folders = Mapping[str, Path]  # folders of label maps, by caption
 
 
 def sheet(video: Video, rows: Mapping[int, Sequence[Shown]]) -> Picture:
-    """By frame index: the frame, its true objects where any frame's are known, and the pictures given."""
+    """For each frame index: the frame, its annotation (if the video has any), and the pictures given."""
     truths = {index: video.annotation(index) for index in rows}
     known = any(truth is not None for truth in truths.values())
     whole: list[list[Shown]] = []
@@ -42,7 +42,7 @@ def sheet(video: Video, rows: Mapping[int, Sequence[Shown]]) -> Picture:
 
 
 def side_by_side(rows: Sequence[Sequence[Shown]]) -> Picture:
-    """Rows of pictures on one sheet; what a row lacks is left white."""
+    """Rows of pictures on one sheet; shorter rows are filled up with white."""
     count = max(map(len, rows))
     filled = [[*row, *[_blank(row[0][1])] * (count - len(row))] for row in rows]
     captions = [[caption for caption, _ in row] for row in filled]
@@ -55,7 +55,7 @@ def _blank(picture: Picture) -> Shown:
 
 
 def show(name: str, visual: Visual, canvas: Canvas, ids: Sequence[int]) -> Shown:
-    """One of a method's intermediate maps as a picture. `ids`: of the objects, in order of their channels."""
+    """One of a method's intermediate maps as a picture. `ids`: object ids in the order of channels."""
     match visual:
         case Masks(scores):
             labels = np.array([0, *ids], np.uint8)[scores[0].argmax(0).cpu().numpy()]
@@ -79,7 +79,8 @@ def show(name: str, visual: Visual, canvas: Canvas, ids: Sequence[int]) -> Shown
 
 
 def _dots(picture: Picture, weights: Float[np.ndarray, "h w"], canvas: Canvas) -> Picture:
-    """Their area is proportional to the weight, on one scale in all pictures; those too small to see are left out."""
+    """Draws dots with areas proportional to the weights, on one scale for all pictures. Dots too small to see are left
+    out."""
     radii = DOT * canvas.size[1] * np.sqrt(weights)
     cells = [(int(row), int(column)) for row, column in np.argwhere(radii >= SEEN)]
     places = {cell: canvas.centre(*cell, weights.shape) for cell in cells}
@@ -90,9 +91,10 @@ def _dots(picture: Picture, weights: Float[np.ndarray, "h w"], canvas: Canvas) -
 def match_rows(
     title: str, found: Sequence[Mapping[str, Visual]], canvas: Canvas, pixel: tuple[int, int], ids: Sequence[int]
 ) -> list[list[Shown]]:
-    """What a method's `matches` found for a pixel (x, y): in each row the query, called `title`, and what was searched.
+    """A method's `matches` for a pixel (x, y): each row has the query, with the caption `title`, and the frames
+    searched.
 
-    All show the part of their pictures in which that lies, with a crosshair around the pixel.
+    All pictures show the same crop around the search areas, with a crosshair at the pixel.
     """
     searched = [_searched(visual) for row in found for visual in row.values()]
     part = canvas.around([cells for cells in searched if cells is not None], pixel, 2 * CELL)
@@ -104,7 +106,7 @@ def match_rows(
 
 
 def _searched(visual: Visual) -> Bool[np.ndarray, "h w"] | None:
-    """The cells that have to be visible; None: any."""
+    """The cells that must be visible; None if none must."""
     match visual:
         case Matches(_, window, _):
             return window.cpu().numpy()
@@ -114,11 +116,11 @@ def _searched(visual: Visual) -> Bool[np.ndarray, "h w"] | None:
 
 
 def evenly(values: Sequence[int], most: int) -> list[int]:
-    """At most `most` of the values, evenly spread; the last is one of them."""
+    """At most `most` of the values, evenly spread and including the last."""
     places = np.linspace(len(values) - 1, 0, min(most, len(values))).round().astype(int)
     return [values[place] for place in places[::-1]]
 
 
 def chosen(indices: Sequence[int], most: int) -> list[int]:
-    """The frames to draw: evenly spread, without the first, in which nothing has happened yet."""
+    """The frames to draw: evenly spread, without the first, where the result is the given mask."""
     return evenly(indices[1:] or indices, most)

@@ -1,1 +1,1 @@
-"""From frames to label maps: the loop over a video, what memory keeps, and the folder that results go to."""
+"""From frames to label maps: the loop over a video, memories, resizing, and folders of predictions."""

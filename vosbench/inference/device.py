@@ -1,4 +1,4 @@
-"""Where and how exactly a method computes: device, precision, and the memory that it takes."""
+"""The device and precision that a method computes with, and its peak memory."""
 
 import resource
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -10,11 +10,12 @@ import torch
 from vosbench.util.errors import UserError
 
 AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-PEAK_RESET = Path("/proc/self/clear_refs")  # Linux: writing 5 there forgets the process's peak memory so far
+PEAK_RESET = Path("/proc/self/clear_refs")  # Linux: writing 5 there resets the process's peak memory
 
 
 def device_named(name: str) -> torch.device:
-    """The device: `auto` is a GPU where there is one. Raises UserError for one that torch does not have here."""
+    """The device `name`; `auto` is a GPU if there is one. Raises UserError for a device that torch does not have
+    here."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -29,13 +30,13 @@ def device_named(name: str) -> torch.device:
 
 
 def check_precision(precision: str) -> None:
-    """Raises UserError for a precision that is not known."""
+    """Raises UserError for an unknown precision."""
     if precision not in AUTOCAST:
         raise UserError(f"precision={precision}: choose from {', '.join(AUTOCAST)}")
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Computes in `precision` what torch computes well in it; everything else stays float32."""
+    """A context in which torch's autocast uses `precision` for the operations suited to it; the rest stay float32."""
     dtype = AUTOCAST[precision]
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
@@ -44,12 +45,12 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif PEAK_RESET.exists():
-        with suppress(OSError):  # some containers forbid it; the peak is then the process's
+        with suppress(OSError):  # some containers forbid it; the peak is then that of the process's whole life
             PEAK_RESET.write_text("5")
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """The most memory that was in use since the last reset: of the GPU, or of the process."""
+    """Peak memory since the last reset, of the GPU or of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -1,4 +1,4 @@
-"""A frame as a method sees it, resized and padded, and the way back to its original size."""
+"""A frame as a method sees it, resized and padded, and the mapping back to its original size."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,10 @@ from vosbench.video.video import Image
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame as the method sees it, and the way back.
+    """A frame as the method sees it, and the mapping back to the original size.
 
-    original, resized, padded are (height, width); `top` and `left` are the padding before the picture.
+    original, resized, padded are (height, width); `top` and `left` are the rows and columns of padding before the
+    picture.
     """
 
     pixels: Float[Tensor, "1 3 h w"]
@@ -45,7 +46,7 @@ class Frame:
         return cls(canvas[..., ::n, ::n], original, (h, w), padded, top, left)
 
     def place(self, labels: Int[Tensor, "h w"]) -> Int[Tensor, "1 h2 w2"]:
-        """A label map of the original size on the padded canvas, background around it."""
+        """A label map of the original size, resized and padded with background."""
         if self.resized != self.original:
             labels = nnf.interpolate(labels[None, None].float(), self.resized, mode="nearest-exact")[0, 0].long()
         (h, w), (height, width) = self.resized, self.padded
@@ -73,7 +74,7 @@ class Frame:
         return height, width
 
     def _strides(self, grid: tuple[int, int]) -> tuple[int, int]:
-        """In pixels of the padded frame, of which the method may see every n-th."""
+        """Strides in pixels of the padded frame, also if the method sees only every n-th pixel."""
         return -(-self.padded[0] // grid[0]), -(-self.padded[1] // grid[1])
 
 

@@ -1,4 +1,4 @@
-"""Which past frames a method may look at. Memory knows nothing of matching, and entries are opaque to it."""
+"""Memories: which past frames a method may read. They know nothing about matching; entries are opaque to them."""
 
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol
@@ -10,37 +10,38 @@ from vosbench.util.errors import UserError
 
 
 class Memory(Protocol[V]):
-    """What the loop over a video asks of a memory: `FrameMemory` keeps frames, `TokenBank` the tokens of all frames."""
+    """The interface of memories. `FrameMemory` keeps whole frames, `TokenBank` the tokens of all frames."""
 
     def references(self, index: int) -> tuple[Entry[V], ...]:
-        """What query `index` may look at."""
+        """The entries that query `index` may read."""
 
     def note_usage(self, usage: Sequence[Usage | None]) -> None:
-        """Hears how many queries attended to each token of these references, from methods that count it."""
+        """Receives how many queries attended to each token of these references, from methods that count it."""
 
     def add(self, entry: Entry[V]) -> None:
-        """Takes in what a method keeps of a frame."""
+        """Adds a frame's entry."""
 
     def replace(self, change: Callable[[V], V]) -> None:
-        """Applies `change` to what is kept: an object has started, and old frames need a channel for it."""
+        """Applies `change` to every stored value: an object has started, and old frames need a channel for it."""
 
 
 class FrameMemory(Generic[V]):
-    """Keeps entries of past frames under a policy; frames that no later query can need are dropped at once.
+    """Keeps entries of past frames under a policy. A frame is dropped as soon as no later query can need it.
 
-    Frames are counted from the first one with a mask. References of query t are, without duplicates and in time order:
+    Frames are counted from the first one with a mask. The references of query t, without duplicates and in time order,
+    are:
 
-    first       all frames whose mask the user gave
-    long        these frames, once they have passed (MAMP: 0 and 5)
+    first       all frames with a given mask
+    long        frames with these numbers, once they have passed (MAMP: 0 and 5)
     recent      the frames t - offset (MAMP: 1, 3 and 5)
     every       every n-th frame (STM: 5); null: none
     last_n      the last n frames (mask embedding: 20)
-    max_frames  the most references: given frames stay, then come `recent` as listed, `last_n`, `long` and the newest
-                of `every`; null: 20 where `every` would make them grow with the video, else no limit
-    prefilled   while fewer than `last_n` frames lie after frame 0, copies of it stand in for the missing ones (CRW's
-                habit): they weigh more in a choice of the best candidates, and are searched as frames not given
+    max_frames  most references. Frames with given masks have priority, then `recent` in the order listed, `last_n`,
+                `long` and the newest of `every`. null: 20 with `every`, which would grow with the video; else no limit
+    prefilled   while there are fewer than `last_n` frames after frame 0, copies of frame 0 replace the missing ones, as
+                in CRW. The copies compete in the choice of best candidates, and count as frames without a given mask
 
-    Raises UserError naming the options that make no sense.
+    Raises UserError naming options that make no sense.
     """
 
     def __init__(
@@ -70,14 +71,14 @@ class FrameMemory(Generic[V]):
         self._entries: dict[int, Entry[V]] = {}
 
     def references(self, index: int) -> tuple[Entry[V], ...]:
-        """The entries that query `index` may look at."""
+        """The entries that query `index` may read."""
         found = tuple(self._entries[i] for i in self._wanted(index))
         if not self.prefilled or index > self.last_n or 0 not in self._entries:
             return found
         return (*found, *[Entry(0, False, self._entries[0].value)] * (self.last_n + 1 - index))
 
     def note_usage(self, usage: Sequence[Usage | None]) -> None:
-        """Whole frames stay or go by their index."""
+        """Does nothing: frames are kept or dropped by their index, not by their usage."""
 
     def add(self, entry: Entry[V]) -> None:
         self._entries[entry.index] = entry
@@ -87,7 +88,8 @@ class FrameMemory(Generic[V]):
         self._entries = {i: kept for i, kept in self._entries.items() if i in needed or i in soon}
 
     def replace(self, change: Callable[[V], V]) -> None:
-        """Applies `change` to every kept value: an object has started, and old frames need a channel for it."""
+        """Applies `change` to the value of every frame kept: an object has started, and old frames need a channel for
+        it."""
         self._entries = {i: Entry(entry.index, entry.given, change(entry.value)) for i, entry in self._entries.items()}
 
     def _wanted(self, index: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A folder of predicted label maps: claimed, written whole or not at all, and never mixed with stale ones."""
+"""A folder of predicted label maps. Sequences are claimed, written completely or not at all, and never stale."""
 
 import json
 import logging
@@ -16,15 +16,15 @@ from vosbench.util.wording import some
 from vosbench.video.images import read_label_map, write_label_map
 from vosbench.video.video import LabelMap
 
-ChangedCode = Literal["redo", "keep"]  # what becomes of label maps that other code made
+ChangedCode = Literal["redo", "keep"]  # what to do with label maps made by other code
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """How one sequence was predicted. Latencies are of all frames but the first, in milliseconds; size is (height,
-    width); facts are what result records say of the method and its weights."""
+    """How one sequence was predicted. `latency_ms` has all frames but the first; `size` is (height, width); `facts` are
+    the fields of a result record that describe the method and its weights."""
 
     fingerprint: Fingerprint
     commit: str | None
@@ -35,23 +35,23 @@ class Prediction:
 
     @classmethod
     def read(cls, content: dict[str, Any]) -> "Prediction":
-        """Of what `asdict` gave, and of what earlier versions of vosbench wrote."""
+        """The inverse of `asdict`; also reads what earlier versions of vosbench wrote."""
         known = {key: content[key] for key in ("latency_ms", "peak_memory_mb", "facts") if key in content}
         fingerprint = Fingerprint.read(content.get("fingerprint"))
         return cls(fingerprint, content.get("commit"), size=tuple(content["size"]), **known)
 
 
 class PredictionFolder:
-    """`<root>/<sequence>/<frame>.png`, with a record of each whole sequence in `<root>/.records/`.
+    """Label maps `<root>/<sequence>/<frame>.png`, with a record of each complete sequence in `<root>/.records/`.
 
-    Only sequences with a record are ever replaced or removed; other folders there are somebody's own.
+    Only sequences with a record are ever replaced or removed; any other folder there belongs to the user.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def read(self, sequence: str) -> Prediction | None:
-        """The record of a whole sequence, or None. Raises UserError naming a record that cannot be read."""
+        """The record of a complete sequence, or None. Raises UserError naming a record that cannot be read."""
         record = self._record(sequence)
         if not (record.is_file() and (self.root / sequence).is_dir()):
             return None
@@ -61,17 +61,17 @@ class PredictionFolder:
             raise UserError(f"cannot read {record}: {error}; remove it and {self.root / sequence}") from error
 
     def has(self, sequence: str, fingerprint: Fingerprint) -> bool:
-        """Whether the sequence is there, made of this and nothing else."""
+        """Whether the sequence is complete and has this fingerprint."""
         found = self.read(sequence)
         return found is not None and found.fingerprint == fingerprint
 
     def facts(self, sequences: Iterable[str]) -> dict[str, Any]:
-        """What is known of the method that made these sequences; nothing unless one and the same made all."""
+        """The facts about the method that made these sequences; empty unless the same method made all of them."""
         every = [found.facts if (found := self.read(name)) else {} for name in sequences]
         return every[0] if every and all(each == every[0] for each in every) else {}
 
     def commits(self, sequences: Iterable[str]) -> list[str]:
-        """The commits by which these sequences were predicted, as far as they are known."""
+        """The commits whose code predicted these sequences, as far as they are known."""
         found = (self.read(name) for name in sequences)
         return sorted({each.commit for each in found if each is not None and each.commit is not None})
 
@@ -81,12 +81,12 @@ class PredictionFolder:
     def check(
         self, wanted: Mapping[str, Fingerprint], *, overwrite: bool = False, changed_code: ChangedCode = "redo"
     ) -> list[str]:
-        """Sequences still to do, of those in `wanted` (sequence → what it is to be made of).
+        """The sequences still to predict, out of those in `wanted` (sequence → fingerprint).
 
-        overwrite     all of them are, and what is there is removed
-        changed_code  redo: those that were made by other code are, too, and are replaced when they are done; keep: not
+        overwrite     true: all of them; existing ones are removed
+        changed_code  redo: also those made by other code, which are replaced once they are done; keep: not those
 
-        Raises UserError that says what differs when some were made of something else, and for folders in the way.
+        Raises UserError for sequences made from something else, saying what differs, and for folders in the way.
         """
         found = {name: made for name in wanted if (made := self.read(name)) is not None}
         for sequence in wanted:
@@ -106,7 +106,7 @@ class PredictionFolder:
         return [name for name in wanted if name not in kept]
 
     def _refuse_others(self, wanted: Mapping[str, Fingerprint], found: Mapping[str, Prediction]) -> None:
-        """Raises UserError when something other than the code differs."""
+        """Raises UserError if anything but the code differs."""
         others = {
             name: wanted[name].differences(made.fingerprint)
             for name, made in found.items()
@@ -130,10 +130,10 @@ class PredictionFolder:
         log.warning("%s, which differs in %s: %s", what, changed, remedy)
 
     def save(self, sequence: str, frames: Iterable[tuple[str, LabelMap]], record: Callable[[], Prediction]) -> None:
-        """Writes (name, label map) pairs aside, then `record()`, then moves the folder into place. On an error nothing
-        stays. Only the process that has claimed the sequence may call it."""
+        """Writes (name, label map) pairs to a temporary folder, then `record()`, then moves the folder into place.
+        After an error nothing of it is left. Only the process that has claimed the sequence may call it."""
         aside = self.root / f".{sequence}.part"
-        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
         aside.mkdir(parents=True)
         try:
             for name, labels in frames:
@@ -152,7 +152,7 @@ class PredictionFolder:
         return self.root / ".records" / f"{sequence}.json"
 
     def _remove(self, sequence: str) -> None:
-        """Takes a sequence away at once, then deletes it: half a folder with a record would count as whole."""
+        """Renames a sequence's folder, then deletes it: half a folder with a record would count as complete."""
         old = self.root / f".{sequence}.old"
         shutil.rmtree(old, ignore_errors=True)
         if self._record(sequence).is_file() and (self.root / sequence).exists():

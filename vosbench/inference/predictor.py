@@ -1,4 +1,4 @@
-"""A method with its weights, memory and device, and the videos that it segments."""
+"""A method with its weights, memory and device, ready to segment videos."""
 
 import hashlib
 import logging
@@ -37,14 +37,14 @@ UNTRAINED = (
     "give checkpoint=<file or run folder>, or checkpoint=none to mean it"
 )
 
-LOOP = ("vosbench.inference.propagator", "vosbench.inference.device")  # what every prediction is computed by
+LOOP = ("vosbench.inference.propagator", "vosbench.inference.device")  # modules that take part in every prediction
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictorOptions:
-    """The keys of conf/inference.yaml, which explains them.
+    """The keys of conf/predicting.yaml, which explains them, and those of a method's recipe.
 
-    overrides  of the command, as typed: without checkpoint=none among them, random weights are warned of
+    overrides  as typed; random weights cause a warning unless checkpoint=none is among them
     """
 
     overrides: Where[list[str]]
@@ -61,8 +61,9 @@ class PredictorOptions:
 class Predictor:
     """A method with its weights, its memory policy and its device, ready for videos.
 
-    recipe  the settings that its label maps depend on, by dotted key; code: the source, by module
-    facts   what records say of it
+    recipe  the settings that its label maps depend on, by dotted key
+    code    a digest of its source, by module
+    facts   the fields of a result record that describe it
     """
 
     method: Method[Any, Any]
@@ -77,10 +78,11 @@ class Predictor:
 
     @classmethod
     def load(cls, options: PredictorOptions) -> "Predictor":
-        """From configuration. Raises UserError for an unknown device or precision and for an unfit checkpoint."""
+        """Builds it from configuration. Raises UserError for an unknown device or precision, or an unsuitable
+        checkpoint."""
         check_precision(options.precision)
         device = device_named(options.device)
-        torch.set_flush_denormal(True)  # CPUs are up to 39× slower on weights of a softmax that are almost zero
+        torch.set_flush_denormal(True)  # denormal softmax weights make CPUs up to 39× slower
         torch.manual_seed(options.seed)
         method = made(options.method, "method", _convert_="all")
         checkpoint, inference = restore(method, options.checkpoint, options.seed), made(options.inference, "inference")
@@ -100,7 +102,7 @@ class Predictor:
         )
 
     def fingerprint(self, video: Video) -> Fingerprint:
-        """What the label maps of this video depend on."""
+        """The fingerprint of this video's label maps."""
         code = {**self.code, **sources([type(video).__module__])}
         return Fingerprint(code, self.recipe, _prompted(video), self.checkpoint.sha256)
 
@@ -114,7 +116,7 @@ class Predictor:
     ) -> list[str]:
         """Segments the videos that are not done yet and that no other process works on, longest first.
 
-        Returns the names of those that are left to other processes. Raises UserError as `PredictionFolder.check` does.
+        Returns the names of videos left to other processes. Raises UserError like `PredictionFolder.check`.
         """
         wanted = {video.name: self.fingerprint(video) for video in videos}
         todo = set(folder.check(wanted, overwrite=overwrite, changed_code=changed_code))
@@ -151,7 +153,7 @@ class Predictor:
 
 
 def _prompted(video: Video) -> str:
-    """A digest of a video's frames, of which label maps are saved, and of the masks that are given."""
+    """A digest of a video's frames, of the names of the frames to evaluate, and of its given masks."""
     digest = hashlib.sha256(f"{video.fingerprint()} {sorted(video.listed or ())}".encode())
     for index in range(len(video.frame_names)):
         if (given := video.given(index)) is not None:

@@ -1,4 +1,4 @@
-"""The one loop over a video: frames and first masks go in, label maps come out, frame by frame."""
+"""The loop over a video: frames and initial masks go in, label maps come out, frame by frame."""
 
 from collections.abc import Callable, Iterator
 from time import perf_counter
@@ -20,11 +20,11 @@ from vosbench.video.video import Image, LabelMap, Video
 
 
 class Propagator(Generic[F, V]):
-    """Segments one video. Owns what methods never see: object ids, padding, original size, objects that start late.
+    """Segments one video. Handles what methods never see: object ids, padding, original sizes, late objects.
 
-    Call `step` on every frame in order. Frames before the first prompt come out empty. `seconds` holds how long each
-    step took, from the image in memory to the label map in memory. `previous` is the last frame as the method keeps
-    it, None before the first prompt. `watch`, if set, sees what each segmentation starts from.
+    Call `step` on every frame in order. Label maps before the first prompt are empty. `seconds` has the duration of
+    each step, from the image in memory to the label map in memory. `previous` is the last frame as the method stores
+    it, None before the first prompt. `watch`, if set, is called with the inputs of each segmentation.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Propagator(Generic[F, V]):
     def step(self, image: Image, given: LabelMap | None = None) -> LabelMap:
         """The label map of the next frame.
 
-        given   the prompt: ids of objects that start here, 0 elsewhere. Its pixels overwrite the result's
+        given   the prompt: ids of objects that start in this frame, 0 elsewhere. Its pixels overwrite the result
         """
         started = perf_counter()
         labels = self._step(image, given)
@@ -48,7 +48,7 @@ class Propagator(Generic[F, V]):
         return labels
 
     def frame(self, image: Image) -> Frame:
-        """A picture as the method sees it."""
+        """An image as the method sees it."""
         return Frame.of(image, self.method, self.resizing, self.device)
 
     @torch.inference_mode()
@@ -73,11 +73,11 @@ class Propagator(Generic[F, V]):
         self.memory.add(Entry(self._index, given is not None, value))
         self.previous = Previous(self._index, features, value)
         labels = self._label_map(frame.restore(scores))
-        return labels if given is None else np.where(given > 0, given, labels)  # exact at another size, too
+        return labels if given is None else np.where(given > 0, given, labels)  # exact at any inference size
 
     def _segment(self, frame: Frame, features: F) -> tuple[Float[Tensor, "1 n hp wp"], F]:
-        """Scores at the padded full size, and the features to memorize; before anything is remembered, all is
-        background."""
+        """Scores at the padded full size, and the features to memorize. Everything is background before the first
+        prompt."""
         if self.previous is None:
             background = torch.zeros(1, len(self.ids) + 1, *frame.padded, device=self.device)
             background[:, 0] = 1
@@ -94,11 +94,11 @@ class Propagator(Generic[F, V]):
         return scores, features if found.features is None else found.features
 
     def _start(self, given: LabelMap) -> None:
-        """Gives new objects their channels, in what is remembered too."""
+        """Gives new objects their channels, also in memory."""
         new = [i for i in np.unique(given).tolist() if i not in (0, *self.ids)]
         self.ids += new
         if new and self.previous is not None:
-            last = self.previous.value  # memory may hold it, too
+            last = self.previous.value  # memory may hold it as well
             extended = self.method.extend(last, len(new))
             self.memory.replace(lambda value: extended if value is last else self.method.extend(value, len(new)))
             self.previous = Previous(self.previous.index, self.previous.features, extended)

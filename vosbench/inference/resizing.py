@@ -1,4 +1,4 @@
-"""At which size a method sees frames, and how its result comes back from there. Chosen like a memory: `inference=`."""
+"""The size at which a method sees frames, and the upsampling of its result. Chosen with `inference=`."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -16,35 +16,35 @@ Upsampled = Float[Tensor, "b n h2 w2"]
 
 
 class Resizing(Protocol):
-    """What happens to a frame before a method sees it: it is resized, then padded, then maybe subsampled.
+    """Preparation of a frame for a method: it is resized, then padded, then maybe subsampled.
 
-    subsample   the method sees every n-th pixel of the padded frame, in rows and in columns; 1: all of them. Memory
-                then holds every n-th pixel of the full-size result, and prompts overwrite that at full size
+    subsample   the method sees every n-th row and column of the padded frame; 1: all. Memory then holds every n-th
+                pixel of the full-size result, which prompts have overwritten at full size
     """
 
     @property
     def subsample(self) -> int: ...
 
     def described(self) -> str | None:
-        """The size at which the method sees frames, as records say it; None where it is their own."""
+        """The size at which the method sees frames, in a record's words; None if it is their own."""
         ...
 
     def resized(self, height: int, width: int) -> Size:
-        """The size to which frames of this size are brought (bicubic)."""
+        """The size to which frames of this size are resized (bicubic)."""
         ...
 
     def upsample(self, scores: Scores, padded: Size) -> Upsampled:
-        """Scores of the pixels that the method saw, at the size of the whole padded frame."""
+        """Upsamples scores of the pixels that the method saw to the size of the padded frame."""
         ...
 
 
 @dataclass(frozen=True)
 class ShortSide:
-    """Frames keep their aspect.
+    """Frames keep their aspect ratio.
 
-    short_side  pixels of their shorter side; null: frames stay as they are
-    subsample   as in `Resizing`; every n-th pixel of the result is put back exactly where it was taken, so that a mask
-                that does not move stays where it is. MAMP on YouTube-VOS has 2
+    short_side  pixels of their shorter side; null: frames keep their size
+    subsample   as in `Resizing`. Upsampling puts each pixel back exactly where it was taken, so that the mask of a
+                still object does not drift. MAMP on YouTube-VOS uses 2
     """
 
     short_side: int | None = None
@@ -66,7 +66,7 @@ class ShortSide:
 
 @dataclass(frozen=True)
 class Square:
-    """Frames become `square` × `square` pixels, whatever their aspect: CRW's way on VIP."""
+    """Frames become `square` × `square` pixels, regardless of their aspect ratio, as CRW does on VIP."""
 
     square: int
     subsample: ClassVar[int] = 1
@@ -86,7 +86,7 @@ class Square:
 
 @dataclass(frozen=True)
 class Halved:
-    """As `ShortSide`, but frames that are then `halve_from` pixels wide or wider are halved: mask embedding on
+    """Like `ShortSide`, but frames that are then at least `halve_from` pixels wide are halved: mask embedding on
     YouTube-VOS, as released."""
 
     halve_from: int
@@ -111,8 +111,8 @@ class Halved:
 
 @dataclass(frozen=True)
 class ReleasedSubsampling:
-    """Every n-th pixel as in `ShortSide`, and back by half-pixel bilinear interpolation: MAMP on YouTube-VOS, as
-    released. Masks move by half a pixel a frame."""
+    """Subsampling as in `ShortSide`, but upsampling by half-pixel bilinear interpolation: MAMP on YouTube-VOS, as
+    released. Masks drift by half a pixel per frame."""
 
     subsample: int = 2
 

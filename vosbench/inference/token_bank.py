@@ -1,4 +1,4 @@
-"""A memory that does not grow with the video: similar tokens are merged, and those that are seldom read are evicted."""
+"""A memory that does not grow with the video: similar tokens are merged, and rarely used ones are evicted."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ NO_COSINE = -2.0  # below every cosine: that of an empty slot
 
 
 class Tokenised(Protocol):
-    """What a method that searches all of memory keeps of a frame: a dataclass with tokens, and what else it likes."""
+    """The entry of a method that searches the whole memory: a dataclass with tokens and any other fields."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -34,15 +34,15 @@ Kept = Float[Tensor, "c kept"]
 class TokenBank(Generic[V]):
     """Keeps tokens of all past frames under a budget: AFB-URR's adaptive feature bank (Liang et al. 2020).
 
-    A token of a new frame that is similar to one in the bank moves that one a little; others are added. Once the bank
-    is full, they replace those that were used least for their age. Each object has its own tokens, and its share of
-    the budget. The references of a query are one entry, the bank, so it is for methods that search memory whole.
+    A new token that is similar to a token in the bank moves that token a little; other new tokens are added. Once the
+    bank is full, new tokens replace those with the lowest usage for their age. Each object has its own tokens and its
+    share of the budget. A query has a single reference, the bank, so methods must search the whole memory.
 
-    budget      tokens in all: each object may have budget / (objects + 1), since AFB-URR remembers the background, too
+    budget      most tokens in total; each object may have budget / (objects + 1), as AFB-URR also stores the background
     similarity  cosine above which two keys are similar
-    rate        by which the directions of a token's key and value move towards those of the tokens similar to it
+    rate        by which the directions of a token's key and value move towards those of similar tokens
 
-    Of a frame with more tokens than an object may have, some are taken, spread evenly over the picture.
+    If a frame has more tokens than an object may have, a subset is taken, spread evenly over the frame.
     """
 
     def __init__(self, *, budget: int = 300_000, similarity: float = 0.95, rate: float = 0.1) -> None:
@@ -53,13 +53,13 @@ class TokenBank(Generic[V]):
         self._bank: _Bank | None = None
 
     def references(self, index: int) -> tuple[Entry[V], ...]:
-        """The bank as one entry: what was kept of the last frame, with the tokens of all frames."""
+        """The bank as one entry: that of the last frame, with the tokens of all frames."""
         if self._newest is None or self._bank is None:
             return ()
         return (Entry(self._newest.index, True, replace(self._newest.value, tokens=self._bank.tokens)),)
 
     def add(self, entry: Entry[V]) -> None:
-        """Raises UserError for a method that keeps no tokens: it searches windows, or moves whole frames."""
+        """Raises UserError for a method without tokens, which searches windows or warps whole frames."""
         new = getattr(entry.value, "tokens", None)
         if not isinstance(new, Tokens):
             raise UserError(
@@ -73,13 +73,13 @@ class TokenBank(Generic[V]):
             self._bank.update(item, new.keys[item], new.values[item], entry.index, self.similarity, self.rate)
 
     def note_usage(self, usage: Sequence[Usage | None]) -> None:
-        """Takes in how many queries attended to each token of the one reference."""
+        """Adds to the usage: how many queries attended to each token of the one reference."""
         (attended,) = usage
         if self._bank is not None and attended is not None:
             self._bank.note_usage(attended)
 
     def replace(self, change: Callable[[V], V]) -> None:
-        """An object has started: the bank has no tokens of it yet."""
+        """An object has started; the bank has no tokens for it yet."""
         if self._newest is not None and self._bank is not None:
             self._newest = replace(self._newest, value=change(self._newest.value))
             objects = len(self._newest.value.tokens.keys)
@@ -87,7 +87,7 @@ class TokenBank(Generic[V]):
 
 
 class _Bank:
-    """Slots for the tokens of all objects: which are filled, their usage, and the frame that each is from.
+    """Slots for the tokens of all objects: which are filled, their usage, and the frame that each token is from.
 
     Usage is the sum over reads of log(1 + queries that attended to the token).
     """
@@ -106,7 +106,7 @@ class _Bank:
         self._usage = self._usage + attended.log1p()
 
     def hold(self, objects: int, room: int) -> None:
-        """Makes slots for more objects, each of which may have `room` tokens, maybe fewer than before."""
+        """Makes room for more objects. Each may now have `room` tokens, maybe fewer than before."""
         if room < 1:
             raise UserError(f"memory.budget leaves none of {objects} objects a token: give at least {objects + 1}")
         self._pad(objects - len(self._keys), 0)
@@ -123,7 +123,7 @@ class _Bank:
     def update(
         self, item: int, keys: New, values: Float[Tensor, "v t"], index: int, similarity: float, rate: float
     ) -> None:
-        """Takes in an object's tokens of a frame."""
+        """Adds an object's tokens of a frame."""
         self._now = index
         if self._filled[item].any():
             cosine, which = nearest(self._keys[item], self._filled[item], keys)
@@ -137,17 +137,18 @@ class _Bank:
         self._put(item, keys, values)
 
     def _put(self, item: int, keys: New, values: Float[Tensor, "v t"]) -> None:
-        """New tokens into free slots, into slots that are made, and into those with the lowest eviction scores."""
+        """Puts new tokens into free slots, then into additional slots, then into those with the lowest eviction
+        scores."""
         slots, count = self._filled.shape[1], keys.shape[1]
         missing = int(self._filled[item].sum()) + count - slots
-        if missing > 0 and slots < self._room:  # twice the slots at least, so that this is rare
+        if missing > 0 and slots < self._room:  # at least doubled, so that this is rare
             self._pad(0, min(max(missing, slots), self._room - slots))
         chosen = self._eviction_scores()[item].topk(count, largest=False).indices
         self._keys[item, :, chosen], self._values[item, :, chosen] = keys, values
         self._filled[item, chosen], self._usage[item, chosen], self._born[item, chosen] = True, 0, self._now
 
     def _eviction_scores(self) -> Float[Tensor, "n t"]:
-        """Usage by age in frames: the lowest is evicted first. An empty slot scores less than any token."""
+        """Usage divided by age in frames; the lowest is evicted first. An empty slot scores less than any token."""
         score = self._usage / (self._now - self._born + 1)
         return score.masked_fill(~self._filled, -1)
 
@@ -161,7 +162,8 @@ class _Bank:
 def nearest(
     bank: Kept, filled: Bool[Tensor, " kept"], new: New, chunk: int = CHUNK
 ) -> tuple[Float[Tensor, " t"], Int[Tensor, " t"]]:
-    """The highest cosine with a token of the bank, and which one it is; at most `chunk` cosines are held at a time."""
+    """The highest cosine with a token of the bank, and that token's index. At most `chunk` cosines are held at a
+    time."""
     bank, new = (nnf.normalize(tokens.float(), dim=0) for tokens in (bank, new))
     best = [
         (bank.T @ part).masked_fill_(~filled.unsqueeze(1), NO_COSINE).max(0)
@@ -171,7 +173,7 @@ def nearest(
 
 
 def _move(kept: Kept, slots: Int[Tensor, " t"], new: New, rate: float) -> None:
-    """Turns kept tokens towards the mean direction of the new ones similar to them; their lengths stay."""
+    """Turns stored tokens towards the mean direction of the new tokens similar to them; lengths stay the same."""
     unique, whose = slots.unique(return_inverse=True)
     old, new = kept[:, unique].float(), nnf.normalize(new.float(), dim=0)
     towards = torch.zeros_like(old).index_add_(1, whose, new) / whose.bincount(minlength=len(unique))

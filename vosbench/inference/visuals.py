@@ -1,7 +1,7 @@
-"""What a method can show of how it comes to a result: the maps that `vosbench draw` draws, and who has them.
+"""Intermediate maps of methods, which `vosbench draw` draws, and the optional interfaces of methods that have them.
 
-Every map covers the whole frame as the method sees it (padded), on a grid of any size whose cell j has its centre on
-pixel s·j, s being its stride.
+Every map covers the whole (padded) frame as the method sees it, on a grid of any size. Cell j of a grid of stride s has
+its centre on pixel s·j.
 """
 
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from vosbench.contract import Context
 
 @dataclass(frozen=True)
 class Masks:
-    """Scores of the objects, background first. Drawn: over the picture, which of them is highest in each cell."""
+    """Scores of the objects, background first. Drawn as an overlay of the highest-scoring object in each cell."""
 
     scores: Float[Tensor, "1 n h w"]
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Where the cells point, as (x, y) in cells of their grid. Drawn: on a colour wheel, hue for direction."""
+    """A vector (x, y) per cell, in cells of the grid. Drawn in colours of a wheel, with hue for direction."""
 
     vectors: Float[Tensor, "2 h w"]
 
 
 @dataclass(frozen=True)
 class Heat:
-    """One number a cell. Drawn: in colours from `low` (dark blue) to `high` (yellow), and cells of NaN left bare.
+    """A number per cell. Drawn in colours from `low` (dark blue) to `high` (yellow); cells with NaN stay uncoloured.
 
     back  how many frames before the query the picture below it lies; 0: the query itself; None: no picture
     """
@@ -42,12 +42,12 @@ class Heat:
 
 @dataclass(frozen=True)
 class Matches:
-    """Where the frame `back` before the query is searched for what one cell of the query shows, and what is found.
+    """Search area and matches of one query cell in the frame `back` steps before the query.
 
-    Drawn: over that frame, the window outlined, and dots on cells with a weight, the larger the more they weigh.
+    Drawn over that frame: the window outlined, and a dot on each cell with a weight, larger for larger weights.
 
-    window   the cells that are looked at
-    weights  what each adds to the result, summing to 1 over all frames searched and what lies outside of pictures
+    window   the cells that are searched
+    weights  of each cell in the result; they sum to 1 over all frames searched, including cells outside the frames
     """
 
     back: int
@@ -60,36 +60,36 @@ Visual = Masks | Vectors | Heat | Matches
 
 @runtime_checkable
 class ComparesKeys(Protocol):
-    """A method that compares keys between frames. Drawn: the clusters of a whole video's keys."""
+    """A method that compares keys between frames. `draw` shows clusters of a whole video's keys."""
 
     def keys(self, features: Any) -> Float[Tensor, "b c h w"]:
-        """What of a frame's features is compared."""
+        """The part of a frame's features that is compared."""
         ...
 
 
 @runtime_checkable
 class ShowsIntermediateMaps(Protocol):
-    """A method that can show what lies between a query and its result."""
+    """A method that can show intermediate maps of its segmentation."""
 
     def intermediate_maps(self, query: Any, context: Context[Any, Any]) -> dict[str, Visual]:
-        """By name and in order; none where the method's options leave none."""
+        """The maps by name, in drawing order; empty if the method's options leave none."""
         ...
 
 
 @runtime_checkable
 class ShowsMatches(Protocol):
-    """A method that can show where it searches past frames."""
+    """A method that can show its search areas and matches in past frames."""
 
     def matches(self, query: Any, context: Context[Any, Any], pixel: tuple[int, int]) -> list[dict[str, Visual]]:
-        """Where `segment` searches past frames for what the query shows at a pixel (x, y), and what it finds there.
+        """Search areas and matches in past frames for the query's pixel (x, y).
 
-        By name and in order, in rows to be compared, of which the first is what `segment` does.
+        They are given by name, in rows to compare. The first row is what `segment` does.
         """
         ...
 
 
 def cell_at(pixel: tuple[int, int], stride: int, size: tuple[int, int]) -> tuple[int, int]:
-    """Row and column, on a grid of this (height, width), of the cell whose centre is nearest to a pixel (x, y)."""
+    """Row and column of the cell whose centre is nearest to a pixel (x, y), on a grid of this (height, width)."""
     row, column = (
         min((place + stride // 2) // stride, side - 1) for place, side in zip(pixel[::-1], size, strict=True)
     )

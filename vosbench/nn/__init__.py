@@ -1,1 +1,1 @@
-"""Layers and networks that methods share. Nothing here knows of methods, data sets or configuration."""
+"""Layers and networks that methods share, and reading weight files. Nothing here depends on methods or data sets."""

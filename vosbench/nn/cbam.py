@@ -1,4 +1,4 @@
-"""Convolutional block attention (Woo et al. 2018): first which channels matter, then which places."""
+"""Convolutional block attention (Woo et al. 2018): first over channels, then over positions."""
 
 import torch
 from jaxtyping import Float
@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 class CBAM(nn.Module):
-    """Scales maps by a factor in (0, 1) for each channel, and then by one for each place.
+    """Scales maps by a factor in (0, 1) per channel, and then by one per position.
 
-    reduction  of the channels inside of the two-layer network that weighs channels
+    reduction  of channels in the hidden layer of channel attention
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:

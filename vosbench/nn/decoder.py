@@ -1,4 +1,4 @@
-"""From a coarse map to mask logits, finer step by step with an encoder's skips: blocks as in STM (Oh et al. 2019)."""
+"""Decodes a coarse map to mask logits, refined with an encoder's skips: blocks as in STM (Oh et al. 2019)."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from vosbench.ops.align import resize
 
 
 class ResBlock(nn.Module):
-    """Two 3×3 convolutions, each after a ReLU, beside a shortcut (3×3 where channels change); nothing is normalised."""
+    """Two 3×3 convolutions, each after a ReLU, and a shortcut (3×3 if channels change). There is no normalisation."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class ResBlock(nn.Module):
         self.shortcut = nn.Identity() if inputs == outputs else _conv(inputs, outputs)
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        # Not in place: the shortcut, and whoever made the maps, read them too.
+        # Not in place: the shortcut and the caller also read the maps.
         residual: Tensor = self.conv2(nnf.relu(self.conv1(nnf.relu(maps))))
         shortcut: Tensor = self.shortcut(maps)
         return shortcut + residual
@@ -28,7 +28,7 @@ class ResBlock(nn.Module):
 class Refine(nn.Module):
     """Adds an encoder's skip, brought to `inputs` channels by a 3×3 convolution, then a residual block to `outputs`.
 
-    `skip_block`: a residual block on the skip too, as STM has it.
+    `skip_block`: also a residual block on the skip, as in STM.
     """
 
     def __init__(self, skip_channels: int, inputs: int, outputs: int, skip_block: bool = False) -> None:
@@ -40,7 +40,7 @@ class Refine(nn.Module):
     def forward(
         self, maps: Float[Tensor, "b c h w"], skip: Float[Tensor, "frames s h2 w2"]
     ) -> Float[Tensor, "b d h2 w2"]:
-        """`maps` grow to the skip's size where that is another (bilinear, half-pixel: ×2).
+        """Upsamples `maps` to the skip's size if it differs (bilinear, half-pixel), and adds the skip.
 
         Maps of several objects share the skip of their frame, which is convolved once: the maps of frame i's objects
         are rows i·n to i·n + n of `maps`, n = b / frames.
@@ -50,7 +50,7 @@ class Refine(nn.Module):
     def merge(
         self, maps: Float[Tensor, "b c h w"], added: Float[Tensor, "frames c h2 w2"]
     ) -> Float[Tensor, "b d h2 w2"]:
-        """The same with a skip that has been convolved: for objects that are refined a few at a time."""
+        """The same for a skip that is already convolved: for objects refined a few at a time."""
         if maps.shape[2:] != added.shape[2:]:
             maps = resize(maps, (added.shape[2], added.shape[3]))
         by_frame = maps.unflatten(0, (len(added), -1))
@@ -61,7 +61,7 @@ class Refine(nn.Module):
 class Decoder(nn.Module):
     """Mask decoder D of the mask-embedding method (§3.3): a block, two blocks with skips, a convolution to logits.
 
-    inputs  channels of what is decoded, at 1/8
+    inputs  channels of the decoded map, at 1/8
     skips   channels of the encoder's maps at 1/8 and 1/4
     widths  channels after the first block, after the skip at 1/8, and after the skip at 1/4
     kernel  of the last convolution: 1 in the paper; 3 in the authors' code, with 18,436,609 parameters for ResNet-50
@@ -82,7 +82,7 @@ class Decoder(nn.Module):
         skip8: Float[Tensor, "frames s h w"],
         skip4: Float[Tensor, "frames t h2 w2"],
     ) -> Float[Tensor, "b 1 h3 w3"]:
-        """Foreground logits in pixels: four times the size of `skip4`. Objects share skips as in `Refine`."""
+        """Foreground logits at four times the size of `skip4`, in pixels. Objects share skips as in `Refine`."""
         fine = self.refine4(self.refine8(self.block(maps), skip8), skip4)
         logits: Tensor = self.predict(nnf.relu(fine))
         return resize(logits, (4 * skip4.shape[2], 4 * skip4.shape[3]))

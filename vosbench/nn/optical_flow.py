@@ -1,7 +1,7 @@
-"""Optical flow estimators: each frame is encoded once, then any two encoded frames give a flow.
+"""Optical flow estimators: each frame is encoded once, then flow is estimated between any two encoded frames.
 
-Flow runs from query to reference: the query's pixel x shows what the reference shows at x + flow(x). An estimator is
-not a part of the method that uses it: it is trained elsewhere, and is in neither parameters nor checkpoints.
+Flow goes from query to reference: the query shows at pixel x what the reference shows at x + flow(x). An estimator is
+trained elsewhere and is not part of the method that uses it: neither its parameters nor its checkpoints include it.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ S = TypeVar("S")
 
 
 class FlowEstimator(Protocol[S]):
-    """`encode` sees every frame once; `estimate` may be asked for any pair.
+    """`encode` is called once per frame, `estimate` for any pair.
 
-    `learned_from` names what it learned from, and `supervision` says how: true flow is flow-supervised.
+    `learned_from` names its training data, and `supervision` says how it learned: ground-truth flow is flow-supervised.
     """
 
     @property
@@ -43,17 +43,17 @@ class FlowEstimator(Protocol[S]):
     def learned_from(self) -> tuple[str, ...]: ...
 
     def encode(self, image: UInt8[Tensor, "3 h w"]) -> S:
-        """All that is needed of one RGB frame, as query and as reference."""
+        """Everything `estimate` needs about one RGB frame, as query or as reference."""
         ...
 
     def estimate(self, query: S, reference: S, *, gap: int, stride: int) -> Float[Tensor, "2 h w"]:
-        """Flow (x, y), query → reference, sampled on cells of `stride` pixels and in units of cells; `gap` in
+        """Flow (x, y) from query to reference, sampled on cells of `stride` pixels and in units of cells. `gap` is in
         frames."""
         ...
 
 
 class NoFlow:
-    """Nothing moves: turns motion-aware matching into plain local matching."""
+    """Zero flow: turns motion-aware matching into plain local matching."""
 
     supervision: Supervision = "none"
     learned_from: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class NoFlow:
 
 
 class Dis:
-    """Dense inverse search (Kroeger et al. 2016) of OpenCV on the CPU: no weights. `preset`: ultrafast, fast or
+    """OpenCV's dense inverse search (Kroeger et al. 2016), on the CPU, without weights. `preset`: ultrafast, fast or
     medium."""
 
     supervision: Supervision = "none"
@@ -95,7 +95,7 @@ class Dis:
 
 @dataclass(frozen=True)
 class RaftState:
-    """One frame's RAFT features at 1/8 resolution, and its picture's size in pixels."""
+    """One frame's RAFT features at 1/8 resolution, and the frame's size in pixels."""
 
     features: Float[Tensor, "1 c h w"]
     context: Float[Tensor, "1 d h w"]
@@ -103,14 +103,15 @@ class RaftState:
 
 
 class Raft:
-    """RAFT (Teed and Deng 2020) of torchvision, stopped after few updates and without convex upsampling, as in MAMP.
+    """torchvision's RAFT (Teed and Deng 2020), stopped after a few updates and without convex upsampling, as in MAMP.
 
     size       "large" (MAMP's) or "small"
     weights    a torchvision state dict; without it, torchvision's own weights are loaded (downloaded once)
-    updates    refinement steps; `updates_far` of them when the gap exceeds `far` frames (15 on DAVIS, 5 on YouTube-VOS)
+    updates    refinement steps; `updates_far` if the gap exceeds `far` frames (15 on DAVIS, 5 on YouTube-VOS)
 
-    All of these weights learned from true flow, most of it rendered; a file is named as what it learned from.
-    Raises UserError at the first frame when weights are missing, or when a frame is under 128 pixels on a side.
+    All of torchvision's weights learned from ground-truth flow, mostly of rendered video. The name of a file stands for
+    its unknown training data. Raises UserError at the first frame if weights are missing, or if a frame is under 128
+    pixels on a side.
     """
 
     supervision: Supervision = "flow-supervised"
@@ -161,7 +162,7 @@ class Raft:
         h, w = query.features.shape[-2:]
         start = _cells(h, w, query.features.device)
         now = start.clone()
-        with torch.autocast(start.device.type, enabled=False):  # as the original: correlations in full precision
+        with torch.autocast(start.device.type, enabled=False):  # as in the original: correlations in full precision
             net.corr_block.build_pyramid(query.features.float(), reference.features.float())
         for _ in range(updates):
             correlation = net.corr_block.index_pyramid(centroids_coords=now)
@@ -171,7 +172,7 @@ class Raft:
 
 
 def _cells(height: int, width: int, device: torch.device) -> Float[Tensor, "1 2 h w"]:
-    """Each cell's own place, as (x, y)."""
+    """The position (x, y) of each cell."""
     axes = (torch.arange(side, device=device, dtype=torch.float32) for side in (height, width))
     y, x = torch.meshgrid(*axes, indexing="ij")
     return torch.stack((x, y)).unsqueeze(0)

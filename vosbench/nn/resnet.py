@@ -19,7 +19,7 @@ DEPTHS = {
     18: (BasicBlock, (2, 2, 2, 2), ResNet18_Weights.IMAGENET1K_V1),
     50: (Bottleneck, (3, 4, 6, 3), ResNet50_Weights.IMAGENET1K_V1),
 }
-MARK = "layer1.0.conv1.weight"  # what precedes it in a file precedes every name of the network
+MARK = "layer1.0.conv1.weight"  # its prefix in a file is that of all the network's weights
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 
 
@@ -30,16 +30,16 @@ class ResNet(nn.Sequential):
     width        channels inside of the first stage's blocks, doubled from stage to stage; 64 is the standard network
     strides      one for each of three or four stages; (1, 2, 2, 2) is the standard network. No convolution is dilated
                  where a stride is left out
-    in_channels  3, or more: what comes after RGB (a mask) starts with random weights even when `weights` are given
+    in_channels  3 or more: channels after RGB (a mask) start with random weights even if `weights` are given
     weights      null: random; imagenet: torchvision's, trained with labels (downloaded once); else a .pth or
                  .safetensors file with torchvision's names, or of a network with one such part (Mask R-CNN), whose
-                 heads and further stages are left out; or another ResNet, to begin as its copy
-    stem_bias    of the first convolution, as networks with another stem often have it
+                 heads and further stages are left out; or another ResNet, to start as its copy
+    stem_bias    whether the first convolution has a bias, as other stems often do
 
-    `learned_from` names what the weights it begins with learned from, and `supervision` says how. Of a foreign file
-    only its name is known, and it counts as supervised.
+    `learned_from` names the training data of the initial weights, and `supervision` says how they learned. For a
+    foreign file only its name is known, and it counts as supervised.
 
-    Raises UserError when weights are missing or do not fit, naming what does not.
+    Raises UserError if weights are missing or do not fit, naming them.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ResNet(nn.Sequential):
 
         The stride of a stage's map is 4 (the stem's) times the strides up to it; sizes are rounded up.
         """
-        # Channels last: convolutions run several times faster in bf16, on CPUs with matrix units and on GPUs alike.
+        # Channels last: bf16 convolutions run several times faster, both on CPUs with matrix units and on GPUs.
         features, maps = images.contiguous(memory_format=torch.channels_last), []
         for name, module in self.named_children():
             features = module(features)
@@ -94,7 +94,7 @@ class ResNet(nn.Sequential):
 
 
 def normalise(images: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
-    """RGB in [0, 1] with ImageNet's mean and deviation taken out; padding (negative RGB, see `Padding`) becomes 0."""
+    """RGB in [0, 1] normalised by ImageNet's mean and deviation; padding (negative RGB, see `Padding`) becomes 0."""
     mean, std = (images.new_tensor(each).view(3, 1, 1) for each in (MEAN, STD))
     return ((images - mean) / std).masked_fill((images < 0).all(-3, keepdim=True), 0)
 
@@ -102,10 +102,10 @@ def normalise(images: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 3 h w"]:
 def residual_stage(
     block: type[BasicBlock | Bottleneck], before: int, width: int, stride: int, count: int
 ) -> nn.Sequential:
-    """`count` blocks, of which the first has the stride; a 1×1 convolution is its shortcut where the shape changes.
+    """`count` blocks. The first has the stride, and a 1×1 convolution as its shortcut if the shape changes.
 
-    before   channels of what comes in
-    width    inside of the blocks
+    before   input channels
+    width    channels inside the blocks
     """
     after = width * block.expansion
     shortcut = None
@@ -115,7 +115,7 @@ def residual_stage(
 
 
 def _initialise(module: nn.Module) -> None:
-    """As torchvision does; batch normalisation starts as the identity by itself."""
+    """Initialises like torchvision. Batch normalisation starts as the identity anyway."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
@@ -148,7 +148,8 @@ def _from_file(weights: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _load(net: ResNet, state: dict[str, Tensor], source: str) -> None:
-    """Loads what belongs to the stages there are; these must be whole, and hold no more (a deeper network's do)."""
+    """Loads the weights of the network's stages. The file must have all of them and no others in these stages, as a
+    deeper network's would."""
     parts = {name for name, _ in net.named_children()}
     own, state = (
         # Frozen normalisation, as in detection networks, counts no batches.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vosbench.util.errors import UserError
 
-# How weights learned that were written before files said so, by the last part of what they say they were trained for.
+# Supervision of old weights, which do not state it, by the last part of the method's name that they state.
 UNSAID = {
     "mamp": "self-supervised",
     "dino": "self-supervised",
@@ -24,7 +24,7 @@ UNSAID = {
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights, and vosbench's own metadata (empty for foreign files). Raises UserError naming an unreadable file.
 
-    The metadata says under `supervision` how the weights learned, where that is known.
+    Its key `supervision` says how the weights learned, if that is known.
     """
     try:
         if path.suffix == ".safetensors":
@@ -47,6 +47,6 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _said(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata with its supervision, where an older file leaves it to be known from the method."""
+    """The metadata; an old file's supervision is added from its method."""
     found = UNSAID.get(str(metadata.get("method")).rpartition(".")[2].lower())
     return {"supervision": found, **metadata} if found else metadata

@@ -1,4 +1,4 @@
-"""What methods match, read, align and cluster with: pure functions of tensors.
+"""Matching, reading, alignment and clustering for methods: pure functions of tensors.
 
 Attention to references: `affinity` is local (a square window of cells in every reference); `matching` is global in some
 references and local in the others; `offset` shifts each query's window by a fraction of cells; `tokens` is global over

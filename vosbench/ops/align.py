@@ -1,4 +1,4 @@
-"""Where feature cells lie in the picture, and how masks are brought to cells and back (MAMP's size-aware alignment)."""
+"""Positions of feature cells in the picture, and resizing masks to cells and back (MAMP's size-aware alignment)."""
 
 import torch
 import torch.nn.functional as nnf
@@ -17,7 +17,7 @@ def sample_centres(masks: Float[Tensor, "b n h w"], stride: int) -> Float[Tensor
 def upsample_centres(scores: Float[Tensor, "b n h w"], stride: int) -> Float[Tensor, "b n h2 w2"]:
     """The inverse of `sample_centres`: bilinear, with output pixel p at coordinate p / stride, clamped at the border.
 
-    Sampling the result gives the scores back exactly, so a static mask can be propagated for ever without eroding.
+    Sampling the result gives the scores back exactly, so a static mask can be propagated forever without eroding.
     """
     h, w = scores.shape[-2:]
     grown = nnf.pad(scores, (0, 1, 0, 1), mode="replicate")

@@ -47,7 +47,7 @@ def cluster_video(
     frame_step   centres are found on every `frame_step`-th frame; None: on as many frames as `most_points` points
                  allow, but at least one
     largest      clusters with more than this share of all pixels become background
-    finer        labels per cell along each axis, those of points interpolated between cells (half-pixel bilinear)
+    finer        labels per cell along each axis; points between cells are interpolated (half-pixel bilinear)
     steps, seed  as in `kmeans`
 
     Raises UserError for fewer points than clusters.

@@ -33,7 +33,7 @@ class KMeans:
 def kmeans(points: Points, clusters: int, *, steps: int = 100, seed: int = 0) -> KMeans:
     """k-means++ on a sample (the best of a few runs), then Lloyd's steps on all points until no point changes cluster.
 
-    `steps` is the limit on the sample and on all points each. An empty cluster starts anew at the point furthest from
+    `steps` is the limit on the sample and on all points each. An empty cluster restarts at the point furthest from
     its centre; it stays empty only if there are fewer distinct points than clusters. Deterministic for a seed. Needs
     float32, and points not much further from the origin than from each other.
 
@@ -105,7 +105,7 @@ class _Partition:
         self.fill_empty()
 
     def move_centres(self) -> None:
-        """Centres to the means of their points; an empty cluster's stays."""
+        """Moves centres to the means of their points; an empty cluster's centre stays."""
         means = (self.sums / self.counts.unsqueeze(1)).to(self.centres.dtype)
         means = torch.where(self.counts.unsqueeze(1) > 0, means, self.centres)
         moved = (means - self.centres).norm(dim=1)
@@ -114,7 +114,7 @@ class _Partition:
         self.centres = means
 
     def reassign(self) -> int:
-        """Points that may have another nearest centre by now go to it; returns how many did."""
+        """Moves points to their nearest centre, where it may have changed; returns how many points moved."""
         active = (self.lead <= 0).nonzero().squeeze(1)
         found, self.lead[active] = self._compare(self.points[active], self.squares[active])
         changed = found != self.labels[active]
@@ -134,7 +134,7 @@ class _Partition:
         return len(furthest)
 
     def inertia(self) -> float:
-        """In double precision, from the sums alone."""
+        """Inertia in double precision, from the sums alone."""
         centres = self.centres.double()
         spread = (self.counts * centres.square().sum(1)).sum() - 2 * (centres * self.sums).sum()
         return max(0.0, float(self.squares.double().sum() + spread))

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 CHUNK = 1 << 25  # affinities held at a time (128 MiB in float32)
-ATTENDED = 1e-3  # a query attends to a token that it gives more weight than this (AFB-URR)
+ATTENDED = 1e-3  # a query attends to a token if its weight is above this (AFB-URR)
 
 Usage = Float[Tensor, "objects tokens"]
 Readout = Float[Tensor, "n v q"]

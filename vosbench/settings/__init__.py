@@ -1,3 +1,3 @@
-"""What a configuration describes: how options are declared, typed and checked, which of them are part of a result, and
-making what they describe.
+"""From configuration to objects: how options are declared, typed and checked, which of them are part of a result, and
+building the objects that they describe.
 """

@@ -47,7 +47,7 @@ def placed(place: str) -> Iterator[None]:
         failure = error
     if isinstance(failure, UserError) and "place" not in vars(failure):  # the innermost place is the right one
         failure.place = f"{place}."
-    raise failure from failure.__cause__  # as it was: not as if it had come up while Hydra's was handled
+    raise failure from failure.__cause__  # keeps its own cause, without Hydra's exception as context
 
 
 def unwrapped(error: InstantiationException, place: str = "") -> Exception:

@@ -106,7 +106,7 @@ def _is(value: Any, kind: Any) -> bool:
 
 
 def _needs_target(kind: Any) -> bool:
-    """Whether only a `_target_` can give an instance of it."""
+    """Whether only a `_target_` can make an instance of this kind."""
     return kind is Callable or (inspect.isclass(kind) and kind.__module__.partition(".")[0] == "vosbench")
 
 

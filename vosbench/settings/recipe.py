@@ -104,7 +104,7 @@ def _leaves(values: Mapping[str, Any], taker: Any, above: Role, place: str) -> I
 
 
 def _taker(value: Mapping[str, Any], hint: Any) -> Any:
-    """What takes a mapping: its target, or what its annotation says of its keys."""
+    """What a mapping holds arguments for: its target, or what its annotation declares."""
     if "_target_" in value:
         return target(value["_target_"])
     declared = next((kind for kind in _kinds(hint) if is_typeddict(kind)), None)

@@ -71,8 +71,8 @@ OPTIONS = {
     "flow": {"raft_large_ytvos": "flow=raft_large flow.far=5"},
 }
 
-# Key that is gone → what stands for it on the command line. It is said only where that has a key to set: MAMP still has
-# a `method.alignment`, and MUNet has no `method.variant`.
+# Former key → what to type instead. It is suggested only if the configuration has a key that it sets: MAMP still has a
+# `method.alignment`, and MUNet has no `method.variant`.
 KEYS = {
     "inference.halve_from": "inference=halved inference.halve_from=<pixels>",
     "inference.square": "inference=square inference.square=<pixels>",
@@ -187,7 +187,7 @@ def option(group: str, name: str) -> str | None:
 
 
 def key(name: str, known: Collection[str]) -> str | None:
-    """One line for a key that has another name now, if what stands for it sets one of those known; else None."""
+    """One line for a former key, if its replacement sets one of the `known` keys; else None."""
     new = KEYS.get(name)
     return f"{name} is now {new}" if new and new.split("=")[0] in known else None
 

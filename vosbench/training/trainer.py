@@ -89,7 +89,7 @@ def _best(folder: Path, measure: Measure) -> ModelCheckpoint:
 
 
 def make_logger(settings: dict[str, Any] | None) -> Logger | None:
-    """Raises UserError if Weights & Biases cannot be reached or nobody is logged in."""
+    """Raises UserError if Weights & Biases cannot be reached or no user is logged in."""
     if settings is None:
         return None
     logger: Logger = made(settings, "logger")

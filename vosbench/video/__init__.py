@@ -1,1 +1,1 @@
-"""A video as the rest of vosbench sees it, from image files or from a video file; reading and writing images."""
+"""Videos as the rest of vosbench sees them, made from image files or video files; reading and writing images."""

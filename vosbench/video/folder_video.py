@@ -20,7 +20,7 @@ class FolderVideo(Video):
     frames        the image files, in time order
     annotations   the PNGs by stem, of any subset of the frames
     binary        any nonzero annotated pixel is object 1 (DAVIS-2016, whose masks are 0/255)
-    starts        what annotations show of an object before its start, and ids that are not listed, is ignored
+    starts        pixels of an object before its start, and ids that are not listed, are ignored
 
     The other fields are those of every Video.
     """

@@ -26,7 +26,7 @@ PALETTE = _voc_palette()
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """An image file as RGB in 0..255. Raises UserError naming the file when it is missing, truncated or no image."""
+    """An image file as RGB in 0..255. Raises UserError naming the file if it is missing, truncated or not an image."""
     try:
         with Pillow.open(path) as image:
             return np.asarray(image.convert("RGB"))
@@ -35,7 +35,8 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image file, from its header alone. Raises UserError naming the file if it is none."""
+    """(height, width) of an image file, from its header alone. Raises UserError naming the file if it is not an
+    image."""
     try:
         with Pillow.open(path) as image:
             return image.height, image.width
@@ -46,8 +47,8 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h w"]:
     """An indexed (mode P) or 8-bit grey PNG as object ids: 0 background, 255 void.
 
-    `binary`: any nonzero pixel is object 1. Raises UserError naming the file for RGB(A) masks, 16-bit masks, and
-    unreadable files, and grey masks of 2 or 4 bits, whose ids Pillow would scale; nothing is ever converted silently.
+    `binary`: any nonzero pixel is object 1. Nothing is converted silently: raises UserError naming the file for
+    RGB(A) masks, 16-bit masks, grey masks of 2 or 4 bits (whose ids Pillow would scale), and unreadable files.
     """
     try:
         with Pillow.open(path) as image:
@@ -66,13 +67,13 @@ def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h 
 
 
 def _raw_mode(image: Pillow.Image) -> str:
-    """How pixels lie in the file, for PNG: "L;4" is 4 bits of grey. Known before the pixels are read."""
+    """The pixel format in a PNG file: "L;4" is 4-bit grey. It is known before the pixels are read."""
     tiles = getattr(image, "tile", [])
     return str(tiles[0][3]) if tiles else ""
 
 
 def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
-    """The image at another size; a smaller one averages over the area each of its pixels covers."""
+    """The image at another size. When shrinking, each pixel is the average of the area it covers."""
     if image.shape[:2] == (height, width):
         return image
     shrinks = height <= image.shape[0] and width <= image.shape[1]
@@ -90,18 +91,19 @@ def resize_labels(labels: UInt8[np.ndarray, "h w"], height: int, width: int) -> 
 
 
 def nearest(count: int, shown: int) -> Int[np.ndarray, " shown"]:
-    """Which of `count` pixels is nearest to the centre of each of `shown` pixels over the same length."""
+    """For each of `shown` pixels, the nearest of `count` pixels that span the same length."""
     return (2 * np.arange(shown) + 1) * count // (2 * shown)
 
 
 def size_of_short_side(height: int, width: int, short_side: float) -> tuple[int, int]:
-    """(height, width) of the same aspect whose shorter side has so many pixels."""
+    """(height, width) with the same aspect ratio and the given shorter side."""
     ratio = short_side / min(height, width)
     return round(height * ratio), round(width * ratio)
 
 
 def write_label_map(path: Path, labels: UInt8[np.ndarray, "h w"]) -> None:
-    """Writes object ids as an indexed PNG with the VOC palette: written aside and renamed, so never half there."""
+    """Writes object ids as an indexed PNG with the VOC palette: written to a temporary file and renamed, so never half
+    written."""
     image = Pillow.fromarray(labels, mode=None)
     image.putpalette(PALETTE)
     with replacing(path) as aside:

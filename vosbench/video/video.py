@@ -1,4 +1,4 @@
-"""What a data set is to the rest of vosbench: named videos that yield RGB frames and integer label maps.
+"""The interface of data sets: named videos that yield RGB frames and integer label maps.
 
 Nothing here imports torch, so that scoring workers start in a fraction of a second.
 """
@@ -24,17 +24,17 @@ log = logging.getLogger(__name__)
 
 
 class Video(ABC):
-    """One video: its RGB frames, and what is known of the objects in them. Frames are counted from 0.
+    """One video: its RGB frames, and what is known about the objects in them. Frames are counted from 0.
 
-    A video needs `name`, `frame_names` and `frame`. Everything else has a default, of a video that is in no files and
-    has no annotations.
+    A video needs `name`, `frame_names` and `frame`. Everything else has a default, for a video without files and
+    annotations.
 
     frame_names   stems under which label maps are saved ("00000", "00001", …), in time order
     listed        names of the frames to evaluate: only their label maps are saved and scored; None: all frames
     seen          by object id, whether its category occurs in the training set
-    binary        there is one object, and any nonzero pixel of a mask belongs to it
+    binary        there is one object, to which every nonzero pixel of a mask belongs
     late_objects  objects may first appear after frame 0; their masks are then given where they first appear
-    starts        by object id, the frame from which on the object exists; None: as the annotations show
+    starts        by object id, the first frame of the object; None: as the annotations show
     any_size      annotations may be smaller than their frames (pseudo-labels at feature resolution, to train on)
     path          the folder that holds this video's frames and no others, or its video file; None: neither
     mask_folder   the folder that holds its masks, if there is one
@@ -53,19 +53,19 @@ class Video(ABC):
 
     @abstractmethod
     def frame(self, index: int) -> Image:
-        """RGB frame `index` (uint8). Raises UserError naming the file when it cannot be read."""
+        """RGB frame `index` (uint8). Raises UserError naming the file if it cannot be read."""
 
     def annotation(self, index: int) -> LabelMap | None:
-        """The true label map of frame `index` (0 = background, 255 = void), or None when there is none."""
+        """The annotated label map of frame `index` (0 = background, 255 = void), or None if it has none."""
         return None
 
     def given(self, index: int) -> LabelMap | None:
-        """The initial mask at frame `index`, which a user gives: the ids of objects that start there, 0 elsewhere. None
-        when no object starts there. `initial_masks` makes it from annotations."""
+        """The initial mask at frame `index`: the ids of objects that start there, 0 elsewhere; None if no object starts
+        there. `initial_masks` makes it from annotations."""
         return None
 
     def frame_file(self, index: int) -> Path | None:
-        """The image file that is frame `index` and nothing else, or None."""
+        """The image file that holds frame `index` alone, or None."""
         return None
 
     def mask_file(self, index: int) -> Path | None:
@@ -79,7 +79,7 @@ class Video(ABC):
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the frames; of the first, where they differ."""
+        """(height, width) of the frames, or of the first frame if they differ."""
         return self.frame_size(0)
 
     def is_listed(self, name: str) -> bool:
@@ -87,7 +87,7 @@ class Video(ABC):
         return self.listed is None or name in self.listed
 
     def fingerprint(self) -> str:
-        """sha256 over the frames: their names, and the sizes of their files. Pixels count where there are no files."""
+        """sha256 over the frames: their names and file sizes, or their pixels if they are not in files."""
         files = [self.frame_file(index) for index in range(len(self.frame_names))]
         sizes = [file.stat().st_size for file in files if file is not None]
         content = sizes if len(sizes) == len(files) else self._pixels
@@ -103,7 +103,7 @@ class Video(ABC):
 
     @cached_property
     def _pixels(self) -> str:
-        """sha256 over the pixels of all frames, which are read or rendered once: a pickled video takes it along."""
+        """sha256 over the pixels of all frames. They are read or rendered once: pickling keeps the result."""
         digest = hashlib.sha256()
         for index in range(len(self.frame_names)):
             frame = self.frame(index)
@@ -112,11 +112,11 @@ class Video(ABC):
 
 
 def initial_masks(video: Video) -> dict[int, LabelMap]:
-    """The masks that a user gives, made from annotations: by frame, a label map of the objects that start there.
+    """The given masks, made from annotations: for each frame, a label map of the objects that start there.
 
-    Without `video.late_objects`, all objects start at frame 0, as in DAVIS. Only as many annotations are read as are
-    needed: none after frame 0 then, and none once all objects of `video.starts` are found. A warning names those that
-    no annotation shows. Raises UserError naming the video and frame when there is nothing to start from.
+    Without `video.late_objects`, all objects start at frame 0, as in DAVIS, and no later annotation is read. Otherwise
+    reading stops once all objects of `video.starts` are found. A warning names objects that no annotation shows. Raises
+    UserError naming the video and frame if there is nothing to start from.
     """
     given: dict[int, LabelMap] = {}
     known, annotated = {0, 255}, False
@@ -150,7 +150,7 @@ def _check_whole(video: Video, index: int, labels: LabelMap) -> None:
 
 
 def check_size(labels: LabelMap, path: Path, size: tuple[int, int], frame: Path | str) -> None:
-    """Raises UserError when the label map at `path` does not have the (height, width) of its `frame`."""
+    """Raises UserError if the label map at `path` does not have the (height, width) of its `frame`."""
     if labels.shape != size:
         sizes = f"mask {path} is {rows_columns(labels.shape)} (rows×columns), its frame {frame} is {rows_columns(size)}"
         raise UserError(f"{sizes}: give masks of the frame's size, or the resolution folder that matches")
@@ -166,8 +166,8 @@ def check_max_frames(max_frames: int | None) -> None:
 
 
 class Dataset(Protocol):
-    """What `dataset=` names: the videos of one split, and how they are scored by default. `whole`: the number of videos
-    before any were left out."""
+    """What `dataset=` names: the videos of one split, and the protocol that scores them by default. `whole`: the number
+    of videos before any were left out."""
 
     name: str
     split: str

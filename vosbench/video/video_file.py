@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 class VideoFile(Video):
     """A video file with random access. Frames are named 00000, 00001, … in order of presentation.
 
-    Reading onwards goes on decoding; any other frame is decoded from the key frame before it. The file is opened when
-    first needed, by each process for itself: neither pickling nor forking shares an open file.
+    Reading frames in order continues decoding; any other frame is decoded from the key frame before it. Each process
+    opens the file when it first needs it: neither pickling nor forking shares an open file.
 
-    short_side   frames are decoded to this many pixels on their shorter side; None: to the size they have
-    max_frames   keep the first so many frames; None: all
+    short_side   frames are decoded to this many pixels on their shorter side; None: to their own size
+    max_frames   keep at most this many frames; None: all
     annotations  mask files by frame name; an object is given where it first appears
-    binary       any nonzero pixel of a mask is object 1
+    binary       every nonzero pixel of a mask is object 1
 
-    Raises UserError for a short side or a number of frames below 1, and, when it is read, for a damaged file.
+    Raises UserError for a short side or a number of frames below 1 and, on reading, for a damaged file.
     """
 
     late_objects = True
@@ -42,7 +42,7 @@ class VideoFile(Video):
     _container: InputContainer | None
     _process: int  # that opened the container
     _frames: Iterator[VideoFrame]
-    _position: int  # index of the frame that decoding goes on with
+    _position: int  # index of the next frame to be decoded
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class VideoFile(Video):
         if self._process != os.getpid() or not key <= self._position <= index:
             self._seek(key)
         frame = self._decode_until(times[index])
-        if frame is None:  # some containers seek by decoding time and land behind the frame: read from the start
+        if frame is None:  # some containers seek by decoding time and land after the frame: read from the start
             self._open()
             frame = self._decode_until(times[index])
         if frame is None:
@@ -168,7 +168,7 @@ class VideoFile(Video):
         return self._container
 
     def _decode_until(self, time: int) -> VideoFrame | None:
-        """The frame of this time, or None when decoding has passed it or ends before."""
+        """The frame at this time, or None if decoding has passed it or ends before it."""
         with _named_errors(self.path):
             for frame in self._frames:
                 if frame.pts is not None and frame.pts >= time:
@@ -180,14 +180,14 @@ class VideoFile(Video):
         if self.short_side:
             height, width = size_of_short_side(height, width, self.short_side)
         image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
-        # Counter-clockwise: phones store upright video lying down. PyAV 13 does not tell.
+        # Counter-clockwise: phones store upright video rotated. PyAV 13 does not expose this.
         turns = getattr(frame, "rotation", 0) // 90
         return np.ascontiguousarray(np.rot90(image, turns))
 
 
 @contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
-    """FFmpeg's errors as one UserError that names the file."""
+    """Turns FFmpeg's errors into one UserError that names the file."""
     from av.error import FFmpegError
 
     try:
