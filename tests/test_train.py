@@ -36,6 +36,7 @@ import torch
 from lightning.pytorch import Callback
 
 from vosbench.methods.copy_first.method import CopyFirst
+from vosbench.util.errors import UserError
 
 
 class Colour(CopyFirst):
@@ -48,7 +49,7 @@ class Colour(CopyFirst):
 
     def loss(self, clip):
         if int(os.environ.get("LOCAL_RANK", 0)) == self.dies:
-            raise ValueError("rank 1 has something to say")
+            raise UserError("rank 1 has something to say")
         with self.notes.open("a") as file:
             file.writelines(f"{v} {i}\\n" for v, i in zip(clip.videos, clip.indices.tolist()))
         return {"colour": (clip.frames.mean((1, 3, 4)) - self.colour).square().sum(1).mean()}
@@ -185,7 +186,7 @@ def test_another_recipe_in_the_same_folder_is_an_error_that_says_what_differs(co
     last = RUN / "one/checkpoints/last.ckpt"
     before = last.read_bytes()
     refused = command(*settings, "optimizer.lr=0.01", "seed=1")
-    refused.error(1, str(last), "another optimizer, seed", "name=", "overwrite=true")
+    refused.error(1, str(last), "optimizer.lr 0.001 → 0.01; seed 0 → 1", "name=", "overwrite=true")
     assert last.read_bytes() == before
     assert command(*settings, "optimizer.lr=0.01", "seed=1", "overwrite=true").status == 0
     assert [row["lr"] for row in rows(RUN / "one")] == ["0.01", "0.01"]
@@ -268,9 +269,9 @@ def test_a_loss_that_is_no_number_ends_training(command: Command) -> None:
         ("trainer.precision=fast", 2, ["trainer: ", "fast", "bf16-mixed"]),
         ("+trainer.max_stepz=3", 2, ["trainer: ", "max_stepz"]),
         ("+trainer.accumulate_grad_batches=2", 2, ["trainer.accumulate_grad_batches", "data.batch_size"]),
-        ("trainer.max_steps=-1", 1, ["trainer.max_steps=-1"]),
-        ("data.validation.max_frames=2", 1, ["data.validation", "val_00", "third frame"]),
-        ("data.batch_size=0", 1, ["data.batch_size=0"]),
+        ("trainer.max_steps=-1", 2, ["trainer.max_steps=-1"]),
+        ("data.validation.max_frames=2", 1, ["data.validation", "val_00", "first and last are not scored"]),
+        ("data.batch_size=0", 2, ["data.batch_size=0"]),
     ],
 )
 def test_settings_that_cannot_work_are_named_before_training(
@@ -328,7 +329,7 @@ def test_an_error_in_one_of_two_processes_ends_both(own: str, tmp_path: Path, mo
 def test_wandb_is_imported_only_when_chosen(tmp_path: Path) -> None:
     code = """
 import sys
-from vosbench.cli import main
+from vosbench.cli.main import main
 common = sys.argv[1:]
 for logger in ("csv", "wandb"):
     sys.argv = ["vosbench", "train", *common, f"logger={logger}", f"name={logger}"]

@@ -57,8 +57,8 @@ def make_trainer(
         "default_root_dir": run,
         "callbacks": [
             _Bar(),
-            *callbacks,
             *([] if best_by is None else [_best(Path(run, "checkpoints"), best_by)]),
+            *callbacks,  # last.ckpt is written after best.ckpt, and so knows the best score
         ],
         "plugins": [WholeFiles()],
         "logger": logger or False,
