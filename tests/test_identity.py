@@ -216,3 +216,13 @@ def test_an_earlier_stage_is_found_with_another_method() -> None:
     second = configuration.resolve(configuration.compose("train", ["experiment=munet/static_davis", typed[1]]))
     assert first is not None
     assert Path(second["init"]).name == first.name != "default"
+
+
+def test_a_record_lists_every_commit_that_made_its_masks(command: Command, davis: Path) -> None:
+    on = ["method=copy_first", "dataset=davis2017", f"dataset.root={davis}", "name=one"]
+    assert command("predict", *on).status == 0
+    noted = Path("runs/copy_first/one/predictions/davis2017-val/.records/a.json")
+    noted.write_text(json.dumps({**json.loads(noted.read_text()), "commit": "an earlier one"}))
+    assert command("benchmark", *on, "workers=0", "pictures=0").status == 0
+    record = json.loads(Path("runs/copy_first/one/results/davis2017-val-davis.json").read_text())
+    assert "an earlier one" in record["provenance"]["commits"]
