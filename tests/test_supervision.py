@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vosbench.inference.resizing import ShortSide
 from vosbench.methods.flow_warp.method import FlowWarp
 from vosbench.methods.mamp.method import MAMP
 from vosbench.methods.mask_embedding.method import MaskEmbedding
@@ -31,7 +30,7 @@ TINY = [
 
 
 def said(method: Any, checkpoint: str = "none") -> tuple[str, str | None]:
-    found = facts(method, ShortSide(), restore(method, checkpoint, seed=0))
+    found = facts(method, restore(method, checkpoint, seed=0))
     return found["supervision"], found["training_data"]
 
 

@@ -98,7 +98,7 @@ class Predictor:
             precision=options.precision,
             recipe=settings(parts, PredictorOptions),
             code=sources([*LOOP, *modules(parts)]),
-            facts=facts(method, inference, checkpoint),
+            facts={**facts(method, checkpoint), "inference": inference.described()},
         )
 
     def fingerprint(self, video: Video) -> Fingerprint:

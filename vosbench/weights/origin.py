@@ -9,7 +9,6 @@ from typing import Any, cast
 from hydra.utils import get_class
 from torch import nn
 
-from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
@@ -50,7 +49,7 @@ def combined(*origins: Learned) -> Origin:
     return Origin(tuple(data), strongest(*(origin.supervision for origin in origins)))
 
 
-def facts(method: Method[Any, Any], inference: Resizing, checkpoint: Checkpoint) -> dict[str, Any]:
+def facts(method: Method[Any, Any], checkpoint: Checkpoint) -> dict[str, Any]:
     """The fields of a result record that describe a method and its weights."""
     untrained = checkpoint.name == "untrained"
     if untrained:
@@ -64,7 +63,6 @@ def facts(method: Method[Any, Any], inference: Resizing, checkpoint: Checkpoint)
         "supervision": all_of_it.supervision,
         "training_data": " + ".join(all_of_it.learned_from) or None,
         "checkpoint": found if has_weights(method) else None,
-        "inference": inference.described(),
     }
 
 
