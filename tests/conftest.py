@@ -43,6 +43,17 @@ sys.modules[typechecker.__name__] = typechecker
 install_import_hook("vosbench", f"{typechecker.__name__}.checked")
 
 
+@pytest.fixture(autouse=True)
+def _forget_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forgets the modules that a test wrote and imported: the next test may write others of the same name."""
+    yield
+    written = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
+        if any(str(place).startswith(written) for place in places):
+            del sys.modules[name]
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real video, for tests marked `real`; skips when VOSBENCH_DATA does not name one."""

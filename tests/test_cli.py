@@ -105,7 +105,6 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     for handler in set(root.handlers) - set(before[1]):
         handler.close()
     root.level, root.handlers = before
-    sys.modules.pop("my_method", None)
 
 
 def module(command: Command) -> ModuleType:

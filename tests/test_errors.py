@@ -190,7 +190,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (folder / "method").mkdir(parents=True)
     (folder / "mine_of_test.py").write_text(METHOD)
     (folder / "method/mine.yaml").write_text(RECIPE)
-    monkeypatch.delitem(sys.modules, "mine_of_test", raising=False)
     return str(folder)
 
 

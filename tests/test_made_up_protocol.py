@@ -67,8 +67,6 @@ def blobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     folder.mkdir()
     (folder / "blobs.py").write_text(MADE_UP)
     monkeypatch.setattr(protocols, "__path__", [*protocols.__path__, str(folder)])
-    yield
-    sys.modules.pop("vosbench.evaluation.protocols.blobs", None)
 
 
 @pytest.mark.usefixtures("blobs")

@@ -38,8 +38,6 @@ def test_a_class_that_a_package_exports_again_is_one_method(tmp_path: Path, monk
     state = {f"method.{key}": value for key, value in net.state_dict().items()}
     torch.save({"state_dict": state, "vosbench": {"method": "mine_of_test.Net"}}, tmp_path / "net.ckpt")
     assert initialise(net, str(tmp_path / "net.ckpt")) == []
-    for name in [name for name in sys.modules if name.startswith("mine_of_test")]:
-        del sys.modules[name]
 
 
 def test_weights_of_a_class_that_is_gone_keep_its_path() -> None:
