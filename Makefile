@@ -24,7 +24,7 @@ check: setup  ## lint, formatting, types, and that every configuration composes
 	$(BIN)/pytest --quiet tests/test_configs.py
 
 test: setup  ## all tests; those on real video too when VOSBENCH_DATA names their folder
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 demo: setup  ## train, predict, score and report on the embedded data set, in minutes on a CPU
 	$(BIN)/vosbench demo

@@ -40,7 +40,11 @@ def test_what_a_killed_process_held_is_free_at_once(tmp_path: Path, holding: Hol
     assert not path.exists()
 
 
-@pytest.mark.parametrize("text", ["", "elsewhere 4711", "a\nb c d", f"{socket.gethostname()} {os.getpid()}"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "elsewhere 4711", "a\nb c d", f"{socket.gethostname()} {os.getpid()}"],
+    ids=["empty", "another machine", "garbage", "this process"],
+)
 def test_what_lies_there_without_a_process_is_nobodys(tmp_path: Path, text: str) -> None:
     """Of a process that was killed between making the file and writing it, of a machine that died, of anything."""
     path = tmp_path / "a.lock"
