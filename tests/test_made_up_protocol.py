@@ -4,7 +4,6 @@ training need."""
 import ast
 import csv
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

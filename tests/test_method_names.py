@@ -1,6 +1,5 @@
 """Weights know their method by its name, whatever way its class was imported from."""
 
-import sys
 from importlib import resources
 from pathlib import Path
 
