@@ -4,7 +4,7 @@ training need."""
 import ast
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -61,7 +61,7 @@ TINY = [
 
 
 @pytest.fixture
-def blobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def blobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "protocols"
     folder.mkdir()
     (folder / "blobs.py").write_text(MADE_UP)
