@@ -8,68 +8,74 @@ from PIL import Image as Pillow
 
 from vosbench.util.errors import UserError
 from vosbench.util.files import replacing
+from vosbench.video.depth import raw_mode, scaled
+from vosbench.video.judgement import LOSSY, PALETTE, SHADES, VOID, grey_levels, not_ids
+from vosbench.video.orientation import upright, upright_size
 
-VOID = 255
-
-
-def _voc_palette() -> list[int]:
-    """The PASCAL VOC colour map that DAVIS uses: bit k of an id's interleaved bit planes sets bit 7-k of R, G, B."""
-    ids = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
-    for k in range(8):
-        for channel in range(3):
-            colours[:, channel] |= (((ids >> (3 * k + channel)) & 1) << (7 - k)).astype(np.uint8)
-    return [int(value) for value in colours.flatten()]
-
-
-PALETTE = _voc_palette()
+__all__ = [
+    *("PALETTE", "VOID", "image_size", "nearest", "read_image", "read_label_map", "resize_image", "resize_labels"),
+    *("size_of_short_side", "write_label_map"),
+]
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """An image file as RGB in 0..255. Raises UserError naming the file if it is missing, truncated or not an image."""
+    """An image file as RGB in 0..255, upright as its EXIF orientation says. Transparency is ignored.
+
+    More than 8 bits are scaled to 8: 16 bits count from 0 to 65,535, floating-point numbers from 0 to 1, and numbers of
+    any other range from the image's own smallest to its largest. Raises UserError naming the file if it is missing,
+    truncated or not an image.
+    """
     try:
         with Pillow.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            raw = raw_mode(image)
+            image.load()
+            shown = upright(image)
+            if image.mode.startswith(("I", "F")):
+                return np.repeat(scaled(shown, image.format, raw)[:, :, None], 3, axis=2)
+            if image.mode == "P":
+                shown.info.pop("transparency", None)  # Pillow would warn that it is ignored
+            return np.asarray(shown.convert("RGB"))
     except (OSError, SyntaxError) as error:
         raise UserError(f"cannot read image {path}: {error}; restore or remove this file") from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image file, from its header alone. Raises UserError naming the file if it is not an
-    image."""
+    """(height, width) of an image file as `read_image` gives it, from its header alone. Raises UserError naming the
+    file if it is not an image."""
     try:
         with Pillow.open(path) as image:
-            return image.height, image.width
+            return upright_size(image)
     except (OSError, SyntaxError) as error:
         raise UserError(f"cannot read image {path}: {error}; restore or remove this file") from error
 
 
-def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h w"]:
-    """An indexed (mode P) or 8-bit grey PNG as object ids: 0 background, 255 void.
+def read_label_map(path: Path, *, binary: bool = False, judged: bool = False) -> UInt8[np.ndarray, "h w"]:
+    """An indexed (mode P) or 8-bit grey image as object ids: 0 background, 255 void. It is upright as its EXIF
+    orientation says.
 
-    `binary`: any nonzero pixel is object 1. Nothing is converted silently: raises UserError naming the file for
-    RGB(A) masks, 16-bit masks, grey masks of 2 or 4 bits (whose ids Pillow would scale), and unreadable files.
+    binary  any nonzero pixel is object 1
+    judged  values that are shades of grey are an error (see `grey_levels`)
+
+    Nothing is converted silently: raises UserError naming the file for RGB(A) masks, 16-bit masks, grey masks of 2 or 4
+    bits (whose ids Pillow would scale), JPEG (whose compression changes ids), and unreadable files.
     """
     try:
         with Pillow.open(path) as image:
-            mode, raw, labels = image.mode, _raw_mode(image), np.asarray(image)
+            mode, fault = image.mode, not_ids(image)
+            image.load()
+            labels = np.asarray(upright(image))
+            lossy = image.format in LOSSY
     except (OSError, SyntaxError) as error:
         raise UserError(f"cannot read mask {path}: {error}; restore this file") from error
-    if raw in ("L;2", "L;4"):
-        raise UserError(f"mask {path} has {raw[-1]} bits of grey, which are scaled when read: save 8-bit object ids")
-    if mode.startswith(("I", "F")):
-        raise UserError(f"mask {path} has mode {mode}: save object ids as an 8-bit indexed PNG (mode P)")
-    if mode not in ("P", "L", "1"):
-        raise UserError(f"mask {path} has mode {mode}, not an indexed PNG (mode P or L): save object ids, not colours")
+    if fault:
+        raise UserError(f"mask {path} {fault}")
+    if lossy and ((labels > 0) & (labels < VOID)).any():
+        raise UserError(f"mask {path} is a JPEG, whose compression changes ids: save object ids as an indexed PNG")
+    if judged and (levels := grey_levels(labels, mode, binary=binary)):
+        raise UserError(f"mask {path} {SHADES.format(levels=levels)}")
     if binary or mode == "1":
         return (labels > 0).view(np.uint8)
     return labels.astype(np.uint8, copy=False)
-
-
-def _raw_mode(image: Pillow.Image) -> str:
-    """The pixel format in a PNG file: "L;4" is 4-bit grey. It is known before the pixels are read."""
-    tiles = getattr(image, "tile", [])
-    return str(tiles[0][3]) if tiles else ""
 
 
 def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:

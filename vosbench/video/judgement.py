@@ -1,0 +1,117 @@
+"""Whether an image file holds object ids: not colours, not shades of grey, and indices that its palette agrees with."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image as Pillow
+
+from vosbench.video.depth import largest_value, raw_mode
+
+VOID = 255
+OBJECTS = 20  # few frames have more: many more values are grey levels
+LOSSY = ("JPEG", "MPO", "JPEG2000")
+SHADES = "has {levels} grey levels, as an antialiased or soft mask has: give each pixel the id of one object"
+BLACK = (0, 0, 0)
+Colour = tuple[int, int, int]
+
+
+def _voc_palette() -> list[int]:
+    """The PASCAL VOC colour map that DAVIS uses: bit k of an id's interleaved bit planes sets bit 7-k of R, G, B."""
+    ids = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for k in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (((ids >> (3 * k + channel)) & 1) << (7 - k)).astype(np.uint8)
+    return [int(value) for value in colours.flatten()]
+
+
+PALETTE = _voc_palette()
+_IDS = {colour: id_ for id_, colour in enumerate(zip(PALETTE[::3], PALETTE[1::3], PALETTE[2::3], strict=True))}
+
+
+def not_ids(image: Pillow.Image) -> str | None:
+    """Why the pixels of an opened file, not yet loaded, are no object ids, and what to do; None: they may be."""
+    mode, raw = image.mode, raw_mode(image)
+    if mode == "L" and (raw in ("L;2", "L;4") or largest_value(image) != 255):
+        what = f"has {raw[-1]} bits of grey" if ";" in raw else f"counts grey up to {largest_value(image)}"
+        return f"{what}, which are scaled when read: save 8-bit object ids"
+    if mode.startswith(("I", "F")):
+        return f"has mode {mode}: save object ids as an 8-bit indexed PNG (mode P)"
+    if mode not in ("P", "L", "1"):
+        return f"has mode {mode}, not an indexed PNG (mode P or L): save object ids, not colours"
+    return None
+
+
+def is_grey(ids: frozenset[int], *, binary: bool) -> bool:
+    """Whether the nonzero values of a mask are shades of grey instead of ids; each would count as an object."""
+    if binary:  # shades of one object; next to ids, 255 may be void
+        return len(ids) > 1 and any(OBJECTS < id_ < VOID for id_ in ids)
+    return len(ids) > OBJECTS and max(ids) > 10 * OBJECTS
+
+
+def grey_levels(labels: UInt8[np.ndarray, "h w"], mode: str, *, binary: bool) -> int:
+    """The number of shades of grey in a mask of this mode; 0 if its values are ids.
+
+    Beside `is_grey`: where grey shades lie between 0 and 255, or are many, they are those of soft edges if hardly any of
+    their pixels is among its like.
+    """
+    shades = (labels > OBJECTS) & (labels < VOID)
+    if mode == "1" or not shades.any():
+        return 0
+    ids = frozenset(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - {0}
+    soft = not binary and mode == "L" and (VOID in ids or len(ids) > OBJECTS) and _is_thin(labels, shades)
+    return len(ids) if soft or is_grey(ids, binary=binary) else 0
+
+
+def _is_thin(labels: UInt8[np.ndarray, "h w"], where: UInt8[np.ndarray, "h w"]) -> bool:
+    """Whether fewer than a tenth of some pixels have four neighbours of their own value."""
+    rows, columns = labels[1:] == labels[:-1], labels[:, 1:] == labels[:, :-1]
+    among = np.zeros(labels.shape, np.bool_)
+    among[1:-1, 1:-1] = rows[1:, 1:-1] & rows[:-1, 1:-1] & columns[1:-1, 1:] & columns[1:-1, :-1]
+    return bool(10 * np.count_nonzero(among & where) < np.count_nonzero(where))
+
+
+def palette_fault(path: Path) -> str | None:
+    """How the palette of an indexed mask contradicts its indices, which optimizers of PNGs may have renumbered; None: it
+    does not, or the file cannot be read. Pixels are only decoded if the palette can contradict any."""
+    try:
+        with Pillow.open(path) as image:
+            colours = palette_of(image)
+            if not colours or not _may_contradict(colours):
+                return None
+            values = frozenset(np.unique(np.asarray(image)).tolist())
+    except (OSError, SyntaxError):  # said by whoever reads it
+        return None
+    return contradiction(colours, values)
+
+
+def palette_of(image: Pillow.Image) -> tuple[Colour, ...]:
+    """The colours of an opened image, by index; (): it is not indexed. Pixels are not loaded for PNGs."""
+    if image.mode != "P":
+        return ()
+    raw = image.palette.palette if image.format == "PNG" and image.palette else None
+    flat = list(raw) if raw else image.getpalette() or []
+    return tuple(zip(flat[::3], flat[1::3], flat[2::3], strict=False))
+
+
+def contradiction(colours: tuple[Colour, ...], values: frozenset[int]) -> str | None:
+    """How a palette contradicts the indices in `values`: background is black in each that is known, and colours of the
+    VOC palette stand for their own ids. Palettes of other colours and of greys say nothing."""
+    shown = {value: colours[value] for value in sorted(values) if value < len(colours)}
+    black = [value for value, colour in shown.items() if value and colour == BLACK]
+    if colours and colours[0] != BLACK and black:
+        return f"index 0 is not black, and index {black[0]} is"
+    objects = {value: colour for value, colour in shown.items() if value not in (0, VOID) and len(set(colour)) > 1}
+    moved = [value for value, colour in objects.items() if _IDS.get(colour, value) != value]
+    if moved and all(colour in _IDS for colour in objects.values()):
+        return f"index {moved[0]} has the VOC colour of id {_IDS[objects[moved[0]]]}"
+    return None
+
+
+@lru_cache(maxsize=64)
+def _may_contradict(colours: tuple[Colour, ...]) -> bool:
+    """Whether a palette contradicts any indices at all: those of most data sets do not."""
+    moved = any(_IDS.get(colour, index) != index for index, colour in enumerate(colours) if len(set(colour)) > 1)
+    return moved or (colours[0] != BLACK and BLACK in colours)
