@@ -1,16 +1,17 @@
 """Helpers that data sets share: choosing videos and frames, listing images and masks, and reporting what is missing."""
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 from vosbench.util.errors import HERE, UserError
 from vosbench.util.wording import some
 from vosbench.video.folder_video import FolderVideo
+from vosbench.video.formats import USUAL_FRAMES, is_frame, is_mask, unread_frames, unread_masks
+from vosbench.video.leftovers import Leftovers, without_mask
 from vosbench.video.video import Frames, check_max_frames
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def scan_video(
@@ -22,32 +23,77 @@ def scan_video(
     binary: bool = False,
     late_objects: bool = False,
     any_size: bool = False,
+    without: Collection[Path] = (),
 ) -> FolderVideo:
-    """The video of a folder of images, in order of their names. `labels`: folder of PNGs of the same stems, if any."""
-    paths = list_images(images)
-    masks = {} if labels is None else list_masks(labels)
+    """The video of a folder of images, in order of their names.
+
+    labels   folder of masks of the same stems, if any
+    without  files among the images that are no frames
+    """
+    paths, masks, leftovers = scan_folders(images, labels, without=without)
     if frames == "annotated":
-        paths = [path for path in paths if path.stem in masks]
+        paths, leftovers = [path for path in paths if path.stem in masks], leftovers._replace(bare=())
     if not paths:
-        kind = "annotated frames" if frames == "annotated" else f"images ({', '.join(IMAGE_SUFFIXES)})"
-        raise UserError(f"video folder {images} holds no {kind}: add some or leave the video out")
+        kind = "annotated frames" if frames == "annotated" else f"images ({USUAL_FRAMES})"
+        others = f", only {some(path.name for path in unread)}" if (unread := leftovers.unread_frames) else ""
+        raise UserError(f"video folder {images} holds no {kind}{others}: add some or leave the video out")
     paths = cut(paths, max_frames)
     kept = {path.stem: masks[path.stem] for path in paths if path.stem in masks}
-    return FolderVideo(images.name, tuple(paths), kept, binary=binary, late_objects=late_objects, any_size=any_size)
+    return FolderVideo(
+        images.name,
+        tuple(paths),
+        kept,
+        binary=binary,
+        late_objects=late_objects,
+        any_size=any_size,
+        leftovers=leftovers,
+    )
 
 
-def list_images(folder: Path) -> list[Path]:
-    """The images of a folder in order of their names. Raises UserError if two of them have the same stem."""
-    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
-    paths = sorted(found, key=_natural)
-    if len({path.stem for path in paths}) < len(paths):
-        raise UserError(f"video folder {folder} has two images of one name (such as .jpg and .png): keep one of each")
-    return paths
+def scan_folders(
+    images: Path, labels: Path | None, *, without: Collection[Path] = ()
+) -> tuple[list[Path], dict[str, Path], Leftovers]:
+    """The images of a folder, the masks of another, by stem, and what else there is."""
+    paths, masks = list_images(images, without), {} if labels is None else list_masks(labels)
+    leftovers = Leftovers() if labels is None else mask_leftovers(labels, {path.stem for path in paths})
+    unread = unread_frames(path for path in files(images) if path not in without)
+    return paths, masks, leftovers._replace(unread_frames=unread, bare=without_mask(paths, masks))
+
+
+def mask_leftovers(labels: Path, stems: Collection[str]) -> Leftovers:
+    """What a folder of masks holds beside those of frames with these stems."""
+    found = files(labels)
+    orphans = tuple(path for path in found if is_mask(path) and path.stem not in stems)
+    return Leftovers(unread_masks=unread_masks(found), orphans=orphans)
+
+
+def list_images(folder: Path, without: Collection[Path] = ()) -> list[Path]:
+    """The frames of a folder in order of their names. Raises UserError if two of them have the same stem."""
+    frames = by_stem(folder, (path for path in files(folder) if is_frame(path) and path not in without))
+    return sorted(frames.values(), key=_natural)
 
 
 def list_masks(folder: Path) -> dict[str, Path]:
-    """The PNGs of a folder by stem; empty if the folder does not exist."""
-    return {path.stem: path for path in folder.glob("[!.]*.png")} if folder.is_dir() else {}
+    """The masks of a folder by stem; empty if the folder does not exist. Raises UserError if two have the same stem."""
+    return by_stem(folder, (path for path in files(folder) if is_mask(path)))
+
+
+def by_stem(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
+    """Images of a folder by stem. Raises UserError naming two with the same one."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (other := found.setdefault(path.stem, path)) is not path:
+            names = f"{other.name} and {path.name}"
+            raise UserError(f"folder {folder} has two images of one name ({names}): keep one of each")
+    return found
+
+
+def files(folder: Path) -> list[Path]:
+    """The files of a folder, sorted, without hidden ones; none if it does not exist. A broken link is a file."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return [folder / name for name in sorted(e.name for e in entries if e.name[0] != "." and not e.is_dir())]
 
 
 def cut(paths: list[Path], max_frames: int | None) -> list[Path]:

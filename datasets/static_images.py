@@ -14,10 +14,11 @@ from typing import Protocol
 
 import numpy as np
 
-from vosbench.datasets.folders import IMAGE_SUFFIXES, check_root, choose, read_list
+from vosbench.datasets.folders import by_stem, check_root, choose, files, read_list
 from vosbench.settings.options import Where
 from vosbench.util.errors import HERE, Problems, UserError
 from vosbench.util.wording import some
+from vosbench.video.formats import USUAL_FRAMES, is_frame, is_mask, unread_frames
 from vosbench.video.images import VOID, image_size, read_image, read_label_map
 from vosbench.video.video import Frames, Image, LabelMap, Video, check_size, initial_masks
 
@@ -63,7 +64,7 @@ class StaticImages:
 
     root          folder of the data set
     images        folder in root with the images; masks may be in the same folder if images are not PNGs (MSRA10K)
-    masks         folder in root with the masks (PNGs), or an absolute path
+    masks         folder in root with the masks (PNGs, or other formats that keep every value), or an absolute path
     masks_are     "objects": a pixel's value is the id of its object, 255 is void (VOC's SegmentationObject);
                   "saliency": grey from 0 to 255, thresholded at half, or black and white: one object
     lists, split  folder in root with lists <split>.txt of stems; None: every image that has a mask
@@ -159,11 +160,10 @@ def folder(root: Path, name: str, key: str) -> Path:
 
 def _pairs(images: Path, masks: Path, *, warn: bool) -> dict[str, tuple[Path, Path]]:
     """Image and mask by stem, in order. Raises UserError if there is no pair."""
-    suffixes = [suffix for suffix in IMAGE_SUFFIXES if images != masks or suffix != ".png"]
-    pictures, labels = _by_stem(images, suffixes), _by_stem(masks, [".png"])
+    pictures, labels = _pictures(images, apart=images != masks), _masks(masks)
     pairs = {stem: (path, labels[stem]) for stem, path in sorted(pictures.items()) if stem in labels}
     if not pairs:
-        kinds = " ".join(suffixes)
+        kinds = USUAL_FRAMES if images != masks else ".jpg, .webp, …"
         raise UserError(
             f"no image ({kinds}) of {images} has a mask of its name (.png) in {masks}: set {HERE}images and {HERE}masks"
         )
@@ -173,8 +173,16 @@ def _pairs(images: Path, masks: Path, *, warn: bool) -> dict[str, tuple[Path, Pa
     return pairs
 
 
-def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != "."}
+def _pictures(folder: Path, *, apart: bool) -> dict[str, Path]:
+    """The images of a folder by stem; those that could be masks only if masks are `apart`. Raises UserError for
+    pictures that cannot be read."""
+    if unread := unread_frames(files(folder)):
+        raise UserError(f"{len(unread)} images cannot be read: {some(unread, 3)}: convert them ({USUAL_FRAMES})")
+    return by_stem(folder, (path for path in files(folder) if is_frame(path) and (apart or not is_mask(path))))
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    return by_stem(folder, (path for path in files(folder) if is_mask(path)))
 
 
 def _listed(pairs: Mapping[str, tuple[Path, Path]], path: Path) -> dict[str, tuple[Path, Path]]:

@@ -1,19 +1,29 @@
 """Plain video files and folders of frames: unlabelled training videos, and a user's own video with an initial mask."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from vosbench.datasets.folders import check_frames, choose, scan_video
+from vosbench.datasets.folders import check_frames, choose, cut, files, scan_video
+from vosbench.datasets.own_masks import masks_among, masks_for
 from vosbench.settings.options import Where
 from vosbench.util.errors import HERE, UserError
+from vosbench.util.wording import some
+from vosbench.video.formats import is_image
 from vosbench.video.images import read_label_map
+from vosbench.video.leftovers import check_all_read
 from vosbench.video.video import Frames, Video
 from vosbench.video.video_file import VideoFile
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".gif")
+log = logging.getLogger(__name__)
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".gif", ".ts", ".mts", ".m2ts", ".m2v"),
+    *(".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".mxf", ".vob", ".y4m"),
+)
 
 
 class VideoFolder:
@@ -62,8 +72,12 @@ class VideoFolder:
             if path.stem in by_name:
                 raise UserError(f"{path} and {by_name[path.stem].name} would both be video {path.stem}: rename one")
             by_name[path.stem] = path
+        loose = [path.name for path in files(root) if is_image(path) and path.stem not in by_name]
         if not by_name:
-            raise UserError(f"video folder {root} holds no videos ({', '.join(VIDEO_SUFFIXES)}) and no frame folders")
+            also = f", only images: give the folder above it to read {root.name} as a video" if loose else ""
+            raise UserError(f"video folder {root} holds no videos (.mp4, .mov, .mkv, …) and no frame folders{also}")
+        if loose:
+            log.warning("%s: %d images outside of frame folders are not read: %s", root, len(loose), some(loose, 3))
         self.whole = len(by_name)
         self.videos: tuple[Video, ...] = tuple(
             _unlabelled(by_name[key], short_side, max_frames)
@@ -81,34 +95,31 @@ def open_video(path: str | Path, mask: str | Path | None = None, max_frames: int
     """A user's own video: a video file or a folder of frames, with a mask for its first frame.
 
     `mask`: a PNG for the first frame, or a folder of PNGs named like the frames (00000.png, …): objects may start late.
-    Masks with only 0 and 255 show one object. Raises UserError naming a file that is missing or unsuitable.
+    It may lie among the frames: it is none of them. Masks with only 0 and 255 show one object. Raises UserError naming
+    a file that is missing, unsuitable or not read.
     """
-    path = Path(path)
+    path, mask = Path(path), None if mask is None else Path(mask)
     if not path.exists():
         raise UserError(f"video {path} does not exist: give a video file or a folder of frames")
+    if mask is not None and not mask.exists():
+        raise UserError(f"mask {mask} does not exist: give an indexed PNG of the first frame, or a folder of them")
+    among = masks_among(path, mask) if path.is_dir() and mask is not None else []
     if path.is_dir():
-        folder = scan_video(path, None, max_frames=max_frames)
-        masks, binary = _masks(mask, folder.frame_names)
+        folder = scan_video(path, None, without=among)
+        every = folder.frame_names
+        folder = replace(folder, frames=tuple(cut(list(folder.frames), max_frames)))
+        check_all_read([folder])
+        masks = {} if mask is None else masks_for(mask, every, among)
+        masks, binary = _judged(masks, folder.frame_names)
         return replace(folder, annotations=masks, binary=binary, late_objects=True)
     file = VideoFile(path, max_frames=max_frames)
-    masks, binary = _masks(mask, file.frame_names)
+    every = file.frame_names if max_frames is None else VideoFile(path).frame_names
+    masks, binary = _judged({} if mask is None else masks_for(mask, every), file.frame_names)
     return VideoFile(path, max_frames=max_frames, annotations=masks, binary=binary)
 
 
-def _masks(mask: str | Path | None, frame_names: Sequence[str]) -> tuple[dict[str, Path], bool]:
-    """Mask files by frame name, and whether 255 in them means an object rather than void."""
-    if mask is None:
-        return {}, False
-    mask = Path(mask)
-    if not mask.exists():
-        raise UserError(f"mask {mask} does not exist: give an indexed PNG of the first frame, or a folder of them")
-    if mask.is_file():
-        masks = {frame_names[0]: mask}
-    else:
-        masks = {path.stem: path for path in sorted(mask.glob("*.png")) if path.stem in set(frame_names)}
-    if not masks:
-        raise UserError(
-            f"mask folder {mask} holds no PNG named like a frame: expected for example {frame_names[0]}.png"
-        )
-    values = {int(value) for path in masks.values() for value in np.unique(read_label_map(path))}
-    return masks, values == {0, 255} or values == {255}
+def _judged(masks: dict[str, Path], frame_names: Sequence[str]) -> tuple[dict[str, Path], bool]:
+    """The masks of these frames, and whether 255 in them means an object rather than void."""
+    masks = {name: path for name, path in masks.items() if name in set(frame_names)}
+    values = {int(value) for path in masks.values() for value in np.unique(read_label_map(path, judged=True))}
+    return masks, values in ({0, 255}, {255})

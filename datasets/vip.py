@@ -84,7 +84,8 @@ def _from_first_mask(video: FolderVideo, frames: Frames, max_frames: int | None)
     paths = [path for path in video.frames[start:] if frames == "all" or path.stem in video.annotations]
     paths = cut(paths, max_frames)
     kept = {path.stem: video.annotations[path.stem] for path in paths if path.stem in video.annotations}
-    return replace(video, frames=tuple(paths), annotations=kept, listed=frozenset(kept))
+    leftovers = video.leftovers._replace(bare=())
+    return replace(video, frames=tuple(paths), annotations=kept, listed=frozenset(kept), leftovers=leftovers)
 
 
 def _images(root: Path) -> Path:

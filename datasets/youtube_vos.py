@@ -17,7 +17,7 @@ from vosbench.datasets.folders import (
     choose,
     cut,
     list_images,
-    list_masks,
+    scan_folders,
     scan_video,
     subfolders,
 )
@@ -25,6 +25,7 @@ from vosbench.settings.options import Content, Where
 from vosbench.util.errors import HERE, Problems, UserError
 from vosbench.util.wording import some
 from vosbench.video.folder_video import FolderVideo
+from vosbench.video.leftovers import Leftovers, without_mask
 from vosbench.video.video import Frames
 
 
@@ -125,8 +126,8 @@ class _Folders:
             check_annotations(labels)
         return cls(images, slow, labels, _first(places, "meta.json"), own=annotations is None)
 
-    def masks(self, sequence: str) -> dict[str, Path]:
-        return {} if self.labels is None else list_masks(self.labels / sequence)
+    def scan(self, sequence: str) -> tuple[list[Path], dict[str, Path], Leftovers]:
+        return scan_folders(self.images / sequence, self.labels and self.labels / sequence)
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,11 @@ def _listed_video(
     problems: list[str],
 ) -> FolderVideo:
     """A video as meta.json describes it; contradictions are added to the problems."""
-    paths, masks = list_images(folders.images / sequence), folders.masks(sequence)
+    paths, masks, leftovers = folders.scan(sequence)
     listed = frozenset[str]().union(*(entry.frames for entry in objects.values()))
     if lost := sorted(listed - {path.stem for path in paths}):
         problems.append(f"video {sequence}: {len(lost)} listed frames have no image: {some(lost)}")
+    leftovers = leftovers._replace(bare=without_mask([path for path in paths if path.stem in listed], masks))
     if frames == "annotated":
         paths = [path for path in paths if path.stem in listed]
     if not paths:
@@ -182,6 +184,7 @@ def _listed_video(
         any_size=not folders.own,
         listed=listed & {path.stem for path in paths},
         starts={id_: start for id_, start in starts.items() if start < len(paths)} if folders.own else None,
+        leftovers=leftovers,
     )
 
 

@@ -172,7 +172,7 @@ SPOILT: dict[str, tuple[Spoil, Expected]] = {
         },
     ),
     "orphan": (lambda i, m: write_label_map(m / "00009.png", square(1)), {Problem.ORPHAN: "V/00009.png"}),
-    "bitmap": (lambda i, m: Image.new("RGB", (8, 8)).save(i / "00004.bmp"), {Problem.UNREAD: "V/00004.bmp"}),
+    "animation": (lambda i, m: Image.new("RGB", (8, 8)).save(i / "00004.gif"), {Problem.UNREAD: "V/00004.gif"}),
     "jpeg": (lambda i, m: Image.new("L", (8, 8)).save(m / "00002.jpg"), {Problem.UNREAD: "V/00002.jpg"}),
     "twice": (
         lambda i, m: shutil.copy(i / "00001.jpg", i / "1.jpg"),

@@ -15,7 +15,7 @@ from jaxtyping import Float32, UInt8
 from vosbench.datasets.collage.photographs import PHOTOGRAPHS
 from vosbench.datasets.collage.scene import Scene
 from vosbench.datasets.collage.script import Script, draw_scene
-from vosbench.datasets.folders import check_annotations, check_frames, choose, list_masks
+from vosbench.datasets.folders import check_annotations, check_frames, choose, list_masks, mask_leftovers
 from vosbench.settings.options import Content, Hint
 from vosbench.util.errors import UserError
 from vosbench.video.images import read_label_map
@@ -140,6 +140,8 @@ class CollageVideo(Video):
         self.mask_folder = annotations
         self.any_size = annotations is not None
         self._masks = None if annotations is None else list_masks(annotations)
+        if annotations is not None:
+            self.leftovers = mask_leftovers(annotations, {f"{time:05d}" for time in range(length)})
         self._times = [time for time in range(length) if frames == "all" or self._is_annotated(time)][:max_frames]
         if not self._times:
             raise UserError(f"video folder {annotations} holds no annotated frames: add some or leave the video out")

@@ -12,6 +12,7 @@ from vosbench.evaluation.predictions.rle import RleFile
 from vosbench.util.errors import UserError
 from vosbench.util.files import hash_files
 from vosbench.util.wording import some
+from vosbench.video.formats import is_image, is_mask
 from vosbench.video.images import read_label_map
 from vosbench.video.video import Dataset, LabelMap, Video
 
@@ -31,6 +32,9 @@ class LabelMaps(Protocol):
 
     def read(self, frame: str) -> LabelMap:
         """The label map of one of `names`. Raises UserError naming the file if it is not a label map."""
+
+    def file(self, frame: str) -> Path | None:
+        """The image file whose pixels are the object ids of one of `names`, or None."""
 
     def digest(self) -> str:
         """sha256 over names and contents."""
@@ -63,6 +67,9 @@ class PngSequence:
     def read(self, frame: str) -> LabelMap:
         return read_label_map(self.paths[frame])
 
+    def file(self, frame: str) -> Path | None:
+        return self.paths[frame]
+
     def digest(self) -> str:
         return hash_files(sorted((path.name, path) for path in self.paths.values()))
 
@@ -90,8 +97,8 @@ class PngFolder:
 
     def problems(self, known: Collection[str]) -> list[str]:
         entries = sorted(path for path in self.path.glob("[!.]*") if path.name not in known)
-        folders = [path.name for path in entries if path.is_dir() and next(path.rglob("[!.]*.png"), None)]
-        images = [path.name for path in entries if path.suffix in (".png", ".jpg", ".jpeg") and path.is_file()]
+        folders = [path.name for path in entries if path.is_dir() and any(map(is_mask, path.rglob("[!.]*")))]
+        images = [path.name for path in entries if is_image(path) and path.is_file()]
         strays = "image(s) outside of the sequences' folders"
         found = (("sequence(s) that the data set does not have", folders), (strays, images))
         problems = [f"{len(names)} {what}: {some(names)}" for what, names in found if names]

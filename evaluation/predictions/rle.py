@@ -23,6 +23,7 @@ from vosbench.evaluation.metrics import ids_of
 from vosbench.util.errors import Problems, UserError
 from vosbench.util.files import replace_file
 from vosbench.util.wording import some
+from vosbench.video.formats import is_image
 from vosbench.video.video import LabelMap
 
 Rle = dict[str, Any]
@@ -62,6 +63,9 @@ class RleSequence:
         if problems:
             raise UserError(f"{self.path}: {self.name}/{frame}: {'; '.join(problems)}")
         return labels
+
+    def file(self, frame: str) -> Path | None:
+        return None
 
     def digest(self) -> str:
         return hashlib.sha256(json.dumps([self.size, self.frames], sort_keys=True).encode()).hexdigest()
@@ -216,7 +220,7 @@ def _name(video: Entry) -> str:
 def _frame(file_name: object) -> str:
     """The frame's name without an image suffix; other dots are part of the name."""
     path = PurePosixPath(str(file_name))
-    return path.stem if path.suffix.lower() in (".jpg", ".jpeg", ".png") else path.name
+    return path.stem if is_image(Path(path)) else path.name
 
 
 def _sequence(path: Path, video: Entry, objects: Sequence[Entry]) -> RleSequence:

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vosbench.evaluation.metrics import Curves
+from vosbench.evaluation.metrics import Curves, Objects
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.predictions.label_maps import Source
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
@@ -21,6 +21,7 @@ from vosbench.evaluation.scoring.sequence import ExtraFrames, Job, Result
 from vosbench.util.errors import Problems, UserError
 from vosbench.util.wording import some
 from vosbench.util.workers import shared_out
+from vosbench.video.leftovers import tell_palettes
 from vosbench.video.video import Dataset
 
 log = logging.getLogger(__name__)
@@ -85,10 +86,28 @@ def evaluate(
     return scores
 
 
+def check_lengths(dataset: Dataset, protocol: Protocol) -> None:
+    """Raises Problems that list the videos with too few annotated frames to be scored, before any is predicted."""
+    found = []
+    for video in dataset.videos:
+        listed = [index for index, name in enumerate(video.frame_names) if video.is_listed(name)]
+        listed = [index for index in listed if video.mask_file(index) is not None] or listed
+        if len(listed) >= protocol.fewest_frames:
+            continue
+        annotated = [Objects.of(labels) for index in listed if (labels := video.annotation(index)) is not None]
+        try:
+            protocol.score(((objects, objects) for objects in annotated), video.name)
+        except UserError as error:
+            found.append(str(error))
+    if found:
+        raise Problems(f"{len(found)} video(s) of {dataset.name} {dataset.split} cannot be scored", found)
+
+
 def _notice(dataset: Dataset, results: Sequence[Result], scores: Scores) -> None:
     """Logs how predictions were interpreted, and what looks odd."""
     if any(result.made_binary for result in results):
         log.warning("%s has one object: any nonzero pixel of the predictions was read as object 1", dataset.name)
+    tell_palettes([found for result in results for found in result.palettes])
     if left_out := sum(result.left_out for result in results):
         log.info("%d predicted frames that are not annotated were left out", left_out)
     over_time = scores.protocol.over_time

@@ -1,7 +1,7 @@
 """Scoring one sequence: compares its label maps with the annotations, and collects everything wrong with them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +16,11 @@ from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.evaluation.scoring.region_cache import RegionCache
 from vosbench.util.errors import UserError
 from vosbench.util.wording import rows_columns, some
-from vosbench.video.images import VOID
+from vosbench.video.judgement import SHADES, is_grey
+from vosbench.video.leftovers import palette_faults
 from vosbench.video.video import Video
 
 ExtraFrames = Literal["wrong", "left out", "ignored"]
-OBJECTS = 20  # few videos have more: many more values are grey levels
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,15 @@ class Job:
 class Result:
     """A worker's result: curves by object id, names of the annotated frames, and all faults.
 
-    `faults`: (frame, what is wrong with it); the frame is "" for a fault of the sequence.
+    faults    (frame, what is wrong with it); the frame is "" for a fault of the sequence
+    palettes  masks whose palettes contradict their indices, and how
     """
 
     name: str
     curves: dict[int, Curves] = field(default_factory=dict)
     stems: list[str] = field(default_factory=list)
     faults: list[tuple[str, str]] = field(default_factory=list)
+    palettes: list[tuple[Path, str]] = field(default_factory=list)
     made_binary: bool = False
     left_out: int = 0
 
@@ -81,9 +83,19 @@ def score(job: Job) -> Result:
             result.curves = job.protocol.score(pairs, video.name)
         except UserError as error:
             result.faults.append(("", str(error).removeprefix(f"{video.name}: ")))
+    result.palettes = palette_faults(_files(video, maps, result.stems))
     if missing := [stem for stem in result.stems if stem not in maps.names]:
         result.faults.append(("", f"{len(missing)} annotated frame(s) without prediction: {some(missing)}"))
     return result
+
+
+def _files(video: Video, maps: LabelMaps, stems: Sequence[str]) -> Iterator[Path]:
+    """The masks of the scored frames that are image files: predictions and annotations."""
+    scored = set(stems)
+    for index, stem in enumerate(video.frame_names):
+        if stem in scored:
+            found = video.mask_file(index), maps.file(stem) if stem in maps.names else None
+            yield from (path for path in found if path is not None)
 
 
 def _annotations(video: Video, cache: Path | None, stack: ExitStack) -> Callable[[int], Objects | None]:
@@ -131,18 +143,10 @@ def _prediction(video: Video, maps: LabelMaps, stem: str, result: Result) -> Obj
         result.faults.append((stem, str(error)))
         return None
     prediction = Objects.of(labels)
-    if _is_grey(prediction.ids, binary=video.binary):
-        levels = f"{stem} has {len(prediction.ids)} grey levels, as an antialiased or soft mask has"
-        result.faults.append((stem, f"{levels}: give each pixel the id of one object"))
+    if is_grey(prediction.ids, binary=video.binary):
+        result.faults.append((stem, f"{stem} {SHADES.format(levels=len(prediction.ids))}"))
         return None
     if not video.binary:
         return prediction
     result.made_binary |= max(prediction.ids, default=0) > 1
     return Objects.of((labels > 0).view(np.uint8))
-
-
-def _is_grey(ids: frozenset[int], *, binary: bool) -> bool:
-    """Whether the values of a mask are shades of grey instead of ids; each would count as an object."""
-    if binary:  # shades of one object; next to ids, 255 may be void
-        return len(ids) > 1 and any(OBJECTS < id_ < VOID for id_ in ids)
-    return len(ids) > OBJECTS and max(ids) > 10 * OBJECTS

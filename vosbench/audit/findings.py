@@ -6,6 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from vosbench.util.wording import some
+from vosbench.video.formats import USUAL_FRAMES
 
 
 class Problem(Enum):
@@ -23,7 +24,7 @@ class Problem(Enum):
     FRAME_SIZE = "frames of another size than the first of their video", "bring the frames of a video to one size"
     SAME_NUMBER = "frames with the same number", "their order is undefined: rename or remove all but one"
     ORPHAN = "annotations without an image", "add the images, or remove these files"
-    UNREAD = "images in a format that is not read", "give frames as .jpg, .jpeg or .png, masks as .png"
+    UNREAD = "images in a format that is not read", f"give frames as {USUAL_FRAMES}, masks as .png"
     NO_START = "no object to start from", "label the first frame (objects 1, 2, …), or leave these videos out"
     TOO_SHORT = "too few frames to be scored", "leave these videos out"
 
@@ -38,6 +39,12 @@ class Note(Enum):
     MERGED = "masks of several ids read as one object", "dataset.binary=false or year=2017 keeps objects apart"
     GREY = "grey masks", "their values are read as ids; saved as indexed PNGs, they could also be viewed"
     PALETTE = "palettes that are not the VOC colour map", "harmless: only ids count, not colours"
+    CONTRADICTED = (
+        "palettes that contradict their indices",
+        "indices are read as ids: if an optimizer of PNGs renumbered them, save the masks anew",
+    )
+    TURNED = "EXIF orientations", "frames and masks are turned and mirrored as viewers show them"
+    DEEP = "frames of more than 8 bits", "these are scaled to 8 bits: 16 bits from 0 to 65,535, others by their range"
     UNLABELLED = (
         "no annotations",
         "usable for training without labels; prediction needs a first mask, scoring all masks",

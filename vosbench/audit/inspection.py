@@ -13,25 +13,37 @@ import numpy as np
 from PIL import Image as Pillow
 
 from vosbench.audit.findings import Note, Problem, VideoFacts
-from vosbench.audit.timeline import MOST_OBJECTS, Values, judge_layout, judge_numbers, judge_objects
-from vosbench.datasets.folders import IMAGE_SUFFIXES
+from vosbench.audit.timeline import Values, judge_layout, judge_numbers, judge_objects
 from vosbench.util.errors import UserError
 from vosbench.util.wording import rows_columns
+from vosbench.video.depth import is_deep
+from vosbench.video.formats import is_frame, is_image, is_mask
 from vosbench.video.images import PALETTE, VOID
+from vosbench.video.judgement import LOSSY, Colour, contradiction, grey_levels, not_ids, palette_of
+from vosbench.video.orientation import UPRIGHT, orientation, upright, upright_size
 from vosbench.video.video import Image, LabelMap, Video
-
-OTHER_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp")  # image formats that no data set reads
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file: (height, width), Pillow's mode, bits per channel (0: not PNG), palette, pixel values."""
+    """An image file, as far as it was read.
+
+    size         (height, width) once it is upright
+    mode         Pillow's; scaled: it is grey of another range than 8 bits, and scaled when read
+    deep         it has more than 8 bits a channel; turned: it has an EXIF orientation; lossy: it is a JPEG
+    palette      its colours by index; (): it has none
+    values       of its pixels; levels: the number of shades of grey, 0 if its pixels are ids
+    """
 
     size: tuple[int, int]
     mode: str
-    depth: int
-    palette: tuple[int, ...]
+    scaled: bool
+    deep: bool
+    turned: bool
+    lossy: bool
+    palette: tuple[Colour, ...]
     values: Values
+    levels: int
 
 
 def inspect(video: Video, labels: Path | None, full: bool) -> VideoFacts:
@@ -92,6 +104,8 @@ class _Inspection:
         else:
             picture = self._open(path, Problem.FRAME_UNREADABLE)
             size = picture.size if picture else None
+            if picture and picture.deep:
+                facts.add(Note.DEEP, f"/{path.name}")
         if size is None:
             return None
         facts.size = facts.size or size
@@ -145,7 +159,10 @@ class _Inspection:
         """The image in a file. A file that cannot be opened is noted as a problem."""
         try:
             self.records.append(f"{self._content(path)}\n")
-            return _decode(path, self.full)
+            picture = _decode(path, self.full, binary=self.video.binary)
+            if picture.turned:
+                self.facts.add(Note.TURNED, f"/{path.name}")
+            return picture
         except (OSError, SyntaxError, ValueError) as error:  # Pillow raises any of them for a damaged file
             if path.is_symlink() and not path.exists():
                 self.facts.add(Problem.BROKEN_LINK, f"/{path.name}")
@@ -165,38 +182,54 @@ class _Inspection:
         if mask.mode not in ("1", "L", "P"):
             facts.add(Problem.COLOUR, f"/{name} {mask.mode}")
             return None
-        if mask.mode == "L" and mask.depth in (2, 4):
+        if mask.scaled:
             facts.add(Problem.LOW_BIT, f"/{name}")
             return None
         ids = sorted(mask.values - {0, VOID})
-        if mask.mode == "L" and (len(ids) > MOST_OBJECTS or (VOID in mask.values and ids and ids[-1] > MOST_OBJECTS)):
+        if mask.levels:
             facts.add(Problem.ANTIALIASED, f"/{name}")
+            return None
+        if mask.lossy and ids:
+            facts.add(Problem.UNREAD, f"/{name} is a JPEG")
             return None
         if binary and len(ids) > 1:
             facts.add(Note.MERGED, f"/{name}")
         if mask.mode == "L" and not binary and (ids or not self.full):
             facts.add(Note.GREY, f"/{name}")
-        palette = mask.palette
-        if any(list(palette[3 * id_ : 3 * id_ + 3]) != PALETTE[3 * id_ : 3 * id_ + 3] for id_ in ids if palette):
+        if fault := contradiction(mask.palette, mask.values):
+            facts.add(Note.CONTRADICTED, f"/{name} {fault}")
+        elif mask.palette and any(mask.palette[id_ : id_ + 1] != (_voc(id_),) for id_ in ids):
             facts.add(Note.PALETTE, f"/{name}")
         return mask.values
 
 
-def _decode(path: Path, full: bool) -> Picture:
-    with path.open("rb") as file:
-        head = file.read(25)
+def _decode(path: Path, full: bool, *, binary: bool) -> Picture:
     with Pillow.open(path) as image:
         if full and image.format == "PNG":
             image.verify()  # checksums; the image cannot be read after it
     with Pillow.open(path) as image:
-        size, mode, values = (image.height, image.width), image.mode, Values()
-        palette = tuple(image.getpalette() or ()) if mode == "P" else ()
+        mode, values, levels = image.mode, Values(), 0
+        header = (
+            upright_size(image),
+            mode,
+            mode == "L" and not_ids(image) is not None,
+            is_deep(image),
+            orientation(image) != UPRIGHT,
+            image.format in LOSSY,
+            palette_of(image) if full else (),
+        )
         if full:
-            pixels = np.asarray(image)
+            pixels = np.asarray(upright(image))
             if pixels.ndim == 2:
                 counts = np.bincount(pixels.ravel()) if pixels.dtype == np.uint8 else None
                 values = Values(map(int, np.unique(pixels) if counts is None else np.flatnonzero(counts)))
-    return Picture(size, mode, head[24] if head.startswith(b"\x89PNG") else 0, palette, values)
+                levels = 0 if counts is None else grey_levels(pixels, mode, binary=binary)
+    return Picture(*header, values, levels)
+
+
+def _voc(id_: int) -> Colour:
+    red, green, blue = PALETTE[3 * id_ : 3 * id_ + 3]
+    return red, green, blue
 
 
 def _record(name: str, pixels: Image | LabelMap) -> str:
@@ -207,15 +240,14 @@ def _inspect_folders(images: Path, labels: Path | None, facts: VideoFacts) -> No
     """Checks the names in a video's two folders: files that are not read, and the order of frame numbers."""
     stems: set[str] = set()
     for path in visible(images):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if is_frame(path):
             stems.add(path.stem)
         else:
-            facts.add(Problem.UNREAD if path.suffix.lower() in OTHER_SUFFIXES else Note.STRAY, f"/{path.name}")
+            facts.add(Problem.UNREAD if is_image(path) else Note.STRAY, f"/{path.name}")
     judge_numbers(stems, facts)
     for path in visible(labels) if labels else []:
-        if path.suffix != ".png":
-            image = path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)
-            facts.add(Problem.UNREAD if image else Note.STRAY, f"/{path.name}")
+        if not is_mask(path):
+            facts.add(Problem.UNREAD if is_image(path) else Note.STRAY, f"/{path.name}")
         elif path.stem not in stems:
             facts.add(Problem.ORPHAN, f"/{path.name}")
 

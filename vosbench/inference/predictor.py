@@ -26,7 +26,7 @@ from vosbench.settings.making import factory, made
 from vosbench.settings.options import Content, Seed, Where
 from vosbench.settings.recipe import modules, settings
 from vosbench.util.progress import progress_bar
-from vosbench.video.video import LabelMap, Video
+from vosbench.video.video import LabelMap, Video, check_sizes
 from vosbench.weights.loading import restore
 from vosbench.weights.origin import Checkpoint, facts, has_weights, name_of
 
@@ -116,13 +116,15 @@ class Predictor:
     ) -> list[str]:
         """Segments the videos that are not done yet and that no other process works on, longest first.
 
-        Returns the names of videos left to other processes. Raises UserError like `PredictionFolder.check`.
+        Returns the names of videos left to other processes. Raises UserError like `PredictionFolder.check`,
+        and for videos whose frames differ in size.
         """
         wanted = {video.name: self.fingerprint(video) for video in videos}
         todo = set(folder.check(wanted, overwrite=overwrite, changed_code=changed_code))
         ordered = sorted((v for v in videos if v.name in todo), key=lambda v: (-len(v.frame_names), v.name))
         if len(todo) < len(videos):
             log.info("%d of %d videos are done already", len(videos) - len(todo), len(videos))
+        check_sizes(ordered)
         with progress_bar() as progress:
             task = progress.add_task("predict", total=sum(len(video.frame_names) for video in ordered))
             for video in ordered:

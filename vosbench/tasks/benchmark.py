@@ -17,11 +17,13 @@ from vosbench.evaluation.predictions.label_maps import PngFolder
 from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.results.provenance import provenance
 from vosbench.evaluation.results.scoring_run import ScoringRun
+from vosbench.evaluation.scoring.evaluate import check_lengths
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.runs.identity import digest
 from vosbench.settings.making import made
 from vosbench.settings.options import Placed, Where
+from vosbench.video.leftovers import check_all_read
 from vosbench.video.video import Dataset
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,8 @@ def run(options: Options) -> None:
     """Writes the record `<run>/results/<dataset>-<split>-<protocol>.json` and prints its scores."""
     dataset: Dataset = made(options.dataset, "dataset")
     protocol = protocol_named(options.protocol or dataset.protocol)
+    check_all_read(dataset.videos)
+    check_lengths(dataset, protocol)
     folder = PredictionFolder(Path(options.run, "predictions", f"{dataset.name}-{dataset.split}"))
     predictor = Predictor.load(options)
     predictions = _predict_all(predictor, dataset, folder, options)

@@ -25,7 +25,8 @@ from vosbench.util.errors import UserError
 from vosbench.util.files import replacing
 from vosbench.util.progress import progress_bar
 from vosbench.util.wording import some
-from vosbench.video.video import Video
+from vosbench.video.leftovers import check_all_read
+from vosbench.video.video import Video, check_sizes
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ def run(options: Options) -> None:
     if options.clusters > 254:
         raise UserError(f"clusters={options.clusters}: there are colours for 254 at most")
     videos, folder = _videos(options)
+    check_all_read(videos)
+    check_sizes(videos)
     updates = _updates(options, videos)
     pixel = _pixel(options, videos)
     also: dict[Kind, object] = {"matches": pixel, "pseudo_labels": updates}

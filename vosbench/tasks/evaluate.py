@@ -20,6 +20,7 @@ from vosbench.settings.making import made
 from vosbench.settings.options import Placed, Where
 from vosbench.util.errors import UserError
 from vosbench.util.supervision import Supervision
+from vosbench.video.leftovers import check_all_read
 from vosbench.video.video import Dataset
 
 
@@ -52,6 +53,7 @@ def run(options: Options) -> None:
     _check_supervision(options.supervision)
     if options.scorer == "official":
         official.check(protocol)
+    check_all_read(dataset.videos)
     folder = Path(options.predictions or Path(options.run) / "predictions" / f"{dataset.name}-{dataset.split}")
     scoring = ScoringRun(
         dataset=dataset,

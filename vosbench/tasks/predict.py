@@ -18,6 +18,7 @@ from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.settings.making import made
 from vosbench.settings.options import Placed, Where
 from vosbench.util.errors import UsageError, UserError
+from vosbench.video.leftovers import check_all_read, tell_given_palettes
 from vosbench.video.video import Video
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ def run(options: Options) -> None:
     else:
         dataset = made(options.dataset, "dataset")
         videos, default = dataset.videos, Path(options.run, "predictions", f"{dataset.name}-{dataset.split}")
+    check_all_read(videos)
+    tell_given_palettes(videos)
     folder = PredictionFolder(Path(options.output or default))
     predictor = Predictor.load(options)
     others = predictor.predict(videos, folder, overwrite=options.overwrite, changed_code=options.changed_code)

@@ -22,6 +22,7 @@ from vosbench.settings.recipe import settings
 from vosbench.util.errors import UserError
 from vosbench.util.workers import shared_out
 from vosbench.video.images import resize_image, resize_labels, size_of_short_side, write_label_map
+from vosbench.video.leftovers import check_all_read
 from vosbench.video.video import Dataset, Image, Video
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def run(options: Options) -> None:
     if not 1 <= options.quality <= 100:
         raise UserError(f"quality={options.quality}: JPEG quality is 1 to 100")
     dataset: Dataset = made(options.dataset, "dataset")
+    check_all_read(dataset.videos)
     form = _Form(options.size, options.square, options.quality)
     output = Path(options.output)
     resolution = f"{form.size}p" if form.size else dataset.resolution

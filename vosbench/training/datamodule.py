@@ -18,6 +18,7 @@ from vosbench.settings.making import made, placed
 from vosbench.settings.options import Keywords, Natural, Positive, Where
 from vosbench.training.validation import check_videos
 from vosbench.util.errors import UsageError, UserError
+from vosbench.video.leftovers import check_all_read
 from vosbench.video.video import Dataset, Video
 
 
@@ -57,6 +58,9 @@ class ClipData(L.LightningDataModule):
             name: {"dataset": made(source["dataset"], _place(name), _convert_="all"), "repeat": source["repeat"]}
             for name, source in data["sources"].items()
         }
+        for name, source in sources.items():
+            with placed(_place(name)):
+                check_all_read(source["dataset"].videos, masks=bool(data["clips"].get("labels")))
         with placed("data.clips"):
             self.clips = Clips(sources, **instantiate(data["clips"], _convert_="all"), seed=seed)
         self.validation: list[Video] = []
@@ -64,6 +68,7 @@ class ClipData(L.LightningDataModule):
         if validation := data.get("validation"):
             dataset: Dataset = made(validation, "data.validation")
             self.validation, self.protocol = list(dataset.videos), protocol_named(dataset.protocol)
+            check_all_read(self.validation)
             check_videos(self.validation, self.protocol)
         self.batch, self.workers = data["batch_size"], data["workers"]
 

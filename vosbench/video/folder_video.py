@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from vosbench.util.files import hash_files
+from vosbench.util.wording import rows_columns
 from vosbench.video.images import VOID, image_size, read_image, read_label_map
+from vosbench.video.leftovers import NOTHING, Leftovers
 from vosbench.video.video import Image, LabelMap, Video, check_size, initial_masks
 
 
 @dataclass(frozen=True)
 class FolderVideo(Video):
-    """Frames as image files, annotations as indexed PNGs of the same stems.
+    """Frames as image files, annotations as image files of the same stems whose pixels are object ids.
 
     frames        the image files, in time order
-    annotations   the PNGs by stem, of any subset of the frames
+    annotations   the masks by stem, of any subset of the frames
     binary        any nonzero annotated pixel is object 1 (DAVIS-2016, whose masks are 0/255)
     starts        pixels of an object before its start, and ids that are not listed, are ignored
 
@@ -34,6 +36,7 @@ class FolderVideo(Video):
     listed: frozenset[str] | None = None
     seen: Mapping[int, bool] = field(default_factory=dict)
     starts: Mapping[int, int] | None = None
+    leftovers: Leftovers = NOTHING
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -56,6 +59,13 @@ class FolderVideo(Video):
     def frame_size(self, index: int) -> tuple[int, int]:
         return image_size(self.frames[index])
 
+    def size_fault(self) -> str | None:
+        for path in self.frames:
+            if (size := image_size(path)) != self.size:
+                sizes = f"{path} is {rows_columns(size)} (rows×columns), the first frame {rows_columns(self.size)}"
+                return f"{sizes}: bring the frames of a video to one size, or put them into several folders"
+        return None
+
     def mask_file(self, index: int) -> Path | None:
         return self.annotations.get(self.frame_names[index])
 
@@ -63,7 +73,7 @@ class FolderVideo(Video):
         path = self.mask_file(index)
         if path is None:
             return None
-        labels = read_label_map(path, binary=self.binary)
+        labels = read_label_map(path, binary=self.binary, judged=not self.any_size)
         if not self.any_size:
             check_size(labels, path, self.frame_size(index), self.frames[index])
         if self.starts is None:

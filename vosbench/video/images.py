@@ -13,8 +13,16 @@ from vosbench.video.judgement import LOSSY, PALETTE, SHADES, VOID, grey_levels, 
 from vosbench.video.orientation import upright, upright_size
 
 __all__ = [
-    *("PALETTE", "VOID", "image_size", "nearest", "read_image", "read_label_map", "resize_image", "resize_labels"),
-    *("size_of_short_side", "write_label_map"),
+    "PALETTE",
+    "VOID",
+    "image_size",
+    "nearest",
+    "read_image",
+    "read_label_map",
+    "resize_image",
+    "resize_labels",
+    "size_of_short_side",
+    "write_label_map",
 ]
 
 

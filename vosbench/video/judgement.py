@@ -11,7 +11,7 @@ from vosbench.video.depth import largest_value, raw_mode
 
 VOID = 255
 OBJECTS = 20  # few frames have more: many more values are grey levels
-LOSSY = ("JPEG", "MPO", "JPEG2000")
+LOSSY = ("JPEG", "MPO")
 SHADES = "has {levels} grey levels, as an antialiased or soft mask has: give each pixel the id of one object"
 BLACK = (0, 0, 0)
 Colour = tuple[int, int, int]
@@ -54,8 +54,8 @@ def is_grey(ids: frozenset[int], *, binary: bool) -> bool:
 def grey_levels(labels: UInt8[np.ndarray, "h w"], mode: str, *, binary: bool) -> int:
     """The number of shades of grey in a mask of this mode; 0 if its values are ids.
 
-    Beside `is_grey`: where grey shades lie between 0 and 255, or are many, they are those of soft edges if hardly any of
-    their pixels is among its like.
+    Beside what `is_grey` finds, these are grey masks whose values lie between 0 and 255, or are many, in lines as thin
+    as those of smooth edges.
     """
     shades = (labels > OBJECTS) & (labels < VOID)
     if mode == "1" or not shades.any():
@@ -74,8 +74,10 @@ def _is_thin(labels: UInt8[np.ndarray, "h w"], where: UInt8[np.ndarray, "h w"]) 
 
 
 def palette_fault(path: Path) -> str | None:
-    """How the palette of an indexed mask contradicts its indices, which optimizers of PNGs may have renumbered; None: it
-    does not, or the file cannot be read. Pixels are only decoded if the palette can contradict any."""
+    """How the palette of an indexed mask contradicts its indices, which optimizers of PNGs may renumber.
+
+    None: it does not, or the file cannot be read. Pixels are only decoded if the palette can contradict any index.
+    """
     try:
         with Pillow.open(path) as image:
             colours = palette_of(image)

@@ -22,8 +22,10 @@ BROKEN = (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, str
 
 
 def orientation(image: Pillow.Image) -> int:
-    """The EXIF orientation, 1 to 8, of a file that Pillow has opened; its pixels need not be loaded. 1: upright, or none
-    that can be understood (viewers ignore broken EXIF, too)."""
+    """The EXIF orientation, 1 to 8, of an image that Pillow has opened; its pixels need not be loaded.
+
+    1 (upright) if there is none, or none that can be understood: viewers ignore broken EXIF, too.
+    """
     if image.format == "TIFF":
         return _checked(getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation))
     if image.format == "PNG" and "exif" not in image.info and (late := _late_exif(image)):

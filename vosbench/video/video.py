@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
@@ -15,8 +15,9 @@ from typing import Literal, Protocol
 import numpy as np
 from jaxtyping import UInt8
 
-from vosbench.util.errors import HERE, UserError
+from vosbench.util.errors import HERE, Problems, UserError
 from vosbench.util.wording import rows_columns
+from vosbench.video.leftovers import NOTHING, Leftovers
 
 Image = UInt8[np.ndarray, "h w 3"]
 LabelMap = UInt8[np.ndarray, "h w"]
@@ -38,6 +39,7 @@ class Video(ABC):
     any_size      annotations may be smaller than their frames (pseudo-labels at feature resolution, to train on)
     path          the folder that holds this video's frames and no others, or its video file; None: neither
     mask_folder   the folder that holds its masks, if there is one
+    leftovers     what its folders hold that is not read
     """
 
     name: str
@@ -50,6 +52,7 @@ class Video(ABC):
     any_size: bool = False
     path: Path | None = None
     mask_folder: Path | None = None
+    leftovers: Leftovers = NOTHING
 
     @abstractmethod
     def frame(self, index: int) -> Image:
@@ -69,7 +72,7 @@ class Video(ABC):
         return None
 
     def mask_file(self, index: int) -> Path | None:
-        """The PNG whose pixels are the object ids of frame `index`, or None."""
+        """The image file whose pixels are the object ids of frame `index`, or None."""
         return None
 
     def frame_size(self, index: int) -> tuple[int, int]:
@@ -81,6 +84,11 @@ class Video(ABC):
     def size(self) -> tuple[int, int]:
         """(height, width) of the frames, or of the first frame if they differ."""
         return self.frame_size(0)
+
+    def size_fault(self) -> str | None:
+        """One sentence about the first frame that is known to have another size than frame 0; None: no frame, or not
+        known. No frame is decoded."""
+        return None
 
     def is_listed(self, name: str) -> bool:
         """Whether a frame is evaluated, by its name."""
@@ -154,6 +162,12 @@ def check_size(labels: LabelMap, path: Path, size: tuple[int, int], frame: Path 
     if labels.shape != size:
         sizes = f"mask {path} is {rows_columns(labels.shape)} (rows×columns), its frame {frame} is {rows_columns(size)}"
         raise UserError(f"{sizes}: give masks of the frame's size, or the resolution folder that matches")
+
+
+def check_sizes(videos: Iterable[Video]) -> None:
+    """Raises Problems that list the videos whose frames are known to differ in size. No frame is decoded."""
+    if found := [fault for video in videos if (fault := video.size_fault())]:
+        raise Problems(f"{len(found)} video(s) have frames of several sizes", found)
 
 
 Frames = Literal["all", "annotated"]
