@@ -18,7 +18,7 @@ from vosbench.evaluation.predictions.label_maps import Source
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.evaluation.scoring import sequence
 from vosbench.evaluation.scoring.sequence import ExtraFrames, Job, Result
-from vosbench.util.errors import Problems, UserError
+from vosbench.util.errors import Problems, UserError, one_or_all
 from vosbench.util.wording import some
 from vosbench.util.workers import shared_out
 from vosbench.video.leftovers import tell_palettes
@@ -87,7 +87,7 @@ def evaluate(
 
 
 def check_lengths(dataset: Dataset, protocol: Protocol) -> None:
-    """Raises Problems that list the videos with too few annotated frames to be scored, before any is predicted."""
+    """Raises UserError naming all videos with too few annotated frames to be scored, before any is predicted."""
     found = []
     for video in dataset.videos:
         listed = [index for index, name in enumerate(video.frame_names) if video.is_listed(name)]
@@ -100,7 +100,7 @@ def check_lengths(dataset: Dataset, protocol: Protocol) -> None:
         except UserError as error:
             found.append(str(error))
     if found:
-        raise Problems(f"{len(found)} video(s) of {dataset.name} {dataset.split} cannot be scored", found)
+        raise one_or_all(f"{len(found)} videos of {dataset.name} {dataset.split} cannot be scored", found)
 
 
 def _notice(dataset: Dataset, results: Sequence[Result], scores: Scores) -> None:

@@ -42,6 +42,11 @@ class Problems(UserError):
         return [one_line(line.replace(HERE, self.place)) for line in (self.head, *self.found)]
 
 
+def one_or_all(head: str, found: Sequence[str]) -> UserError:
+    """The error of some problems: the only one, or all of them below `head`."""
+    return UserError(found[0]) if len(found) == 1 else Problems(head, found)
+
+
 class UsageError(Exception):
     """A wrong command line or configuration. The message is one line that says what would be right."""
 

@@ -62,7 +62,7 @@ class FolderVideo(Video):
     def size_fault(self) -> str | None:
         for path in self.frames:
             if (size := image_size(path)) != self.size:
-                sizes = f"{path} is {rows_columns(size)} (rows×columns), the first frame {rows_columns(self.size)}"
+                sizes = f"{path} is {rows_columns(size)}, the first frame {rows_columns(self.size)} (rows×columns)"
                 return f"{sizes}: bring the frames of a video to one size, or put them into several folders"
         return None
 

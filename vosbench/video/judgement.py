@@ -54,23 +54,22 @@ def is_grey(ids: frozenset[int], *, binary: bool) -> bool:
 def grey_levels(labels: UInt8[np.ndarray, "h w"], mode: str, *, binary: bool) -> int:
     """The number of shades of grey in a mask of this mode; 0 if its values are ids.
 
-    Beside what `is_grey` finds, these are grey masks whose values lie between 0 and 255, or are many, in lines as thin
-    as those of smooth edges.
+    Beside what `is_grey` finds, these are grey masks whose values lie between 0 and 255, or are many, if most of them
+    form lines as thin as smooth edges.
     """
-    shades = (labels > OBJECTS) & (labels < VOID)
-    if mode == "1" or not shades.any():
+    if mode == "1" or not ((labels > OBJECTS) & (labels < VOID)).any():
         return 0
     ids = frozenset(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - {0}
-    soft = not binary and mode == "L" and (VOID in ids or len(ids) > OBJECTS) and _is_thin(labels, shades)
+    soft = not binary and mode == "L" and (VOID in ids or len(ids) > OBJECTS) and _are_thin(labels)
     return len(ids) if soft or is_grey(ids, binary=binary) else 0
 
 
-def _is_thin(labels: UInt8[np.ndarray, "h w"], where: UInt8[np.ndarray, "h w"]) -> bool:
-    """Whether fewer than a tenth of some pixels have four neighbours of their own value."""
+def _are_thin(labels: UInt8[np.ndarray, "h w"]) -> bool:
+    """Whether of most values between 0 and 255, fewer than a tenth of the pixels have four neighbours like them."""
     rows, columns = labels[1:] == labels[:-1], labels[:, 1:] == labels[:, :-1]
-    among = np.zeros(labels.shape, np.bool_)
-    among[1:-1, 1:-1] = rows[1:, 1:-1] & rows[:-1, 1:-1] & columns[1:-1, 1:] & columns[1:-1, :-1]
-    return bool(10 * np.count_nonzero(among & where) < np.count_nonzero(where))
+    inside = labels[1:-1, 1:-1][rows[1:, 1:-1] & rows[:-1, 1:-1] & columns[1:-1, 1:] & columns[1:-1, :-1]]
+    pixels, inner = (np.bincount(values.ravel(), minlength=256)[1:VOID] for values in (labels, inside))
+    return bool(2 * np.count_nonzero(10 * inner < pixels) > np.count_nonzero(pixels))
 
 
 def palette_fault(path: Path) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vosbench.util.errors import Problems
+from vosbench.util.errors import one_or_all
 from vosbench.util.wording import some
 from vosbench.video.formats import USUAL_FRAMES
 from vosbench.video.judgement import palette_fault
@@ -42,8 +42,8 @@ def without_mask(frames: Sequence[Path], masks: Mapping[str, Path]) -> tuple[Pat
 
 
 def check_all_read(videos: Sequence["Video"], *, masks: bool = True) -> None:
-    """Raises Problems that name pictures in the videos' folders which are not read, and warns of masks without a frame
-    and frames without a mask. `masks`: the videos' masks are used."""
+    """Raises UserError naming pictures in the videos' folders that are not read, and warns of masks without a frame and
+    of frames without a mask. `masks`: the videos' masks are used."""
     left = [video.leftovers for video in videos]
     frames = [path for each in left for path in each.unread_frames]
     labels = [path for each in left for path in each.unread_masks if masks]
@@ -55,7 +55,7 @@ def check_all_read(videos: Sequence["Video"], *, masks: bool = True) -> None:
         remedy = "save object ids as indexed PNGs, or move them elsewhere"
         found.append(f"{len(labels)} picture(s) that cannot be read as masks: {_examples(labels)}: {remedy}")
     if found:
-        raise Problems("some files in the folders of frames and masks are not read", found)
+        raise one_or_all("some files in the folders of frames and masks are not read", found)
     if masks:
         _warn("%d mask(s) have no frame of their name and are not used: %s", [p for each in left for p in each.orphans])
         _warn("%d frame(s) have no mask, while most of their video have: %s", [p for each in left for p in each.bare])

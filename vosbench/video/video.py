@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 from jaxtyping import UInt8
 
-from vosbench.util.errors import HERE, Problems, UserError
+from vosbench.util.errors import HERE, UserError, one_or_all
 from vosbench.util.wording import rows_columns
 from vosbench.video.leftovers import NOTHING, Leftovers
 
@@ -165,9 +165,9 @@ def check_size(labels: LabelMap, path: Path, size: tuple[int, int], frame: Path 
 
 
 def check_sizes(videos: Iterable[Video]) -> None:
-    """Raises Problems that list the videos whose frames are known to differ in size. No frame is decoded."""
+    """Raises UserError naming all videos whose frames are known to differ in size. No frame is decoded."""
     if found := [fault for video in videos if (fault := video.size_fault())]:
-        raise Problems(f"{len(found)} video(s) have frames of several sizes", found)
+        raise one_or_all(f"{len(found)} videos have frames of several sizes", found)
 
 
 Frames = Literal["all", "annotated"]
