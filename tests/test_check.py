@@ -5,7 +5,7 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,10 +123,17 @@ def smooth(path: Path) -> None:
     Image.fromarray(labels).save(path)
 
 
-def repaint(path: Path) -> None:
+def repaint(path: Path, palette: Sequence[int] = (0, 0, 0, 9, 9, 9)) -> None:
     image = Image.fromarray(square(1))
-    image.putpalette([0, 0, 0, 9, 9, 9])
+    image.putpalette(palette)
     image.save(path)
+
+
+def turn(path: Path) -> None:
+    """Lays a frame down, and says so in its EXIF."""
+    image, exif = Image.open(path).transpose(Image.Transpose.ROTATE_90), Image.Exif()
+    exif[0x0112] = 6
+    image.save(path, exif=exif)
 
 
 def only(folder: Path, count: int) -> None:
@@ -164,6 +171,24 @@ SPOILT: dict[str, tuple[Spoil, Expected]] = {
         lambda i, m: write_label_map(m / "00003.png", square(1)[:8, :8]),
         {Problem.MASK_SIZE: "V/00003.png is 8×8, not 16×24"},
     ),
+    "turned": (
+        lambda i, m: turn(i / "00002.jpg"),
+        {Note.TURNED: "V/00002.jpg"},
+    ),
+    "sixteen": (
+        lambda i, m: Image.fromarray(np.full(SIZE, 9999, np.uint16)).save((i / "00002.jpg").rename(i / "00002.png")),
+        {Note.DEEP: "V/00002.png"},
+    ),
+    "renumbered": (
+        lambda i, m: repaint(m / "00001.png", [128, 0, 0, 0, 0, 0]),
+        {Note.CONTRADICTED: "V/00001.png index 0 is not black, and index 1 is"},
+    ),
+    "renamed": (
+        lambda i, m: Image.new("L", SIZE[::-1], 3).save(m / "00001.png", format="JPEG"),
+        {Problem.UNREAD: "V/00001.png is a JPEG"},
+    ),
+    "capital": (lambda i, m: (m / "00001.png").rename(m / "00001.PNG"), {}),
+    "webp": (lambda i, m: Image.new("RGB", SIZE[::-1]).save(i / "00001.webp") or (i / "00001.jpg").unlink(), {}),
     "grown": (
         lambda i, m: Image.new("RGB", (32, 16)).save(i / "00003.jpg"),
         {

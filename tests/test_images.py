@@ -53,6 +53,7 @@ def test_exif_in_front_of_the_pixels_of_a_png_counts_too(tmp_path: Path) -> None
     assert image_size(path) == read_image(path).shape[:2] == (10, 6)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # by Pillow, as it opens the file
 def test_broken_exif_is_ignored_as_in_viewers(tmp_path: Path) -> None:
     for number, exif in enumerate(
         (b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\x09\0")

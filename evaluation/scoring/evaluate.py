@@ -75,7 +75,7 @@ def evaluate(
     ]
     results = {result.name: result for result in _scored(jobs, workers)}
     ordered = [results[job.video.name] for job in jobs]
-    if jobs and not any(result.stems for result in ordered):
+    if jobs and not any(result.stems or any(frame for frame, _ in result.faults) for result in ordered):
         raise UserError(f"{dataset.name} {dataset.split} has no annotations: there is nothing to score against")
     problems += [problem for result in ordered for problem in result.problems()]
     if problems:
