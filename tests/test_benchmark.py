@@ -190,3 +190,26 @@ def test_random_weights_are_said_before_work_begins(command: Command, davis: Pat
     assert line in command(*settings, *MAMP).out
     assert "untrained: " not in command(*settings, *MAMP, "checkpoint=none").out.replace("/untrained/", "")
     assert "untrained: " not in command(*settings, "method=copy_first").out
+
+
+def test_videos_too_short_to_be_scored_are_an_error_before_work_begins(command: Command, davis: Path) -> None:
+    done = command(*on(davis, "method=copy_first", "dataset.max_frames=1", "dataset.sequences=[a]"))
+    done.error(1, "error: a: 1 annotated frame(s), and first and last are not scored: leave it out")
+    done = command(*on(davis, "method=copy_first", "dataset.max_frames=2"))
+    done.error(1, "3 videos of davis2017 val cannot be scored", "c: 2 annotated frame(s)")
+    assert not list(Path("runs").rglob("*.png"))
+
+
+def test_one_frame_is_scored_where_the_protocol_allows_it(command: Command, davis: Path) -> None:
+    words = ("method=copy_first", "dataset.max_frames=1", "protocol=davis-unsupervised")
+    done = command(*on(davis, *words))
+    assert done.status == 0, done.err
+    record = record_of("copy_first/default", "davis2017-val-davis-unsupervised")
+    assert record["scores"]["J&F-Mean"] == 1
+    assert record["speed"]["fps"] is None
+    assert command("leaderboard").status == 0
+
+
+def test_generated_videos_too_short_to_be_scored(command: Command) -> None:
+    words = ("benchmark", "method=copy_first", "dataset=collage", "dataset.videos=1", "dataset.length=2", "workers=0")
+    command(*words, "device=cpu").error(1, "2 annotated frame(s), and first and last are not scored")

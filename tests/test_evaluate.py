@@ -406,3 +406,51 @@ def test_labels_of_a_row_are_corrected_in_its_own_run_folder(
         key, value = label.split("=")
         assert json.loads(path.read_text())[key] == value
     command(*words, "supervision=unsupervised").error(1, "supervision=unsupervised: choose from none, self-supervised")
+
+
+def renumber(path: Path) -> None:
+    """The same picture with its two colours in the other order, as optimizers of PNGs may leave it."""
+    image = Image.fromarray((np.asarray(Image.open(path)) == 0).astype(np.uint8))
+    image.putpalette([128, 0, 0, 0, 0, 0])
+    image.save(path)
+
+
+def test_palettes_that_contradict_their_indices_are_named(
+    root: Path, masks: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for cache in (None, tmp_path / "cache", tmp_path / "cache"):  # annotations in the cache are not read again
+        caplog.clear()
+        score_folder(davis(root), masks, workers=0, cache=cache)
+        assert "palette" not in caplog.text
+    predicted, annotated = masks / "moving/00001.png", root / "Annotations/480p/moving/00002.png"
+    renumber(predicted)
+    renumber(annotated)
+    for workers, cache in ((0, None), (2, tmp_path / "other"), (0, tmp_path / "other")):
+        caplog.clear()
+        score_folder(davis(root), masks, workers=workers, cache=cache)
+        (said,) = [record.getMessage() for record in caplog.records if "palette" in record.getMessage()]
+        assert said.startswith("2 mask(s) have a palette that contradicts their indices")
+        assert f"{predicted} (index 0 is not black, and index 1 is)" in said
+        assert str(annotated) in said
+
+
+def test_annotations_that_are_all_unusable_are_named(root: Path, masks: Path) -> None:
+    for path in (root / "Annotations").rglob("*.png"):
+        Image.new("RGB", (64, 48)).save(path)
+    with pytest.raises(Problems, match=r"has mode RGB, not an indexed PNG"):
+        score_folder(davis(root), masks, workers=0)
+
+
+def test_predictions_in_other_formats_are_named(root: Path, masks: Path) -> None:
+    (masks / "moving/00001.png").rename(masks / "moving/00001.PNG")
+    (masks / "stranger").mkdir()
+    Image.open(masks / "moving/00002.png").save(masks / "stranger/00000.PNG")
+    Image.open(masks / "moving/00002.png").save(masks / "00000.BMP")
+    with pytest.raises(Problems) as error:
+        score_folder(davis(root), masks, workers=0)
+    assert error.value.found == [
+        "1 sequence(s) that the data set does not have: stranger",
+        "1 image(s) outside of the sequences' folders: 00000.BMP",
+        "moving: 1 stray file(s), not <frame>.png: 00001.PNG",
+        "moving: 1 annotated frame(s) without prediction: 00001",
+    ]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vosbench.drawing.encoding import write_video
 from vosbench.methods.copy_first.method import CopyFirst
@@ -255,3 +256,28 @@ def test_checkpoints(command: Command, davis: Path) -> None:
 def test_settings_that_cannot_work(command: Command, davis: Path, override: str, parts: list[str]) -> None:
     command(*on(davis, "method=copy_first", override)).error(1, *parts)
     assert not (RUN / "predictions").exists()
+
+
+def test_one_frame(command: Command, davis: Path, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    (frames / "only.jpg").write_bytes((davis / "JPEGImages/480p/a/00000.jpg").read_bytes())
+    mask = davis / "Annotations/480p/a/00000.png"
+    done = command("predict", "method=flow_warp", f"input={frames}", f"mask={mask}", "overlay=true", "output=out")
+    assert (done.status, done.err) == (0, "")
+    (found,) = maps(Path("out"))["frames"]
+    assert (found == read_label_map(mask)).all()
+
+
+def test_palettes_of_given_masks_that_contradict_their_indices(command: Command, davis: Path, tmp_path: Path) -> None:
+    """Only given masks are looked at."""
+    for name in ("a/00000", "a/00001"):
+        path = davis / f"Annotations/480p/{name}.png"
+        image = Image.fromarray(1 - read_label_map(path))
+        image.putpalette([128, 0, 0, 0, 0, 0])
+        image.save(path)
+    done = command(*on(davis, "method=copy_first"))
+    assert done.status == 0
+    said = done.out + done.err
+    assert "1 mask(s) have a palette that contradicts their indices" in said
+    assert "a/00000.png (index 0 is not black, and index 1 is)" in " ".join(said.split())
