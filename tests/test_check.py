@@ -188,7 +188,7 @@ SPOILT: dict[str, tuple[Spoil, Expected]] = {
         {Problem.UNREAD: "V/00001.png is a JPEG"},
     ),
     "capital": (lambda i, m: (m / "00001.png").rename(m / "00001.PNG"), {}),
-    "webp": (lambda i, m: Image.new("RGB", SIZE[::-1]).save(i / "00001.webp") or (i / "00001.jpg").unlink(), {}),
+    "webp": (lambda i, m: Image.new("RGB", SIZE[::-1]).save((i / "00001.jpg").rename(i / "00001.webp")), {}),
     "grown": (
         lambda i, m: Image.new("RGB", (32, 16)).save(i / "00003.jpg"),
         {

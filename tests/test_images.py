@@ -19,7 +19,7 @@ def turned(path: Path, image: Image.Image, orientation: int) -> np.ndarray:
     """Saves an image with an EXIF orientation, and gives what viewers show of it."""
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    image.save(path, exif=exif, **({"lossless": True} if path.suffix == ".webp" else {}))
+    image.save(path, exif=exif, lossless=True)  # of WebP; the others ignore it
     stored = Image.fromarray(np.asarray(image)) if path.suffix != ".jpg" else Image.open(path)
     stored.getexif()[ORIENTATION] = orientation
     return np.asarray(ImageOps.exif_transpose(stored))

@@ -19,7 +19,7 @@ from vosbench.util.wording import rows_columns
 from vosbench.video.depth import is_deep
 from vosbench.video.formats import is_frame, is_image, is_mask
 from vosbench.video.images import PALETTE, VOID
-from vosbench.video.judgement import LOSSY, Colour, contradiction, grey_levels, not_ids, palette_of
+from vosbench.video.judgement import LOSSY, contradiction, grey_levels, not_ids, palette_of
 from vosbench.video.orientation import UPRIGHT, orientation, upright, upright_size
 from vosbench.video.video import Image, LabelMap, Video
 
@@ -31,7 +31,7 @@ class Picture:
     size         (height, width) once it is upright
     mode         Pillow's; scaled: it is grey of another range than 8 bits, and scaled when read
     deep         it has more than 8 bits a channel; turned: it has an EXIF orientation; lossy: it is a JPEG
-    palette      its colours by index; (): it has none
+    palette      red, green and blue of each index; empty: it has none
     values       of its pixels; levels: the number of shades of grey, 0 if its pixels are ids
     """
 
@@ -41,7 +41,7 @@ class Picture:
     deep: bool
     turned: bool
     lossy: bool
-    palette: tuple[Colour, ...]
+    palette: bytes
     values: Values
     levels: int
 
@@ -198,7 +198,7 @@ class _Inspection:
             facts.add(Note.GREY, f"/{name}")
         if fault := contradiction(mask.palette, mask.values):
             facts.add(Note.CONTRADICTED, f"/{name} {fault}")
-        elif mask.palette and any(mask.palette[id_ : id_ + 1] != (_voc(id_),) for id_ in ids):
+        elif mask.palette and any(_colour(mask.palette, id_) != _colour(bytes(PALETTE), id_) for id_ in ids):
             facts.add(Note.PALETTE, f"/{name}")
         return mask.values
 
@@ -216,7 +216,7 @@ def _decode(path: Path, full: bool, *, binary: bool) -> Picture:
             is_deep(image),
             orientation(image) != UPRIGHT,
             image.format in LOSSY,
-            palette_of(image) if full else (),
+            palette_of(image) if full else b"",
         )
         if full:
             pixels = np.asarray(upright(image))
@@ -227,9 +227,8 @@ def _decode(path: Path, full: bool, *, binary: bool) -> Picture:
     return Picture(*header, values, levels)
 
 
-def _voc(id_: int) -> Colour:
-    red, green, blue = PALETTE[3 * id_ : 3 * id_ + 3]
-    return red, green, blue
+def _colour(palette: bytes, id_: int) -> bytes:
+    return palette[3 * id_ : 3 * id_ + 3]
 
 
 def _record(name: str, pixels: Image | LabelMap) -> str:

@@ -10,17 +10,15 @@ TWELVE_BITS = 4095
 
 def raw_mode(image: Pillow.Image) -> str:
     """The pixel format in a file: "L;4" is 4-bit grey. It is known before the pixels are read; "": unknown."""
-    tiles = getattr(image, "tile", [])
-    arguments = tiles[0][3] if tiles else ""
-    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+    arguments = _decoding(image)
+    return str(arguments[0]) if arguments else ""
 
 
 def largest_value(image: Pillow.Image) -> int:
     """The value that stands for white in a PNM file. Pillow scales others than 255 as it reads them."""
-    tiles = getattr(image, "tile", [])
-    arguments = tiles[0][3] if tiles and image.format == "PPM" else ()
-    scaled_from = isinstance(arguments, tuple) and len(arguments) == 2 and isinstance(arguments[1], int)
-    return arguments[1] if scaled_from else 255
+    arguments = _decoding(image)
+    scaled_from = arguments[1] if image.format == "PPM" and len(arguments) == 2 else None
+    return scaled_from if isinstance(scaled_from, int) else 255
 
 
 def is_deep(image: Pillow.Image) -> bool:
@@ -48,3 +46,10 @@ def scaled(image: Pillow.Image, file_format: str | None, raw: str) -> UInt8[np.n
         low, high = 0.0, 1.0
     grey = np.where(finite, (values - low) * (255 / (high - low or 1)), 0)
     return np.rint(grey).astype(np.uint8)
+
+
+def _decoding(image: Pillow.Image) -> tuple[object, ...]:
+    """What Pillow's decoder of an opened file is told: the pixel format, and more for some formats."""
+    tiles = getattr(image, "tile", [])
+    arguments = tiles[0][3] if tiles else ()
+    return arguments if isinstance(arguments, tuple) else (arguments,)

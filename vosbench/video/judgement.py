@@ -57,7 +57,7 @@ def grey_levels(labels: UInt8[np.ndarray, "h w"], mode: str, *, binary: bool) ->
     Beside what `is_grey` finds, these are grey masks whose values lie between 0 and 255, or are many, if most of them
     form lines as thin as smooth edges.
     """
-    if mode == "1" or not ((labels > OBJECTS) & (labels < VOID)).any():
+    if mode == "1" or labels.max(initial=0) <= OBJECTS or not ((labels > OBJECTS) & (labels < VOID)).any():
         return 0
     ids = frozenset(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - {0}
     soft = not binary and mode == "L" and (VOID in ids or len(ids) > OBJECTS) and _are_thin(labels)
@@ -80,7 +80,7 @@ def palette_fault(path: Path) -> str | None:
     try:
         with Pillow.open(path) as image:
             colours = palette_of(image)
-            if not colours or not _may_contradict(colours):
+            if not _may_contradict(colours):
                 return None
             values = frozenset(np.unique(np.asarray(image)).tolist())
     except (OSError, SyntaxError):  # said by whoever reads it
@@ -88,18 +88,18 @@ def palette_fault(path: Path) -> str | None:
     return contradiction(colours, values)
 
 
-def palette_of(image: Pillow.Image) -> tuple[Colour, ...]:
-    """The colours of an opened image, by index; (): it is not indexed. Pixels are not loaded for PNGs."""
+def palette_of(image: Pillow.Image) -> bytes:
+    """Red, green and blue of each index of an opened image; empty if it is not indexed. Pixels of PNGs are not loaded."""
     if image.mode != "P":
-        return ()
+        return b""
     raw = image.palette.palette if image.format == "PNG" and image.palette else None
-    flat = list(raw) if raw else image.getpalette() or []
-    return tuple(zip(flat[::3], flat[1::3], flat[2::3], strict=False))
+    return bytes(raw or image.getpalette() or ())
 
 
-def contradiction(colours: tuple[Colour, ...], values: frozenset[int]) -> str | None:
+def contradiction(palette: bytes, values: frozenset[int]) -> str | None:
     """How a palette contradicts the indices in `values`: background is black in each that is known, and colours of the
     VOC palette stand for their own ids. Palettes of other colours and of greys say nothing."""
+    colours = _colours(palette)
     shown = {value: colours[value] for value in sorted(values) if value < len(colours)}
     black = [value for value, colour in shown.items() if value and colour == BLACK]
     if colours and colours[0] != BLACK and black:
@@ -112,7 +112,12 @@ def contradiction(colours: tuple[Colour, ...], values: frozenset[int]) -> str | 
 
 
 @lru_cache(maxsize=64)
-def _may_contradict(colours: tuple[Colour, ...]) -> bool:
+def _may_contradict(palette: bytes) -> bool:
     """Whether a palette contradicts any indices at all: those of most data sets do not."""
+    colours = _colours(palette)
     moved = any(_IDS.get(colour, index) != index for index, colour in enumerate(colours) if len(set(colour)) > 1)
-    return moved or (colours[0] != BLACK and BLACK in colours)
+    return moved or (BLACK in colours and colours[0] != BLACK)
+
+
+def _colours(palette: bytes) -> tuple[Colour, ...]:
+    return tuple(zip(palette[::3], palette[1::3], palette[2::3], strict=False))
