@@ -89,7 +89,7 @@ def palette_fault(path: Path) -> str | None:
 
 
 def palette_of(image: Pillow.Image) -> bytes:
-    """Red, green and blue of each index of an opened image; empty if it is not indexed. A PNG's pixels are not loaded."""
+    """Red, green and blue of each index of an opened image; empty if it is not indexed. PNGs stay unloaded."""
     if image.mode != "P":
         return b""
     raw = image.palette.palette if image.format == "PNG" and image.palette else None
