@@ -129,6 +129,11 @@ def repaint(path: Path, palette: Sequence[int] = (0, 0, 0, 9, 9, 9)) -> None:
     image.save(path)
 
 
+def several(path: Path) -> None:
+    images = [Image.new("RGB", SIZE[::-1], colour) for colour in ("red", "blue")]
+    images[0].save(path, save_all=True, append_images=images[1:])
+
+
 def turn(path: Path) -> None:
     """Lays a frame down, and says so in its EXIF."""
     image, exif = Image.open(path).transpose(Image.Transpose.ROTATE_90), Image.Exif()
@@ -170,6 +175,10 @@ SPOILT: dict[str, tuple[Spoil, Expected]] = {
     "small": (
         lambda i, m: write_label_map(m / "00003.png", square(1)[:8, :8]),
         {Problem.MASK_SIZE: "V/00003.png is 8×8, not 16×24"},
+    ),
+    "pages": (
+        lambda i, m: several((i / "00002.jpg").rename(i / "00002.tif")),
+        {Problem.FRAME_UNREADABLE: "V/00002.tif holds 2 pictures"},
     ),
     "turned": (
         lambda i, m: turn(i / "00002.jpg"),

@@ -107,6 +107,22 @@ def test_every_mode_is_shown_in_its_colours(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "P.png"), shown)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_animations_are_no_frames(tmp_path: Path, suffix: str) -> None:
+    """Only their first picture would be read."""
+    path, images = tmp_path / f"a{suffix}", [Image.new("L", (8, 6), grey) for grey in (0, 100, 200)]
+    images[0].save(path, save_all=True, append_images=images[1:])
+    for read in (read_image, read_label_map):
+        with pytest.raises(UserError, match=rf"a{suffix} holds 3 pictures: save each of them in a file of its own"):
+            read(path)
+
+
+def test_the_preview_in_a_camera_s_file_is_no_matter(tmp_path: Path) -> None:
+    images = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
+    images[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=images[1:])
+    assert read_image(tmp_path / "a.jpg")[0, 0, 0] > 250
+
+
 def test_the_endings_are_those_of_pillow() -> None:
     known = set(Image.registered_extensions())
     assert known >= FRAME_SUFFIXES > MASK_SUFFIXES

@@ -17,7 +17,7 @@ from vosbench.audit.timeline import Values, judge_layout, judge_numbers, judge_o
 from vosbench.util.errors import UserError
 from vosbench.util.wording import rows_columns
 from vosbench.video.depth import is_deep
-from vosbench.video.formats import is_frame, is_image, is_mask
+from vosbench.video.formats import is_frame, is_image, is_mask, pictures_in
 from vosbench.video.images import PALETTE, VOID
 from vosbench.video.judgement import LOSSY, contradiction, grey_levels, not_ids, palette_of
 from vosbench.video.orientation import UPRIGHT, orientation, upright, upright_size
@@ -167,8 +167,8 @@ class _Inspection:
             if path.is_symlink() and not path.exists():
                 self.facts.add(Problem.BROKEN_LINK, f"/{path.name}")
             else:
-                system = getattr(error, "strerror", None)
-                self.facts.add(kind, f"/{path.name}" + (f" {system}" if system else ""))
+                reason = str(error) if isinstance(error, UserError) else getattr(error, "strerror", None)
+                self.facts.add(kind, f"/{path.name}" + (f" {reason}" if reason else ""))
         return None
 
     def _usable(self, mask: Picture, name: str) -> Values | None:
@@ -208,6 +208,8 @@ def _decode(path: Path, full: bool, *, binary: bool) -> Picture:
         if full and image.format == "PNG":
             image.verify()  # checksums; the image cannot be read after it
     with Pillow.open(path) as image:
+        if (count := pictures_in(image)) > 1:
+            raise UserError(f"holds {count} pictures")
         mode, values, levels = image.mode, Values(), 0
         header = (
             upright_size(image),

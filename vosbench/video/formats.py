@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from PIL import Image as Pillow
+
 # Pillow's formats for single pictures. Its list of endings would take every scoring process 0.1 s to load.
 FRAME_SUFFIXES = frozenset(
     [
@@ -21,6 +23,12 @@ UNREAD_SUFFIXES = frozenset(
     ]
 )
 USUAL_FRAMES = ".jpg, .png, .webp, .tif, .bmp, …"  # for messages
+
+
+def pictures_in(image: Pillow.Image) -> int:
+    """The number of pictures in an opened file: pages, or frames of an animation. Those beside a camera's JPEG, such as
+    its preview, do not count."""
+    return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
 
 
 def is_frame(path: Path) -> bool:

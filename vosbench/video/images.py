@@ -9,6 +9,7 @@ from PIL import Image as Pillow
 from vosbench.util.errors import UserError
 from vosbench.util.files import replacing
 from vosbench.video.depth import raw_mode, scaled
+from vosbench.video.formats import pictures_in
 from vosbench.video.judgement import LOSSY, PALETTE, SHADES, VOID, grey_levels, not_ids
 from vosbench.video.orientation import upright, upright_size
 
@@ -31,10 +32,11 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
     More than 8 bits are scaled to 8: 16 bits count from 0 to 65,535, floating-point numbers from 0 to 1, and numbers of
     any other range from the image's own smallest to its largest. Raises UserError naming the file if it is missing,
-    truncated or not an image.
+    truncated, not an image, or an animation.
     """
     try:
         with Pillow.open(path) as image:
+            _check_single(image, path)
             raw = raw_mode(image)
             image.load()
             shown = upright(image)
@@ -69,6 +71,7 @@ def read_label_map(path: Path, *, binary: bool = False, judged: bool = False) ->
     """
     try:
         with Pillow.open(path) as image:
+            _check_single(image, path)
             mode, fault = image.mode, not_ids(image)
             image.load()
             labels = np.asarray(upright(image))
@@ -84,6 +87,12 @@ def read_label_map(path: Path, *, binary: bool = False, judged: bool = False) ->
     if binary or mode == "1":
         return (labels > 0).view(np.uint8)
     return labels.astype(np.uint8, copy=False)
+
+
+def _check_single(image: Pillow.Image, path: Path) -> None:
+    """Raises UserError for a file of several pictures, of which only the first would be read."""
+    if (count := pictures_in(image)) > 1:
+        raise UserError(f"image {path} holds {count} pictures: save each of them in a file of its own")
 
 
 def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
