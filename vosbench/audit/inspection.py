@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 
 from vosbench.audit.findings import Note, Problem, VideoFacts
 from vosbench.audit.timeline import MOST_OBJECTS, Values, judge_layout, judge_numbers, judge_objects
 from vosbench.datasets.folders import IMAGE_SUFFIXES
 from vosbench.util.errors import UserError
+from vosbench.util.reading import reading
 from vosbench.util.wording import rows_columns
-from vosbench.video.images import PALETTE, VOID
+from vosbench.video.images import PALETTE, VOID, opened
 from vosbench.video.video import Image, LabelMap, Video
 
 OTHER_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp")  # image formats that no data set reads
@@ -143,15 +143,16 @@ class _Inspection:
 
     def _open(self, path: Path, kind: Problem) -> Picture | None:
         """The image in a file. A file that cannot be opened is noted as a problem."""
+        if path.is_symlink() and not path.exists():
+            self.facts.add(Problem.BROKEN_LINK, f"/{path.name}")
+            return None
         try:
-            self.records.append(f"{self._content(path)}\n")
+            with reading(path, "", ""):
+                self.records.append(f"{self._content(path)}\n")
             return _decode(path, self.full)
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises any of them for a damaged file
-            if path.is_symlink() and not path.exists():
-                self.facts.add(Problem.BROKEN_LINK, f"/{path.name}")
-            else:
-                system = getattr(error, "strerror", None)
-                self.facts.add(kind, f"/{path.name}" + (f" {system}" if system else ""))
+        except UserError as error:
+            system = getattr(error.__cause__, "strerror", None)
+            self.facts.add(kind, f"/{path.name}" + (f" {system}" if system else ""))
         return None
 
     def _usable(self, mask: Picture, name: str) -> Values | None:
@@ -183,19 +184,18 @@ class _Inspection:
 
 
 def _decode(path: Path, full: bool) -> Picture:
-    with path.open("rb") as file:
+    with reading(path, "", ""), path.open("rb") as file:
         head = file.read(25)
-    with Pillow.open(path) as image:
+    with opened(path, "", "") as image:
         if full and image.format == "PNG":
             image.verify()  # checksums; the image cannot be read after it
-    with Pillow.open(path) as image:
+    with opened(path, "", "") as image:
         size, mode, values = (image.height, image.width), image.mode, Values()
         palette = tuple(image.getpalette() or ()) if mode == "P" else ()
-        if full:
-            pixels = np.asarray(image)
-            if pixels.ndim == 2:
-                counts = np.bincount(pixels.ravel()) if pixels.dtype == np.uint8 else None
-                values = Values(map(int, np.unique(pixels) if counts is None else np.flatnonzero(counts)))
+        pixels = np.asarray(image) if full else np.empty(0)
+    if full and pixels.ndim == 2:
+        counts = np.bincount(pixels.ravel()) if pixels.dtype == np.uint8 else None
+        values = Values(map(int, np.unique(pixels) if counts is None else np.flatnonzero(counts)))
     return Picture(size, mode, head[24] if head.startswith(b"\x89PNG") else 0, palette, values)
 
 

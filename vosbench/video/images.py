@@ -1,15 +1,22 @@
 """Images and label maps: reading, writing and resizing them. Numpy and Pillow only."""
 
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image as Pillow
+from PIL import PngImagePlugin
 
 from vosbench.util.errors import UserError
 from vosbench.util.files import replacing
+from vosbench.util.reading import reading
 
 VOID = 255
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # editors leave notes above 1 MB, Pillow's own limit
 
 
 def _voc_palette() -> list[int]:
@@ -25,23 +32,37 @@ def _voc_palette() -> list[int]:
 PALETTE = _voc_palette()
 
 
+@contextmanager
+def opened(path: Path, what: str, remedy: str) -> Iterator[Pillow.Image]:
+    """An image file, open: `with opened(…) as image: …`. The body reads it, and does nothing else.
+
+    Raises UserError naming the file for whatever Pillow raises, and before the pixels are read for more than
+    `2 * PIL.Image.MAX_IMAGE_PIXELS` of them (179 million): a few bytes may promise billions.
+    """
+    with reading(path, what, remedy), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # half of them: large, but whole
+        try:
+            with Pillow.open(path) as image:
+                yield image
+        except Pillow.DecompressionBombError as error:
+            found = int(re.findall(r"\d+", str(error))[0])
+            raise UserError(
+                f"cannot read {what} {path}: by its header it has {found / 1e6:.0f} million pixels, more than the "
+                f"{2 * Pillow.MAX_IMAGE_PIXELS / 1e6:.0f} million that are read; restore it, or scale it down"
+            ) from error
+
+
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """An image file as RGB in 0..255. Raises UserError naming the file if it is missing, truncated or not an image."""
-    try:
-        with Pillow.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"cannot read image {path}: {error}; restore or remove this file") from error
+    with opened(path, "image", "restore or remove this file") as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image file, from its header alone. Raises UserError naming the file if it is not an
     image."""
-    try:
-        with Pillow.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"cannot read image {path}: {error}; restore or remove this file") from error
+    with opened(path, "image", "restore or remove this file") as image:
+        return image.height, image.width
 
 
 def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h w"]:
@@ -50,11 +71,8 @@ def read_label_map(path: Path, *, binary: bool = False) -> UInt8[np.ndarray, "h 
     `binary`: any nonzero pixel is object 1. Nothing is converted silently: raises UserError naming the file for
     RGB(A) masks, 16-bit masks, grey masks of 2 or 4 bits (whose ids Pillow would scale), and unreadable files.
     """
-    try:
-        with Pillow.open(path) as image:
-            mode, raw, labels = image.mode, _raw_mode(image), np.asarray(image)
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"cannot read mask {path}: {error}; restore this file") from error
+    with opened(path, "mask", "restore this file") as image:
+        mode, raw, labels = image.mode, _raw_mode(image), np.asarray(image)
     if raw in ("L;2", "L;4"):
         raise UserError(f"mask {path} has {raw[-1]} bits of grey, which are scaled when read: save 8-bit object ids")
     if mode.startswith(("I", "F")):
