@@ -20,6 +20,7 @@ from vosbench.settings.making import made
 from vosbench.settings.options import Placed, Where
 from vosbench.settings.recipe import settings
 from vosbench.util.errors import UserError
+from vosbench.util.reading import read_json
 from vosbench.util.workers import shared_out
 from vosbench.video.images import resize_image, resize_labels, size_of_short_side, write_label_map
 from vosbench.video.video import Dataset, Image, Video
@@ -100,7 +101,8 @@ def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: b
         if folder.is_dir():
             if not (folder / MANIFEST).is_file():
                 raise UserError(f"{folder} was not written by vosbench prepare: choose another output, or remove it")
-            found, wanted = Fingerprint.read(json.loads((folder / MANIFEST).read_text())), _made_of(video, form)
+            manifest = {} if overwrite else read_json(folder / MANIFEST, "", "set overwrite=true, or another output")
+            found, wanted = Fingerprint.read(manifest), _made_of(video, form)
             if not overwrite and found == wanted:
                 continue
             if not overwrite:
