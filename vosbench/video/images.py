@@ -16,6 +16,7 @@ from vosbench.util.files import replacing
 from vosbench.util.reading import reading
 
 VOID = 255
+MOST_PIXELS = 2 * (Pillow.MAX_IMAGE_PIXELS or 0)  # Pillow opens no image that has more: 179 million
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # editors leave notes above 1 MB, Pillow's own limit
 
 
@@ -37,7 +38,7 @@ def opened(path: Path, what: str, remedy: str) -> Iterator[Pillow.Image]:
     """An image file, open: `with opened(…) as image: …`. The body reads it, and does nothing else.
 
     Raises UserError naming the file for whatever Pillow raises, and before the pixels are read for more than
-    `2 * PIL.Image.MAX_IMAGE_PIXELS` of them (179 million): a few bytes may promise billions.
+    MOST_PIXELS of them: a few bytes may promise billions.
     """
     with reading(path, what, remedy), warnings.catch_warnings():
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # half of them: large, but whole
@@ -48,7 +49,7 @@ def opened(path: Path, what: str, remedy: str) -> Iterator[Pillow.Image]:
             found = int(re.findall(r"\d+", str(error))[0])
             raise UserError(
                 f"cannot read {what} {path}: by its header it has {found / 1e6:.0f} million pixels, more than the "
-                f"{2 * Pillow.MAX_IMAGE_PIXELS / 1e6:.0f} million that are read; restore it, or scale it down"
+                f"{MOST_PIXELS / 1e6:.0f} million that are read; restore it, or scale it down"
             ) from error
 
 
