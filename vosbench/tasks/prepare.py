@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image as Pillow
+from rich.markup import escape
 from rich.progress import track
 
 from vosbench.runs.code import sources
@@ -77,7 +78,7 @@ def run(options: Options) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     if todo:
         done = shared_out(partial(_write, images=images, labels=labels, form=form), todo, options.workers)
-        for _ in track(done, f"{dataset.name} {dataset.split}", total=len(todo)):
+        for _ in track(done, escape(f"{dataset.name} {dataset.split}"), total=len(todo)):
             pass
     with _aside(output / "ImageSets" / f"{dataset.split}.txt") as listed:
         listed.write_text("".join(f"{video.name}\n" for video in dataset.videos))
