@@ -127,6 +127,8 @@ def _read_coco(path: Path, objects: int, least: float) -> dict[str, Outlines]:
         raise UserError(
             f"{path} has no instances of COCO's kind (what failed: {error!r}): give an instances_*.json"
         ) from error
+    if not outlines:
+        raise UserError(f"{path} has no image with an object: give an instances_*.json, or check {HERE}least")
     return outlines
 
 

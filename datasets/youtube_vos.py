@@ -198,7 +198,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
     meta.json."""
     content = read_json(path, "", "restore this file")
     videos = content.get("videos") if isinstance(content, dict) else None
-    if not isinstance(videos, dict):
+    if not isinstance(videos, dict) or not videos:
         raise UserError(f'{path} is no meta.json of YouTube-VOS, which starts with {{"videos": …}}: restore this file')
     return videos
 

@@ -34,12 +34,13 @@ ANNOTATION_KEYS: Mapping[str, type] = {"video_id": int, "segmentations": list}
 
 @dataclass(frozen=True)
 class RleSequence:
-    """The label maps of one video of the file at `path`. frames: by frame name, the RLE of each object id."""
+    """The label maps of one video of the file at `path`. frames: by frame name, the RLE of each object id, as it is in
+    the file."""
 
     path: Path
     name: str
     size: tuple[int, int]
-    frames: dict[str, dict[int, Rle]] = field(repr=False)
+    frames: dict[str, dict[int, Any]] = field(repr=False)
     problems: list[str]
 
     @property
@@ -196,7 +197,7 @@ def _sequence(path: Path, video: Entry, objects: Sequence[Entry]) -> RleSequence
     names = [_frame(file_name) for file_name in video["file_names"]]
     problems = _repeated("frames have the name", names)
     problems += _repeated("annotations have the object_id", (entry.get("object_id") for entry in objects))
-    frames: dict[str, dict[int, Rle]] = {name: {} for name in names}
+    frames: dict[str, dict[int, Any]] = {name: {} for name in names}
     for entry in objects:
         id_, rles = entry.get("object_id"), entry["segmentations"]
         if type(id_) is not int or not 1 <= id_ <= 255:

@@ -16,6 +16,7 @@ from vosbench.util.files import replacing
 from vosbench.util.reading import reading
 
 VOID = 255
+LARGE = 2**24  # pixels: what takes no memory worth a thought need not be judged
 MOST_PIXELS = 2 * (Pillow.MAX_IMAGE_PIXELS or 0)  # Pillow opens no image that has more: 179 million
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # editors leave notes above 1 MB, Pillow's own limit
 
@@ -44,6 +45,7 @@ def opened(path: Path, what: str, remedy: str) -> Iterator[Pillow.Image]:
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # half of them: large, but whole
         try:
             with Pillow.open(path) as image:
+                _refuse_cut(image, path.stat().st_size)
                 yield image
         except Pillow.DecompressionBombError as error:
             found = int(re.findall(r"\d+", str(error))[0])
@@ -51,6 +53,14 @@ def opened(path: Path, what: str, remedy: str) -> Iterator[Pillow.Image]:
                 f"cannot read {what} {path}: by its header it has {found / 1e6:.0f} million pixels, more than the "
                 f"{MOST_PIXELS / 1e6:.0f} million that are read; restore it, or scale it down"
             ) from error
+
+
+def _refuse_cut(image: Pillow.Image, size: int) -> None:
+    """Raises OSError for a JPEG that cannot hold all its pixels: decoding would fill them up with grey, for gigabytes.
+    A block of 64 pixels takes one bit at least."""
+    if image.format in ("JPEG", "MPO") and image.width * image.height > max(LARGE, 64 * 8 * size):
+        sides = f"{image.height}×{image.width}"
+        raise OSError(f"by its header it has {sides} pixels (rows×columns), more than {size} bytes can hold")
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
