@@ -3,7 +3,6 @@
 COCO was not available when this was written: the code follows its documentation.
 """
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +16,15 @@ from vosbench.datasets.folders import choose
 from vosbench.datasets.static_images import MOST, Still, check, folder
 from vosbench.settings.options import Where
 from vosbench.util.errors import HERE, UserError
+from vosbench.util.reading import read_json
 from vosbench.util.wording import rows_columns
 from vosbench.video.images import image_size
+from vosbench.video.run_lengths import decode
 from vosbench.video.video import Frames, LabelMap, Video
 
 Segments = tuple[Float64[np.ndarray, " n"], ...] | dict[str, Any]  # polygons x, y, x, y, …; or run lengths
+
+FARTHEST = 4  # how far from its image's corner an outline may be, in sides of the image
 
 
 class Coco:
@@ -84,17 +87,18 @@ class Outlines:
             raise UserError(f"image {image} is {sizes}: restore the image that the annotations were made for")
         labels = np.zeros((self.height, self.width), np.uint8)
         for id_, segments in enumerate(self.objects, 1):
-            labels[self._mask(segments)] = id_  # small objects are drawn over large ones
+            try:
+                labels[self._mask(segments)] = id_  # small objects are drawn over large ones
+            except UserError as error:
+                raise UserError(f"annotations of image {image}: {error}; mend them, or leave the image out") from error
         return labels
 
     def _mask(self, segments: Segments) -> Bool[np.ndarray, "h w"]:
         from pycocotools import mask
 
-        runs: Any = segments
-        if isinstance(segments, tuple):
-            runs = mask.merge(mask.frPyObjects([outline.tolist() for outline in segments], self.height, self.width))
-        elif isinstance(segments["counts"], list):
-            runs = mask.frPyObjects(segments, self.height, self.width)
+        if not isinstance(segments, tuple):
+            return decode(segments, (self.height, self.width))
+        runs = mask.merge(mask.frPyObjects([outline.tolist() for outline in segments], self.height, self.width))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "__array__ implementation")  # pycocotools' own use of NumPy
             decoded: Bool[np.ndarray, "h w"] = mask.decode(runs).astype(bool)
@@ -103,12 +107,7 @@ class Outlines:
 
 def _read_coco(path: Path, objects: int, least: float) -> dict[str, Outlines]:
     """By file name of the image. Raises UserError naming the file."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot read {path}: {error}; set {HERE}root and {HERE}split to COCO's, or restore it"
-        ) from error
+    content = read_json(path, "", f"set {HERE}root and {HERE}split to COCO's, or restore it")
     found: dict[Any, list[tuple[float, Segments]]] = {}
     try:
         for entry in content["annotations"]:
@@ -121,11 +120,15 @@ def _read_coco(path: Path, objects: int, least: float) -> dict[str, Outlines]:
             large = [each for each in found.pop(image["id"], ()) if each[0] >= least * height * width]
             large = sorted(large, key=lambda each: -each[0])[:objects]
             if large:
-                outlines[str(image["file_name"])] = Outlines(height, width, tuple(segments for _, segments in large))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+                shown = tuple(segments for _, segments in large)
+                _check(shown, height, width)
+                outlines[str(image["file_name"])] = Outlines(height, width, shown)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{path} has no instances of COCO's kind (what failed: {error!r}): give an instances_*.json"
         ) from error
+    if not outlines:
+        raise UserError(f"{path} has no image with an object: give an instances_*.json, or check {HERE}least")
     return outlines
 
 
@@ -134,3 +137,11 @@ def _segments(segmentation: Any) -> Segments:
     if isinstance(segmentation, dict):
         return segmentation
     return tuple(np.array(outline, np.float64) for outline in segmentation if len(outline) >= 6)
+
+
+def _check(objects: Sequence[Segments], height: int, width: int) -> None:
+    """Raises ValueError for outlines that are not points in or near an image of this size. pycocotools would need
+    memory in proportion to their length."""
+    outlines = [outline for segments in objects if isinstance(segments, tuple) for outline in segments]
+    if any(outline.ndim != 1 or not (np.abs(outline) <= FARTHEST * max(height, width)).all() for outline in outlines):
+        raise ValueError("an outline is not a list of points in its image")

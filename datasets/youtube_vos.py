@@ -4,7 +4,7 @@ Only two of its videos were available when this was written, from `valid` and wi
 follows its documentation.
 """
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from vosbench.datasets.folders import (
 )
 from vosbench.settings.options import Content, Where
 from vosbench.util.errors import HERE, Problems, UserError
+from vosbench.util.reading import read_json
 from vosbench.util.wording import some
 from vosbench.video.folder_video import FolderVideo
 from vosbench.video.leftovers import Leftovers, without_mask
@@ -81,8 +82,9 @@ class YoutubeVos:
             self.videos = tuple(_unlisted_video(sequence, folders, max_frames) for sequence in chosen)
             return
         problems: list[str] = []
-        if missing := sorted(set(chosen) - set(there)):
-            problems.append(f"{len(missing)} videos are not in {folders.images}: {some(missing)}")
+        missing = set(chosen) - set(there)
+        if missing:
+            problems.append(f"{len(missing)} videos are not in {folders.images}: {some(sorted(missing))}")
         categories = None if seen is None and split == "train" else _categories(seen, Path(root))
         videos = []
         for sequence in (sequence for sequence in chosen if sequence not in missing):
@@ -197,12 +199,9 @@ def _without_mask(starts: Mapping[int, int], annotated: Sequence[int]) -> list[s
 def _read_meta(path: Path) -> dict[str, Any]:
     """The content of a meta.json, by video. Raises UserError naming a file that cannot be read or is not a
     meta.json."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}; restore this file") from error
+    content = read_json(path, "", "restore this file")
     videos = content.get("videos") if isinstance(content, dict) else None
-    if not isinstance(videos, dict):
+    if not isinstance(videos, dict) or not videos:
         raise UserError(f'{path} is no meta.json of YouTube-VOS, which starts with {{"videos": …}}: restore this file')
     return videos
 
@@ -216,12 +215,15 @@ def _objects(sequence: str, content: Any, problems: list[str]) -> dict[int, _Obj
     objects = {}
     for key, entry in entries.items():
         frames = entry.get("frames") if isinstance(entry, dict) else None
-        if not (key.isdecimal() and 1 <= int(key) <= 254):
-            problems.append(f"video {sequence}: object id {key} is not 1 to 254")
+        category = entry.get("category") if isinstance(entry, dict) else None
+        if not (re.fullmatch(r"0*[0-9]{1,3}", key) and 1 <= int(key) <= 254):
+            problems.append(f"video {sequence}: object id {key[:20]} is not 1 to 254")
         elif not (isinstance(frames, list) and all(isinstance(stem, str) for stem in frames)):
             problems.append(f"video {sequence}: object {key} has no list of frame names")
+        elif not isinstance(category, str | None):
+            problems.append(f"video {sequence}: object {key} has a category that is no text")
         elif frames:
-            objects[int(key)] = _Object(entry.get("category"), frozenset(frames))
+            objects[int(key)] = _Object(category, frozenset(frames))
     return objects
 
 

@@ -214,13 +214,16 @@ def test_verb_writes_four_files(runs: Path, tmp_path: Path, capsys: pytest.Captu
     }  # fmt: skip
 
 
-def test_no_records_and_broken_records(runs: Path, tmp_path: Path) -> None:
+def test_no_records_and_broken_records(runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ValueError, match=r"no result record .* in .*empty"):
         load(tmp_path / "empty")
     broken = runs / "a/good/results/davis2017-val-davis.json"
     broken.write_text("{")
-    with pytest.raises(ValueError, match=f"cannot read record {re.escape(str(broken))}"):
-        load(runs)
+    assert [each.run for each in load(runs)] == ["a/small", "b/poor"]
+    assert [line.partition(":")[0] for line in caplog.messages] == ["left out"]
+    assert f"cannot read record {broken}" in caplog.text
+    with pytest.raises(ValueError, match=rf"none of 1 result records in {re.escape(str(runs / 'a/good'))} can be read"):
+        load(runs / "a/good")
 
 
 def test_thousands_of_rows_are_quick() -> None:

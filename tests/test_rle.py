@@ -12,8 +12,9 @@ import pytest
 from pycocotools import mask as coco
 
 from vosbench.evaluation.predictions.label_maps import open_source
-from vosbench.evaluation.predictions.rle import RleFile, RleSequence, decode, encode, write_rle
+from vosbench.evaluation.predictions.rle import RleFile, RleSequence, encode, write_rle
 from vosbench.util.errors import Problems
+from vosbench.video.run_lengths import decode
 from vosbench.video.video import LabelMap
 
 SHAPES = [(1, 1), (1, 7), (9, 1), (2, 2), (31, 17), (200, 130)]

@@ -2,7 +2,9 @@
 
 import base64
 import io
+import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -19,14 +21,17 @@ from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.protocols.protocol import Measure
 from vosbench.evaluation.results import records
 from vosbench.evaluation.results.pictures import Picture, read_pictures
+from vosbench.util.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+log = logging.getLogger(__name__)
 BARS = 40
 METHODS = 6  # most methods in plots, sequence tables and pictures: more cannot be told apart
 OBJECTS = 12
 WORST = 24  # most pictures per board, shared by its methods
+LONGEST = 200  # letters of a name in plots
 LETTERS = 150  # per line of a legend
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222 }
@@ -53,24 +58,27 @@ def bar_plot(board: Board) -> bytes:
     """The headline of each row in percent with its 95 % interval, as PNG; quoted numbers are hollow."""
     from matplotlib.figure import Figure
 
-    rows = board.rows[:BARS][::-1]
-    labels = names(rows)
-    width = 7 + 0.07 * max(map(len, labels))  # inches: the axes keep their length next to long names
-    figure = Figure(figsize=(width, 0.8 + 0.36 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    for place, row in enumerate(rows):
-        mean, interval = 100 * row.headline, row.interval
-        axes.barh(place, mean, height=0.65, facecolor="#4c78a8" if row.path else "none", edgecolor="#4c78a8")
-        end = mean
-        if interval and interval.low is not None and interval.high is not None:
-            axes.plot([100 * interval.low, 100 * interval.high], [place, place], color="#222", linewidth=1.5)
-            end = max(mean, 100 * interval.high)
-        axes.annotate(f"{mean:.1f}", (end, place), (5, 0), textcoords="offset points", va="center", fontsize=8)
-    axes.set_yticks(range(len(rows)), labels, fontsize=8)
-    low, high = min(row.measure.low for row in rows), max(row.measure.high for row in rows)
-    axes.set(xlim=(100 * low, 100 * high), xlabel=f"{_headline(board)}, percent (line: 95 % interval over sequences)")
-    axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    with _no_mathematics():
+        rows = board.rows[:BARS][::-1]
+        labels = names(rows)
+        width = 7 + 0.07 * max(map(len, labels))  # inches: the axes keep their length next to long names
+        figure = Figure(figsize=(width, 0.8 + 0.36 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        for place, row in enumerate(rows):
+            mean, interval = 100 * row.headline, row.interval
+            axes.barh(place, mean, height=0.65, facecolor="#4c78a8" if row.path else "none", edgecolor="#4c78a8")
+            end = mean
+            if interval and interval.low is not None and interval.high is not None:
+                axes.plot([100 * interval.low, 100 * interval.high], [place, place], color="#222", linewidth=1.5)
+                end = max(mean, 100 * interval.high)
+            axes.annotate(f"{mean:.1f}", (end, place), (5, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.set_yticks(range(len(rows)), labels, fontsize=8)
+        low, high = min(row.measure.low for row in rows), max(row.measure.high for row in rows)
+        axes.set(
+            xlim=(100 * low, 100 * high), xlabel=f"{_headline(board)}, percent (line: 95 % interval over sequences)"
+        )
+        axes.spines[["top", "right"]].set_visible(False)
+        return _png(figure)
 
 
 def curve_plot(rows: Sequence[Row]) -> bytes | None:
@@ -87,24 +95,32 @@ def curve_plot(rows: Sequence[Row]) -> bytes | None:
     objects = _most_different(found)
     if not objects:
         return None
-    figure = Figure(figsize=(11, 0.8 + 1.8 * len(objects)), layout="constrained")
-    panels = figure.subplots(len(objects), len(measures), sharex="row", sharey=True, squeeze=False)
-    for row, key in zip(panels, objects, strict=True):
-        for axes, measure in zip(row, measures, strict=True):
-            for number, curves in enumerate(found.values()):
-                if key in curves:
-                    frames, values = curves[key].frames, 100 * curves[key].measures[measure]
-                    axes.plot(frames, values, color=f"C{number}", linewidth=1.2, alpha=0.85)
-            axes.set_title(f"{key.title}: {measure}", fontsize=9)
-            axes.set(ylim=(-3, 103), yticks=(0, 25, 50, 75, 100))
-            axes.tick_params(labelsize=7)
-            axes.grid(alpha=0.25)
-    handles = [Line2D([], [], color=f"C{number}", label=name) for number, name in enumerate(found)]
-    across = min(3, max(1, LETTERS // max(map(len, found))))
-    figure.legend(handles=handles, loc="outside upper center", ncols=across, fontsize=8, frameon=False)
-    figure.supxlabel("annotated frame", fontsize=9)
-    figure.supylabel("percent", fontsize=9)
-    return _png(figure)
+    with _no_mathematics():
+        figure = Figure(figsize=(11, 0.8 + 1.8 * len(objects)), layout="constrained")
+        panels = figure.subplots(len(objects), len(measures), sharex="row", sharey=True, squeeze=False)
+        for row, key in zip(panels, objects, strict=True):
+            for axes, measure in zip(row, measures, strict=True):
+                for number, curves in enumerate(found.values()):
+                    if key in curves:
+                        frames, values = curves[key].frames, 100 * curves[key].measures[measure]
+                        axes.plot(frames, values, color=f"C{number}", linewidth=1.2, alpha=0.85)
+                axes.set_title(f"{key.title}: {measure}", fontsize=9)
+                axes.set(ylim=(-3, 103), yticks=(0, 25, 50, 75, 100))
+                axes.tick_params(labelsize=7)
+                axes.grid(alpha=0.25)
+        handles = [Line2D([], [], color=f"C{number}", label=name) for number, name in enumerate(found)]
+        across = min(3, max(1, LETTERS // max(map(len, found))))
+        figure.legend(handles=handles, loc="outside upper center", ncols=across, fontsize=8, frameon=False)
+        figure.supxlabel("annotated frame", fontsize=9)
+        figure.supylabel("percent", fontsize=9)
+        return _png(figure)
+
+
+def _no_mathematics() -> AbstractContextManager[None]:
+    """In figures drawn inside, a dollar sign in a name is a dollar sign, not the start of a formula."""
+    from matplotlib import rc_context
+
+    return rc_context({"text.parse_math": False})
 
 
 def names(rows: Sequence[Row]) -> list[str]:
@@ -120,6 +136,7 @@ def names(rows: Sequence[Row]) -> list[str]:
     full = [f"{name}, {row.run}" if row.run else name for name, row in zip(longer, rows, strict=True)]
     chosen = [b if short.count(a) > 1 else a for a, b in zip(short, longer, strict=True)]
     chosen = [b if chosen.count(a) > 1 else a for a, b in zip(chosen, full, strict=True)]
+    chosen = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in chosen]
     return [f"{name} #{place + 1}" if chosen.count(name) > 1 else name for place, name in enumerate(chosen)]
 
 
@@ -235,7 +252,11 @@ def _over_time_of(rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _curves(row: Row, measures: Sequence[str]) -> dict[ObjectKey, Curves]:
     """The curves of objects that have all these measures, from the arrays beside the row's record."""
-    curves = records.read_curves(row.path) if row.path and measures else {}
+    try:
+        curves = records.read_curves(row.path) if row.path and measures else {}
+    except UserError as error:
+        log.warning("no curves: %s", error)
+        return {}
     return {
         key: Curves(curve.frames, {name: curve.measures[name] for name in measures})
         for key, curve in curves.items()

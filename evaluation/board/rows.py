@@ -1,5 +1,6 @@
 """Rows of tables: each is a result record, measured here or quoted from a paper."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,9 @@ from vosbench.evaluation.protocols.protocol import Measure, Protocol, known_prot
 from vosbench.evaluation.results import records
 from vosbench.evaluation.results.records import Record
 from vosbench.util.errors import UserError
+from vosbench.util.wording import printable
 
+log = logging.getLogger(__name__)
 COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames", "subset")
 
 
@@ -52,7 +55,7 @@ class Row:
     @property
     def annotations(self) -> str | None:
         """A hash of the annotations it was scored against: those of the part of the data set that was scored."""
-        found = (self.record.provenance or {}).get("hashes", {}).get("annotations")
+        found = ((self.record.provenance or {}).get("hashes") or {}).get("annotations")
         return None if found is None else str(found)
 
     @property
@@ -98,15 +101,32 @@ class Row:
     def groups(self) -> dict[ObjectKey, str]:
         """For each object, the group whose mean the headline averages; empty if it has no groups."""
         group = self.measure.groups
-        return {} if group is None else {key: str(values[group]) for key, values in self.objects.items()}
+        if group is None:
+            return {}
+        return {key: str(self.objects[key].get(group, "unknown")) for key in self.headlines}
 
 
 def load(runs: Path) -> list[Row]:
-    """Every record under `runs`. Raises UserError if there is none or one cannot be read."""
+    """Every record under `runs`. A file that is no record, or one of another version, is left out with a warning.
+
+    Raises UserError if there is none that can be read.
+    """
     paths = sorted(runs.glob("**/results/*.json"))
     if not paths:
         raise UserError(f"no result record (**/results/*.json) in {runs}: run vosbench benchmark first, or set runs")
-    return [Row(records.read(path), _run_name(path.parents[1], runs), path) for path in paths]
+    rows = [row for path in paths if (row := _row(path, runs)) is not None]
+    if not rows:
+        raise UserError(f"none of {len(paths)} result records in {runs} can be read: evaluate again, or set runs")
+    return rows
+
+
+def _row(path: Path, runs: Path) -> Row | None:
+    """The row of a record. None if it cannot be read, which is said."""
+    try:
+        return Row(records.read(path), printable(_run_name(path.parents[1], runs)), path)
+    except UserError as error:
+        log.warning("left out: %s", error)
+        return None
 
 
 def load_published() -> list[Row]:

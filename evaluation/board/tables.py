@@ -2,24 +2,24 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from vosbench.evaluation.board.columns import checkpoint_name, is_text, kind
 from vosbench.evaluation.board.leaderboard import Board
 from vosbench.evaluation.board.rows import Row
 from vosbench.evaluation.board.statistics import Interval
+from vosbench.evaluation.results.escaping import csv_cell, latex, latex_comment, markdown
+from vosbench.util.terminal import Terminal
 
 PRINTED = 40
 
 
 def to_csv(boards: Sequence[Board]) -> str:
     """All boards as one table: scores and differences as fractions at full precision, empty if unknown."""
-    rows = [_values(row) for board in boards for row in board.rows]
+    rows = [_escaped(_values(row)) for board in boards for row in board.rows]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
@@ -38,7 +38,7 @@ def to_latex(boards: Sequence[Board]) -> str:
 
 def show(boards: Sequence[Board]) -> None:
     """Prints the boards, at most the first 40 rows of each."""
-    console = Console(markup=False)  # intervals are in brackets
+    console = Terminal()
     if not console.is_terminal:
         console.width = max(console.width, 200)
     for board in boards:
@@ -51,6 +51,10 @@ def show(boards: Sequence[Board]) -> None:
         for row in rows[:PRINTED]:
             table.add_row(*row)
         console.print(table)
+
+
+def _escaped(values: dict[str, Any]) -> dict[str, Any]:
+    return {str(csv_cell(key)): csv_cell(value) for key, value in values.items()}
 
 
 def _values(row: Row) -> dict[str, Any]:
@@ -88,35 +92,23 @@ def _interval_values(name: str, interval: Interval | None) -> Iterator[tuple[str
 def _markdown(board: Board) -> str:
     headers, rows = board.cells
     lines = [headers, ["---"] * len(headers), *rows]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    notes = "\n".join(f"- {note}" for note in board.notes)
-    return f"## {board.title}\n\nScores in percent.\n\n{table}\n\n{notes}\n"
+    table = "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in lines)
+    notes = "\n".join(f"- {markdown(note)}" for note in board.notes)
+    return f"## {markdown(board.title)}\n\nScores in percent.\n\n{table}\n\n{notes}\n"
 
 
 def _latex(board: Board) -> str:
     headers, rows = board.cells
-    head, *body = (" & ".join(map(_escape, line)) + r" \\" for line in [headers, *rows])
+    head, *body = (" & ".join(map(latex, line)) + r" \\" for line in [headers, *rows])
     alignment = "".join("l" if is_text(header) else "r" for header in headers)
     lines = [
-        *(f"% {note}" for note in board.notes),
+        *map(latex_comment, board.notes),
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_escape(board.title)}; scores in percent}}",
+        rf"\caption{{{latex(board.title)}; scores in percent}}",
         rf"\begin{{tabular}}{{{alignment}}}",
         *(r"\toprule", head, r"\midrule", *body, r"\bottomrule"),
         r"\end{tabular}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _escape(text: str) -> str:
-    symbols = {
-        "Δ": r"$\Delta$",
-        "†": r"$\dagger$",
-        "–": "--",
-        "…": "--",
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-    }
-    return re.sub(r"[&%$#_{}^\\~Δ†–…]", lambda match: symbols.get(match[0], f"\\{match[0]}"), text)

@@ -22,6 +22,8 @@ class LabelMaps(Protocol):
 
     names     of the frames that have a label map
     problems  found before any label map is read, one sentence each
+    size      (height, width) of all label maps, where it is known before one is read: none of another size than the
+              frame's need be read; None: each label map has its own
     """
 
     @property
@@ -29,6 +31,9 @@ class LabelMaps(Protocol):
 
     @property
     def problems(self) -> list[str]: ...
+
+    @property
+    def size(self) -> tuple[int, int] | None: ...
 
     def read(self, frame: str) -> LabelMap:
         """The label map of one of `names`. Raises UserError naming the file if it is not a label map."""
@@ -59,6 +64,7 @@ class PngSequence:
     folder: Path
     paths: dict[str, Path] = field(repr=False)
     problems: list[str]
+    size = None
 
     @property
     def names(self) -> Collection[str]:

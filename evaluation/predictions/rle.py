@@ -9,7 +9,6 @@ video without a name gets the name of its frames' folder.
 
 import hashlib
 import json
-import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +16,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from vosbench.evaluation.metrics import ids_of
 from vosbench.util.errors import Problems, UserError
 from vosbench.util.files import replace_file
+from vosbench.util.reading import read_json
 from vosbench.util.wording import some
 from vosbench.video.formats import is_image
+from vosbench.video.opening import MOST_PIXELS
+from vosbench.video.run_lengths import decode
 from vosbench.video.video import LabelMap
 
 Rle = dict[str, Any]
@@ -34,12 +35,13 @@ ANNOTATION_KEYS: Mapping[str, type] = {"video_id": int, "segmentations": list}
 
 @dataclass(frozen=True)
 class RleSequence:
-    """The label maps of one video of the file at `path`. frames: by frame name, the RLE of each object id."""
+    """The label maps of one video of the file at `path`. frames: by frame name, the RLE of each object id, as it is in
+    the file."""
 
     path: Path
     name: str
     size: tuple[int, int]
-    frames: dict[str, dict[int, Rle]] = field(repr=False)
+    frames: dict[str, dict[int, Any]] = field(repr=False)
     problems: list[str]
 
     @property
@@ -84,7 +86,7 @@ class RleFile:
         known = {video["id"] for video in videos}
         if lost := sorted({entry["video_id"] for entry in annotations} - known) if not problems else []:
             problems.append(f"annotations of videos that do not exist: video_id {some([*map(str, lost)])}")
-        if bad := [_name(video) for video in videos if not 0 <= min(_size(video)) <= max(_size(video)) < 2**16]:
+        if bad := [_name(video) for video in videos if not _is_size(*_size(video))]:
             problems.append(f"height and width are not sizes of an image: videos {some(bad)}")
         problems += _repeated("videos have the id", (video["id"] for video in videos))
         problems += _repeated("annotations have the id", (entry["id"] for entry in annotations if "id" in entry))
@@ -140,36 +142,8 @@ def encode(labels: LabelMap) -> dict[int, Rle]:
     return {id_: {"size": rle["size"], "counts": rle["counts"].decode("ascii")} for id_, rle in found.items()}
 
 
-def decode(rle: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    """The mask of an RLE, compressed or not. Raises UserError if it is invalid or has another (height, width)."""
-    from pycocotools import mask
-
-    if not isinstance(rle, dict) or not isinstance(rle.get("counts"), str | list):
-        raise UserError('its RLE is not {"size": [height, width], "counts": …}')
-    if rle.get("size") != [*size]:
-        raise UserError(f"its RLE has size {rle.get('size')}, the video {[*size]} (height, width)")
-    if isinstance(rle["counts"], list):
-        if not all(type(run) is int and run >= 0 for run in rle["counts"]) or sum(rle["counts"]) != size[0] * size[1]:
-            raise UserError("its RLE does not decode: its runs do not add up to the pixels of a frame")
-        rle = mask.frPyObjects(rle, *size)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of pycocotools 2.0.11 under numpy 2
-        try:
-            decoded = mask.decode(rle)
-        except ValueError as error:
-            raise UserError(f"its RLE does not decode: {error}") from error
-    # If runs end too early, pycocotools leaves the remaining pixels uninitialised.
-    if isinstance(rle["counts"], str) and mask.encode(decoded)["counts"] != rle["counts"].encode():
-        raise UserError("its RLE does not decode: its runs do not add up to the pixels of a frame")
-    found: Bool[np.ndarray, "h w"] = decoded.view(np.bool_)
-    return found
-
-
 def _load(path: Path) -> Entry:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read {path}: {error}; give a JSON file of COCO RLE") from error
+    content = read_json(path, "", "give a JSON file of COCO RLE")
     if not isinstance(content, dict):
         layout = '{"videos": […], "annotations": […]}, as in the annotation files of YouTube-VIS'
         raise UserError(f"{path} holds a {type(content).__name__}: give a JSON file of COCO RLE that holds {layout}")
@@ -227,7 +201,7 @@ def _sequence(path: Path, video: Entry, objects: Sequence[Entry]) -> RleSequence
     names = [_frame(file_name) for file_name in video["file_names"]]
     problems = _repeated("frames have the name", names)
     problems += _repeated("annotations have the object_id", (entry.get("object_id") for entry in objects))
-    frames: dict[str, dict[int, Rle]] = {name: {} for name in names}
+    frames: dict[str, dict[int, Any]] = {name: {} for name in names}
     for entry in objects:
         id_, rles = entry.get("object_id"), entry["segmentations"]
         if type(id_) is not int or not 1 <= id_ <= 255:
@@ -239,6 +213,10 @@ def _sequence(path: Path, video: Entry, objects: Sequence[Entry]) -> RleSequence
             if rle is not None:
                 frames[name][id_] = rle
     return RleSequence(path, _name(video), _size(video), frames, problems)
+
+
+def _is_size(height: int, width: int) -> bool:
+    return 0 <= min(height, width) <= max(height, width) < 2**16 and height * width <= MOST_PIXELS
 
 
 def _size(video: Entry) -> tuple[int, int]:

@@ -20,9 +20,12 @@ from vosbench.drawing.contact_sheet import contact_sheet
 from vosbench.evaluation.metrics import mask_jaccard
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.predictions.label_maps import LabelMaps, Source, read_as_scored
+from vosbench.evaluation.results.schema import cleaned
 from vosbench.evaluation.scoring.evaluate import Scores
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
+from vosbench.util.plain import misfits
+from vosbench.util.reading import read_json
 from vosbench.video.images import read_image, resize_image, resize_labels
 from vosbench.video.video import Dataset, Image, LabelMap, Video
 
@@ -35,6 +38,7 @@ CONTEXT = 1.6  # a worst frame shows this many times the extent of its object,
 LEAST = 0.3  # and at least this share of the frame
 Kind = Literal["sheet", "truth", "worst"]
 Mask = Bool[np.ndarray, "h w"]
+FIELDS = {"kind": Kind, "file": str, "sequence": str, "caption": str}  # of an entry of the index
 log = logging.getLogger(__name__)
 
 
@@ -114,12 +118,33 @@ def write_pictures(dataset: Dataset, source: Source, scores: Scores, folder: Pat
 
 
 def read_pictures(folder: Path) -> list[Picture]:
-    """The pictures that write_pictures left in `folder`; missing and broken ones are left out."""
-    try:
-        listed = [Picture(**entry) for entry in json.loads((folder / INDEX).read_text())]
-        return [picture for picture in listed if _is_whole(folder / picture.file)]
-    except (OSError, ValueError, TypeError):
+    """The pictures that write_pictures left in `folder`; missing and broken ones are left out, and those elsewhere: an
+    index may be of somebody else, and what it names is shown."""
+    index = folder / INDEX
+    if not index.exists():
         return []
+    try:
+        listed = read_json(index, "", "score again with overwrite=true, or remove it")
+    except UserError as error:
+        log.warning("no pictures: %s", error)
+        return []
+    if not isinstance(listed, list) or any(misfits(each, FIELDS) for each in listed if isinstance(each, dict)):
+        log.warning("no pictures: %s is no list of pictures", index)
+        return []
+    entries = [each for each in listed if isinstance(each, dict) and each.keys() == FIELDS.keys()]
+    pictures = [Picture(**{**cleaned(each), "file": each["file"]}) for each in entries]
+    return [picture for picture in pictures if _is_inside(folder, picture.file) and _is_whole(folder / picture.file)]
+
+
+def _is_inside(folder: Path, file: str) -> bool:
+    """Whether a file lies in the folder, with all links followed. That it does not is said."""
+    try:
+        inside = (folder / file).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # links in a circle, or no name that a file could have
+        inside = False
+    if not inside:
+        log.warning("%s names a picture outside of its folder, which is left out: %s", folder / INDEX, file)
+    return inside
 
 
 def worst_frames(scores: Scores) -> list[ObjectFrame]:

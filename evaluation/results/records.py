@@ -7,17 +7,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 from jaxtyping import Shaped
 
 from vosbench.evaluation.metrics import Curves
 from vosbench.evaluation.object_key import ObjectKey
+from vosbench.evaluation.results.schema import TEXTS, cleaned, is_curve, wrong_fields
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
+from vosbench.util.reading import read_json, reading
+from vosbench.util.wording import printable, some
 
 log = logging.getLogger(__name__)
 SCHEMA = 2
+LARGEST_VALUE = 1e9  # of a curve
+LARGEST = 2**28  # bytes of curves: a thousand times those of the largest benchmark
 Arrays = Mapping[str, Shaped[np.ndarray, " t"]]
 NEW: dict[str, Any] = {
     "algorithm": None,
@@ -116,19 +122,19 @@ def write(record: Record, arrays: Arrays, path: Path) -> None:
 def read(path: Path) -> Record:
     """Reads a record. Raises UserError naming the file if it is not a record, or one of an unknown schema."""
     remedy = "evaluate again, or move it away"
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read record {path}: {error}; {remedy}") from error
+    content = read_json(path, "record", remedy)
     schema = content.get("schema") if isinstance(content, dict) else None
-    if schema not in (1, SCHEMA):
-        raise UserError(f"record {path} has schema {schema}, this version reads 1 and {SCHEMA}: {remedy}")
+    if type(schema) is not int or schema not in (1, SCHEMA):
+        raise UserError(f"record {path} has schema {str(schema)[:40]}, this version reads 1 and {SCHEMA}: {remedy}")
     if schema == 1:
         content = _migrated(content)
     expected = {field.name for field in fields(Record)}
     if expected != set(content):
-        raise UserError(f"record {path} has missing or unknown fields {sorted(expected ^ set(content))}: {remedy}")
-    return Record(**content)
+        odd = [name[:40] for name in (*sorted(set(content) - expected), *sorted(expected - set(content)))]
+        raise UserError(f"record {path} has missing or unknown fields {some(odd, 10)}: {remedy}")
+    if wrong := wrong_fields(content):
+        raise UserError(f"record {path} cannot be understood in {some(wrong)}: {remedy}")
+    return Record(**cleaned({**content, **{name: str(content[name]) for name in TEXTS}}))
 
 
 def _migrated(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +142,7 @@ def _migrated(content: Mapping[str, Any]) -> dict[str, Any]:
     measured = content.get("parameters") is not None  # not foreign predictions, which may have any name
     algorithm = ALGORITHMS.get(str(content.get("method"))) if measured else None
     provenance = content.get("provenance")
-    if provenance and "commits" not in provenance:
+    if isinstance(provenance, dict) and "commits" not in provenance:
         provenance = {**provenance, "commits": [provenance["commit"]] if provenance.get("commit") else []}
     return {**content, **NEW, "schema": SCHEMA, "algorithm": algorithm, "provenance": provenance}
 
@@ -147,11 +153,29 @@ def frames_path(path: Path) -> Path:
 
 
 def read_frames(path: Path) -> dict[str, Shaped[np.ndarray, " t"]]:
-    """The arrays in the file beside the record at `path`; empty if there is no file."""
-    if not frames_path(path).is_file():
+    """The arrays in the file beside the record at `path`; empty if there is no file. Raises UserError naming a file
+    that cannot be read, or that holds anything but the curves of objects."""
+    path = frames_path(path)
+    if not path.exists():
         return {}
-    with np.load(frames_path(path)) as frames:
-        return dict(frames)
+    remedy = "evaluate again with overwrite=true, or remove it"
+    with reading(path, "", remedy), ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > LARGEST:
+            raise UserError(f"cannot read {path}: it unpacks to more than {LARGEST >> 20} MB; {remedy}")
+        with np.load(path) as frames:
+            arrays = dict(frames)
+    lengths: dict[str, set[int]] = {}
+    for name, values in arrays.items():
+        if not is_curve(name) or values.ndim != 1 or values.dtype.kind not in "fiu" or not _is_drawable(values):
+            raise UserError(f"cannot read {path}: its {printable(name)[:80]} is no curve of an object; {remedy}")
+        lengths.setdefault(name.rpartition("/")[0], set()).add(len(values))
+    if odd := [name for name, found in lengths.items() if len(found) > 1]:
+        raise UserError(f"cannot read {path}: the curves of {printable(some(odd))} differ in length; {remedy}")
+    return arrays
+
+
+def _is_drawable(values: Shaped[np.ndarray, " t"]) -> bool:
+    return bool((np.abs(values.astype(np.float64)) < LARGEST_VALUE).all())  # neither infinite nor NaN
 
 
 def arrays_of(curves: Mapping[ObjectKey, Curves]) -> dict[str, Shaped[np.ndarray, " t"]]:
@@ -187,7 +211,7 @@ def is_current(path: Path, hashes: Mapping[str, str]) -> bool:
     """
     if not path.is_file():
         return False
-    old = (read(path).provenance or {}).get("hashes", {})
+    old = (read(path).provenance or {}).get("hashes") or {}
     changed = [name for name, value in hashes.items() if old.get(name) != value]
     if "code" in changed:
         log.warning("%s was made by other code: it is made again", path)

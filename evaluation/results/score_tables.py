@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vosbench.evaluation.object_key import ObjectKey
+from vosbench.evaluation.results.escaping import csv_cell
 from vosbench.evaluation.scoring.evaluate import Scores
 from vosbench.util.files import replace_file
 
@@ -36,6 +37,5 @@ def _frame_rows(scores: Scores, key: ObjectKey, measures: Sequence[str]) -> list
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([csv_cell(value) for value in row] for row in [header, *rows])
     replace_file(path, text.getvalue().encode())

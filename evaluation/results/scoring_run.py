@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from vosbench.evaluation.predictions.label_maps import Source, hash_annotations, hash_predictions
@@ -17,6 +16,7 @@ from vosbench.evaluation.results.score_tables import write_tables
 from vosbench.evaluation.scoring.evaluate import Scores, evaluate
 from vosbench.runs.code import sources
 from vosbench.runs.identity import digest
+from vosbench.util.terminal import Terminal
 from vosbench.video.video import Dataset
 
 # Fields about what was scored, not how well: they can be corrected without scoring again.
@@ -139,6 +139,6 @@ def show(record: Record) -> None:
             table.add_column(header, justify="right")
         for row in cells.items():
             table.add_row(*row)
-    Console().print(table)
+    Terminal().print(table)
     for remark in record.remarks:
         log.info("remark: %s", remark)

@@ -127,20 +127,24 @@ def _pairs(
         if annotation is None:
             continue
         result.stems.append(stem)
-        prediction = _prediction(video, maps, stem, result) if stem in maps.names else None
-        if prediction is not None and prediction.size != annotation.size and not any_size:
-            found, wanted = rows_columns(prediction.size), rows_columns(annotation.size)
-            result.faults.append((stem, f"{stem} is {found} (rows×columns), its annotation {wanted}: never resized"))
-            prediction = None
+        wanted = None if any_size else annotation.size
+        prediction = _prediction(video, maps, stem, wanted, result) if stem in maps.names else None
         yield annotation, prediction or Objects.of(np.zeros(annotation.size, np.uint8))
 
 
-def _prediction(video: Video, maps: LabelMaps, stem: str, result: Result) -> Objects | None:
-    """The prediction for a frame, or None if it is unusable, which is noted."""
+def _prediction(
+    video: Video, maps: LabelMaps, stem: str, wanted: tuple[int, int] | None, result: Result
+) -> Objects | None:
+    """The prediction for a frame, or None if it is unusable, which is noted. `wanted`: the size that it must have."""
     try:
-        labels = maps.read(stem)
+        labels = None if _is_other(maps.size, wanted) else maps.read(stem)
     except UserError as error:
         result.faults.append((stem, str(error)))
+        return None
+    size = maps.size if labels is None else labels.shape
+    if labels is None or _is_other(size, wanted):
+        sizes = f"{rows_columns(size or ())} (rows×columns), its annotation {rows_columns(wanted or ())}"
+        result.faults.append((stem, f"{stem} is {sizes}: never resized"))
         return None
     prediction = Objects.of(labels)
     if is_grey(prediction.ids, binary=video.binary):
@@ -150,3 +154,8 @@ def _prediction(video: Video, maps: LabelMaps, stem: str, result: Result) -> Obj
         return prediction
     result.made_binary |= max(prediction.ids, default=0) > 1
     return Objects.of((labels > 0).view(np.uint8))
+
+
+def _is_other(size: tuple[int, ...] | None, wanted: tuple[int, int] | None) -> bool:
+    """Whether a size is known and not the one that is wanted."""
+    return None not in (size, wanted) and size != wanted

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.methods.mask_embedding.method import MaskEmbedding
-from vosbench.methods.mask_embedding.pseudo_label_statistics import describe, found_in, summary
+from vosbench.methods.mask_embedding.pseudo_label_statistics import Found, describe, found_in, summary
 from vosbench.ops.cluster import cluster_video
 from vosbench.runs.claims import Claim
 from vosbench.runs.identity import Fingerprint
@@ -26,6 +26,7 @@ from vosbench.settings.options import Seed
 from vosbench.training.module import Engine
 from vosbench.util.errors import UserError
 from vosbench.util.files import folder_aside, replace_file
+from vosbench.util.reading import read_json
 from vosbench.video.images import size_of_short_side, write_label_map
 from vosbench.video.video import Video
 
@@ -141,7 +142,8 @@ class ClusterVideos(L.Callback):
             if not self._record(update, name).is_file():
                 claim = self._claim(update, name)
                 raise UserError(f"{claim.path} is held by {claim.holder()}: repeat the command when that is done")
-        found = {name: json.loads(self._record(update, name).read_text()) for name in names}
+        remedy = "remove it, and repeat the command"
+        found: dict[str, Found] = {name: read_json(self._record(update, name), "", remedy) for name in names}
         replace_file(self.labels.done(update), json.dumps(found, indent=1).encode())
         means = summary(list(found.values()))
         log.info("pseudo-labels of epoch %d: %s", update, describe(means, len(found)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from vosbench.util.wording import some
+from vosbench.util.wording import printable, some
 from vosbench.video.formats import USUAL_FRAMES
 
 
@@ -117,7 +117,7 @@ def lines(kinds: type[Problem] | type[Note], found: Iterable[Finding], videos: i
 
 
 def _line(what: str, found: list[Finding], videos: int, remedy: str) -> str:
-    places = some(finding.place for finding in found)
+    places = printable(some(finding.place for finding in found))
     return f"{what}: {_count(found, videos)} ({places}); {remedy}"
 
 

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 
 from vosbench.audit.findings import Note, Problem, VideoFacts
 from vosbench.audit.timeline import Values, judge_layout, judge_numbers, judge_objects
 from vosbench.util.errors import UserError
+from vosbench.util.reading import reading
 from vosbench.util.wording import rows_columns
 from vosbench.video.depth import is_deep
 from vosbench.video.formats import is_frame, is_image, is_mask, pictures_in
 from vosbench.video.images import PALETTE, VOID
 from vosbench.video.judgement import LOSSY, contradiction, grey_levels, not_ids, palette_of
+from vosbench.video.opening import opened
 from vosbench.video.orientation import UPRIGHT, orientation, upright, upright_size
 from vosbench.video.video import Image, LabelMap, Video
 
@@ -157,19 +158,20 @@ class _Inspection:
 
     def _open(self, path: Path, kind: Problem) -> Picture | None:
         """The image in a file. A file that cannot be opened is noted as a problem."""
+        if path.is_symlink() and not path.exists():
+            self.facts.add(Problem.BROKEN_LINK, f"/{path.name}")
+            return None
         try:
-            self.records.append(f"{self._content(path)}\n")
+            with reading(path, "", ""):
+                self.records.append(f"{self._content(path)}\n")
             picture = _decode(path, self.full, binary=self.video.binary)
-            if picture.turned:
-                self.facts.add(Note.TURNED, f"/{path.name}")
-            return picture
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises any of them for a damaged file
-            if path.is_symlink() and not path.exists():
-                self.facts.add(Problem.BROKEN_LINK, f"/{path.name}")
-            else:
-                reason = str(error) if isinstance(error, UserError) else getattr(error, "strerror", None)
-                self.facts.add(kind, f"/{path.name}" + (f" {reason}" if reason else ""))
-        return None
+        except UserError as error:
+            reason = getattr(error.__cause__, "strerror", None) if error.__cause__ else str(error)
+            self.facts.add(kind, f"/{path.name}" + (f" {reason}" if reason else ""))
+            return None
+        if picture.turned:
+            self.facts.add(Note.TURNED, f"/{path.name}")
+        return picture
 
     def _usable(self, mask: Picture, name: str) -> Values | None:
         """The values of a mask if they can be read as ids, else None, noting a problem. Oddities are also noted."""
@@ -204,10 +206,10 @@ class _Inspection:
 
 
 def _decode(path: Path, full: bool, *, binary: bool) -> Picture:
-    with Pillow.open(path) as image:
+    with opened(path, "", "") as image:
         if full and image.format == "PNG":
             image.verify()  # checksums; the image cannot be read after it
-    with Pillow.open(path) as image:
+    with opened(path, "", "") as image:
         if (count := pictures_in(image)) > 1:
             raise UserError(f"holds {count} pictures")
         mode, values, levels = image.mode, Values(), 0
@@ -220,12 +222,11 @@ def _decode(path: Path, full: bool, *, binary: bool) -> Picture:
             image.format in LOSSY,
             palette_of(image) if full else b"",
         )
-        if full:
-            pixels = np.asarray(upright(image))
-            if pixels.ndim == 2:
-                counts = np.bincount(pixels.ravel()) if pixels.dtype == np.uint8 else None
-                values = Values(map(int, np.unique(pixels) if counts is None else np.flatnonzero(counts)))
-                levels = 0 if counts is None else grey_levels(pixels, mode, binary=binary)
+        pixels = np.asarray(upright(image)) if full else np.empty(0)
+    if full and pixels.ndim == 2:
+        counts = np.bincount(pixels.ravel()) if pixels.dtype == np.uint8 else None
+        values = Values(map(int, np.unique(pixels) if counts is None else np.flatnonzero(counts)))
+        levels = 0 if counts is None else grey_levels(pixels, mode, binary=binary)
     return Picture(*header, values, levels)
 
 

@@ -38,7 +38,7 @@ def reported(where: str = "") -> Iterator[None]:
     status, lines = _judge(failure, where)
     if not lines or os.environ.get("HYDRA_FULL_ERROR") == "1":
         raise failure from failure.__cause__
-    print("vosbench: " + "\n  - ".join(lines), file=sys.stderr)
+    print("vosbench: " + "\n  - ".join(map(one_line, lines)), file=sys.stderr)
     raise Told(status)
 
 

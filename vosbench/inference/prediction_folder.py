@@ -12,6 +12,8 @@ from vosbench.runs.claims import Claim
 from vosbench.runs.identity import Fingerprint
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
+from vosbench.util.plain import misfits
+from vosbench.util.reading import read_json
 from vosbench.util.wording import some
 from vosbench.video.images import read_label_map, write_label_map
 from vosbench.video.video import LabelMap
@@ -19,6 +21,13 @@ from vosbench.video.video import LabelMap
 ChangedCode = Literal["redo", "keep"]  # what to do with label maps made by other code
 
 log = logging.getLogger(__name__)
+FIELDS = {  # of a record; earlier versions did not write those that may be null
+    "commit": str | None,
+    "latency_ms": list[float],
+    "size": tuple[int, int],
+    "peak_memory_mb": float,
+    "facts": dict[str, str | dict[str, str] | None] | None,
+}
 
 
 @dataclass(frozen=True)
@@ -34,9 +43,14 @@ class Prediction:
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, content: dict[str, Any]) -> "Prediction":
-        """The inverse of `asdict`; also reads what earlier versions of vosbench wrote."""
-        known = {key: content[key] for key in ("latency_ms", "peak_memory_mb", "facts") if key in content}
+    def read(cls, content: Any) -> "Prediction":
+        """The inverse of `asdict`; also reads what earlier versions of vosbench wrote. Raises ValueError naming the
+        fields that are missing or of another type."""
+        if not isinstance(content, dict) or not content:
+            raise ValueError("it is no record of a sequence")
+        if wrong := misfits(content, FIELDS):
+            raise ValueError(f"its {', '.join(wrong)} cannot be understood")
+        known = {key: content[key] for key in ("latency_ms", "peak_memory_mb", "facts") if content.get(key) is not None}
         fingerprint = Fingerprint.read(content.get("fingerprint"))
         return cls(fingerprint, content.get("commit"), size=tuple(content["size"]), **known)
 
@@ -55,10 +69,12 @@ class PredictionFolder:
         record = self._record(sequence)
         if not (record.is_file() and (self.root / sequence).is_dir()):
             return None
+        remedy = f"remove it and {self.root / sequence}"
+        content = read_json(record, "", remedy)
         try:
-            return Prediction.read(json.loads(record.read_text()))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"cannot read {record}: {error}; remove it and {self.root / sequence}") from error
+            return Prediction.read(content)
+        except ValueError as error:
+            raise UserError(f"cannot read {record}: {error}; {remedy}") from error
 
     def has(self, sequence: str, fingerprint: Fingerprint) -> bool:
         """Whether the sequence is complete and has this fingerprint."""

@@ -4,6 +4,7 @@ Flow goes from query to reference: the query shows at pixel x what the reference
 trained elsewhere and is not part of the method that uses it: neither its parameters nor its checkpoints include it.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +18,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torchvision.models.optical_flow import RAFT, Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
+from vosbench.nn.weight_files import read
 from vosbench.settings.checks import below, refuse
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
+from vosbench.util.reading import reading
 from vosbench.util.supervision import Supervision
 
 # What torchvision's own weights learned from: Raft_Large_Weights.C_T_SKHT_V1 and Raft_Small_Weights.C_T_V2.
@@ -132,7 +135,9 @@ class Raft:
     @cached_property
     def net(self) -> RAFT:
         net = (raft_large if self.size == "large" else raft_small)()
-        net.load_state_dict(_raft_weights(self.size, self.weights))
+        state = _raft_weights(self.size, self.weights)
+        with reading(Path(self.weights), "flow.weights", _remedy(self.size)) if self.weights else nullcontext():
+            net.load_state_dict(state)
         return net.eval().requires_grad_(False)
 
     def encode(self, image: UInt8[Tensor, "3 h w"]) -> RaftState:
@@ -179,7 +184,7 @@ def _cells(height: int, width: int, device: torch.device) -> Float[Tensor, "1 2 
 
 
 def _raft_weights(size: str, weights: str | None) -> dict[str, Tensor]:
-    remedy = f"give a torchvision raft_{size} state dict with flow.weights=<file>, or use flow=dis, which needs none"
+    remedy = _remedy(size)
     if weights is None:
         known = Raft_Large_Weights.C_T_SKHT_V1 if size == "large" else Raft_Small_Weights.C_T_V2
         try:
@@ -189,5 +194,8 @@ def _raft_weights(size: str, weights: str | None) -> dict[str, Tensor]:
         return downloaded
     if not Path(weights).is_file():
         raise UserError(f"flow.weights={weights} is no file: {remedy}")
-    loaded: dict[str, Tensor] = torch.load(weights, map_location="cpu", weights_only=True)
-    return loaded
+    return read(Path(weights))[0]
+
+
+def _remedy(size: str) -> str:
+    return f"give a torchvision raft_{size} state dict with flow.weights=<file>, or use flow=dis, which needs none"

@@ -1,16 +1,21 @@
 """Reading files of weights: PyTorch's and safetensors."""
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from vosbench.util.errors import UserError
+from vosbench.util.plain import misfits
+from vosbench.util.reading import reading
 
+REMEDY = "give a whole file, or remove it"
 # Supervision of old weights, which do not state it, by the last part of the method's name that they state.
 UNSAID = {
     "mamp": "self-supervised",
@@ -19,6 +24,14 @@ UNSAID = {
     "maskembedding": "self-supervised",
     "munet": "supervised",
 }
+METADATA = {  # vosbench's own; earlier versions did not write all of it
+    "method": str | None,
+    "colours": str | None,
+    "commits": list[str | None] | None,
+    "training_data": list[str] | None,
+    "supervision": str | None,
+    "steps": int | None,
+}
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -26,27 +39,52 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Its key `supervision` says how the weights learned, if that is known.
     """
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, "pt") as file:
-                metadata = json.loads((file.metadata() or {}).get("vosbench", "{}"))
-                return {key: file.get_tensor(key).float() for key in file.keys()}, _said(metadata)  # noqa: SIM118
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, SafetensorError, EOFError, KeyError, ValueError, UnpicklingError) as error:
-        raise UserError(
-            f"cannot read checkpoint {path}: {str(error).splitlines()[0]}; give a whole file, or remove it"
-        ) from error
+    state, metadata = _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
+    if not isinstance(metadata, Mapping) or misfits(metadata, METADATA):
+        raise UserError(f"cannot read checkpoint {path}: what it says of its training is damaged; {REMEDY}")
+    return state, _said(metadata) if metadata else {}
+
+
+def _safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
+    with reading(path, "checkpoint", REMEDY):
+        _refuse_empty(path)
+        with safe_open(path, "pt") as file:
+            metadata = json.loads((file.metadata() or {}).get("vosbench", "{}"))
+            return {key: file.get_tensor(key).float() for key in file.keys()}, metadata  # noqa: SIM118
+
+
+def _pytorch(path: Path) -> tuple[dict[str, Tensor], Any]:
+    with reading(path, "checkpoint", REMEDY):
+        _refuse_empty(path)
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except UnpicklingError as error:  # which advises to load the file unsafely
+            raise ValueError(_unsafe(str(error))) from error
     if not isinstance(content, dict):
         raise UserError(f"checkpoint {path} holds a {type(content).__name__}, no weights by name: give another file")
-    state = content.get("state_dict", content)
-    metadata = content.get("vosbench", {})
-    if metadata:
+    state, metadata = content.get("state_dict", content), content.get("vosbench", {})
+    named = state.items() if isinstance(state, dict) else ()
+    state = {key: value for key, value in named if isinstance(key, str) and isinstance(value, Tensor)}
+    if not state:
+        raise UserError(f"checkpoint {path} holds no weights by name: give another file")
+    if isinstance(metadata, dict) and metadata:
         state = {key.removeprefix("method."): value for key, value in state.items()}
-        metadata = _said({**metadata, "steps": content.get("global_step")})
+        metadata = {**metadata, "steps": content.get("global_step")}
     return state, metadata
 
 
-def _said(metadata: dict[str, Any]) -> dict[str, Any]:
+def _unsafe(said: str) -> str:
+    """What is wrong with a file that does not hold weights alone."""
+    found = re.search(r"GLOBAL (\S+)", said)
+    return f"it holds {found[1]}, which is no weight" if found else "it is no file of weights"
+
+
+def _refuse_empty(path: Path) -> None:
+    if not path.stat().st_size:
+        raise EOFError("it is empty")
+
+
+def _said(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata; an old file's supervision is added from its method."""
     found = UNSAID.get(str(metadata.get("method")).rpartition(".")[2].lower())
-    return {"supervision": found, **metadata} if found else metadata
+    return {"supervision": found, **metadata} if found else dict(metadata)

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from vosbench.util.plain import misfits
 from vosbench.util.wording import some
 
+FIELDS = {"code": dict[str, str], "recipe": dict[str, str], "data": str, "weights": str}
 EARLIER = "an earlier version of vosbench, which did not note what results are made from"
 
 
@@ -29,7 +31,7 @@ class Fingerprint:
     @classmethod
     def read(cls, content: Any) -> "Fingerprint":
         """The inverse of `asdict`; an empty fingerprint, which equals no other, for what an earlier version wrote."""
-        known = isinstance(content, Mapping) and content.keys() == {"code", "recipe", "data", "weights"}
+        known = isinstance(content, Mapping) and content.keys() == FIELDS.keys() and not misfits(content, FIELDS)
         return cls(**content) if known else cls()
 
     def asdict(self) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 
 from vosbench.audit.findings import Finding, Note, Problem, VideoFacts, lines
@@ -20,6 +19,7 @@ from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.settings.making import made
 from vosbench.settings.options import Placed, Positive
 from vosbench.util import errors
+from vosbench.util.terminal import Terminal
 from vosbench.util.wording import rows_columns
 from vosbench.util.workers import shared_out
 from vosbench.video.video import Dataset, Video
@@ -42,7 +42,7 @@ def run(options: Options) -> None:
     dataset: Dataset = made(options.dataset, "dataset")
     protocol = protocol_named(dataset.protocol)
     whole = not any(options.dataset.get(key) for key in ("sequences", "exclude"))
-    console = Console(markup=False, highlight=False, soft_wrap=True)  # whole lines in a log
+    console = Terminal(highlight=False, soft_wrap=True)  # whole lines in a log
     jobs = [
         (video, folder, options.full)
         for video, folder in zip(dataset.videos, _label_folders(dataset.videos), strict=True)

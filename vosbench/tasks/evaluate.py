@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from rich.console import Console
 from rich.table import Table
 
 from vosbench.evaluation.object_key import ObjectKey
@@ -20,6 +19,7 @@ from vosbench.settings.making import made
 from vosbench.settings.options import Placed, Where
 from vosbench.util.errors import UserError
 from vosbench.util.supervision import Supervision
+from vosbench.util.terminal import Terminal
 from vosbench.video.leftovers import check_all_read
 from vosbench.video.video import Dataset
 
@@ -108,7 +108,7 @@ def show_differences(
         for kind in kinds
         for one, other in zip(*(_sorted(found, *kind) for found in (ours, objects)), strict=True)
     )
-    Console().print(table, f"largest difference of an object's J or F: {worst:.1e} ({len(objects)} objects)")
+    Terminal().print(table, f"largest difference of an object's J or F: {worst:.1e} ({len(objects)} objects)")
 
 
 def _sorted(objects: Mapping[ObjectKey, Mapping[str, float]], sequence: str, measure: str) -> list[float]:

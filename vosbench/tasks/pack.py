@@ -208,14 +208,15 @@ class Submission:
         """The label map of a frame if it has the frame's size, else None."""
         name = video.frame_names[index]
         try:
-            labels, size = maps.read(name), video.frame_size(index)
+            size = video.frame_size(index)
+            labels = maps.read(name) if maps.size in (None, size) else None
         except UserError as error:
             alike = str(error).replace(f"{video.name}/{name}", "<sequence>/<frame>")
             self._note(alike, video, name)
             return None
-        if labels.shape == size:
+        if labels is not None and labels.shape == size:
             return labels
-        found, wanted = rows_columns(labels.shape), rows_columns(size)
+        found, wanted = rows_columns(maps.size or () if labels is None else labels.shape), rows_columns(size)
         self._note(f"{found} (rows×columns), the frame is {wanted}: save it at the original size", video, name)
         return None
 

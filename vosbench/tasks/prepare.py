@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image as Pillow
+from rich.markup import escape
 from rich.progress import track
 
 from vosbench.runs.code import sources
@@ -20,6 +21,7 @@ from vosbench.settings.making import made
 from vosbench.settings.options import Placed, Where
 from vosbench.settings.recipe import settings
 from vosbench.util.errors import UserError
+from vosbench.util.reading import read_json
 from vosbench.util.workers import shared_out
 from vosbench.video.images import resize_image, resize_labels, size_of_short_side, write_label_map
 from vosbench.video.leftovers import check_all_read
@@ -78,7 +80,7 @@ def run(options: Options) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     if todo:
         done = shared_out(partial(_write, images=images, labels=labels, form=form), todo, options.workers)
-        for _ in track(done, f"{dataset.name} {dataset.split}", total=len(todo)):
+        for _ in track(done, escape(f"{dataset.name} {dataset.split}"), total=len(todo)):
             pass
     with _aside(output / "ImageSets" / f"{dataset.split}.txt") as listed:
         listed.write_text("".join(f"{video.name}\n" for video in dataset.videos))
@@ -102,7 +104,8 @@ def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: b
         if folder.is_dir():
             if not (folder / MANIFEST).is_file():
                 raise UserError(f"{folder} was not written by vosbench prepare: choose another output, or remove it")
-            found, wanted = Fingerprint.read(json.loads((folder / MANIFEST).read_text())), _made_of(video, form)
+            manifest = {} if overwrite else read_json(folder / MANIFEST, "", "set overwrite=true, or another output")
+            found, wanted = Fingerprint.read(manifest), _made_of(video, form)
             if not overwrite and found == wanted:
                 continue
             if not overwrite:

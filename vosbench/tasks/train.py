@@ -132,6 +132,8 @@ def _done(last: Path, stored: dict[str, Any], fingerprint: Fingerprint, options:
         remedies += ["changed_code=keep to resume anyway"] if only_code else []
         differences = "; ".join(fingerprint.differences(made))
         raise UserError(f"{last} was trained otherwise ({differences}): {', or '.join(remedies)}")
+    if stored.get("steps") is None:
+        raise UserError(f"{last} does not say how many steps were trained: set overwrite=true to train anew")
     return int(stored["steps"])
 
 

@@ -13,7 +13,19 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
+from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
+from vosbench.util.reading import reading
+from vosbench.util.wording import some
+
+RESUMED = {
+    "state_dict",
+    "optimizer_states",
+    "lr_schedulers",
+    "loops",
+    "global_step",
+    "callbacks",
+}  # what resuming needs
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -25,6 +37,15 @@ class WholeFiles(TorchCheckpointIO):
         torch.save(checkpoint, content)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         replace_file(Path(path), content.getvalue())
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **settings: Any) -> dict[str, Any]:
+        """Raises UserError naming a file that cannot be read, or from which no training can resume."""
+        remedy = "set overwrite=true to train anew"
+        with reading(Path(path), "checkpoint", remedy):
+            content: dict[str, Any] = super().load_checkpoint(path, *arguments, **settings)
+        if missing := sorted(RESUMED - content.keys()):
+            raise UserError(f"cannot resume from checkpoint {path}: it lacks {some(missing)}; {remedy}")
+        return content
 
 
 class LastCheckpoint(Checkpoint):
@@ -101,5 +122,5 @@ class MetricsFile(Logger):
     def _read(self) -> dict[int, dict[str, str]]:
         if not self.path.is_file():
             return {}
-        with self.path.open(newline="") as file:
+        with reading(self.path, "", "move it away, and the rows start again"), self.path.open(newline="") as file:
             return {int(row.pop("step")): {k: v for k, v in row.items() if v} for row in csv.DictReader(file)}

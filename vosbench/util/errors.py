@@ -5,6 +5,8 @@ import errno
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from vosbench.util.wording import printable
+
 FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk is full, or the user's quota is used up
 HERE = "‹here›."  # in a message, before a key of the same config as the object that raises it: f"set {HERE}root"
 
@@ -60,4 +62,5 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def one_line(error: object) -> str:
-    return " ".join(str(error).split())
+    """A message on one line, without characters that would steer the terminal."""
+    return printable(" ".join(str(error).split()))

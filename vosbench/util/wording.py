@@ -1,5 +1,6 @@
-"""Wording of lists and sizes in messages. It imports no packages: scoring processes import it."""
+"""Wording of lists, sizes and foreign names in messages. It imports no packages: scoring processes import it."""
 
+import re
 from collections.abc import Iterable
 
 
@@ -17,3 +18,17 @@ def listing(ids: Iterable[int]) -> str:
 def rows_columns(size: Iterable[int]) -> str:
     """A (height, width) as rows×columns."""
     return "×".join(map(str, size))
+
+
+# Control characters, line breaks among them, and those that turn the direction of text around or are half a character.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Text with its control characters spelt out (`\x1b`), so that no name can move a terminal's cursor, start a line
+    or hide another. `keep`: such characters that stay."""
+    return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _spelt(found[0]), text)
+
+
+def _spelt(character: str) -> str:
+    return character.encode("unicode_escape").decode()

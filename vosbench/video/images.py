@@ -11,6 +11,7 @@ from vosbench.util.files import replacing
 from vosbench.video.depth import raw_mode, scaled
 from vosbench.video.formats import pictures_in
 from vosbench.video.judgement import LOSSY, PALETTE, SHADES, VOID, grey_levels, not_ids
+from vosbench.video.opening import opened
 from vosbench.video.orientation import upright, upright_size
 
 __all__ = [
@@ -34,29 +35,23 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     any other range from the image's own smallest to its largest. Raises UserError naming the file if it is missing,
     truncated, not an image, or an animation.
     """
-    try:
-        with Pillow.open(path) as image:
-            _check_single(image, path)
-            raw = raw_mode(image)
-            image.load()
-            shown = upright(image)
-            if image.mode.startswith(("I", "F")):
-                return np.repeat(scaled(shown, image.format, raw)[:, :, None], 3, axis=2)
-            if image.mode == "P":
-                shown.info.pop("transparency", None)  # Pillow would warn that it is ignored
-            return np.asarray(shown.convert("RGB"))
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"cannot read image {path}: {error}; restore or remove this file") from error
+    with opened(path, "image", "restore or remove this file") as image:
+        _check_single(image, path)
+        raw = raw_mode(image)
+        image.load()
+        shown = upright(image)
+        if image.mode.startswith(("I", "F")):
+            return np.repeat(scaled(shown, image.format, raw)[:, :, None], 3, axis=2)
+        if image.mode == "P":
+            shown.info.pop("transparency", None)  # Pillow would warn that it is ignored
+        return np.asarray(shown.convert("RGB"))
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image file as `read_image` gives it, from its header alone. Raises UserError naming the
     file if it is not an image."""
-    try:
-        with Pillow.open(path) as image:
-            return upright_size(image)
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"cannot read image {path}: {error}; restore or remove this file") from error
+    with opened(path, "image", "restore or remove this file") as image:
+        return upright_size(image)
 
 
 def read_label_map(path: Path, *, binary: bool = False, judged: bool = False) -> UInt8[np.ndarray, "h w"]:
@@ -69,15 +64,12 @@ def read_label_map(path: Path, *, binary: bool = False, judged: bool = False) ->
     Nothing is converted silently: raises UserError naming the file for RGB(A) masks, 16-bit masks, grey masks of 2 or 4
     bits (whose ids Pillow would scale), JPEG (whose compression changes ids), and unreadable files.
     """
-    try:
-        with Pillow.open(path) as image:
-            _check_single(image, path)
-            mode, fault = image.mode, not_ids(image)
-            image.load()
-            labels = np.asarray(upright(image))
-            lossy = image.format in LOSSY
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"cannot read mask {path}: {error}; restore this file") from error
+    with opened(path, "mask", "restore this file") as image:
+        _check_single(image, path)
+        mode, fault = image.mode, not_ids(image)
+        image.load()
+        labels = np.asarray(upright(image))
+        lossy = image.format in LOSSY
     if fault:
         raise UserError(f"mask {path} {fault}")
     if lossy and ((labels > 0) & (labels < VOID)).any():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
+from vosbench.util.reading import reading
 from vosbench.weights.origin import Checkpoint, find, known_as, name_of, shipped
 
 
@@ -58,7 +59,7 @@ def _load(module: nn.Module, state: dict[str, Tensor], path: Path, *, whole: boo
     """`whole`: all weights must be present. Otherwise returns the names of the largest parts that have none."""
     own = module.state_dict()
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    misshaped = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
+    misshaped = sorted(key for key in own.keys() & state.keys() if own[key].shape != getattr(state[key], "shape", None))
     parts = [] if whole else _absent(module, set(missing))
     lacking = [key for key in missing if not any(key.startswith(f"{part}.") for part in parts)]
     if len(missing) == len(own):
@@ -70,7 +71,8 @@ def _load(module: nn.Module, state: dict[str, Tensor], path: Path, *, whole: boo
                 f"{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}; "
                 "choose the method and width it was trained with"
             )
-    module.load_state_dict(state, strict=whole)
+    with reading(path, "checkpoint", "give a whole file, or remove it"):
+        module.load_state_dict(state, strict=whole)
     return parts
 
 
