@@ -161,6 +161,7 @@ class Clips(TorchDataset[Clip]):
             videos=(name,),
             valid=place.valid().expand(len(indices), -1, -1)[None],
             pseudo_labels=pseudo,
+            seeds=(_seed(self.seed, index),),
         )
 
     def _box(self, height: int, width: int, rng: np.random.Generator) -> _Box:
@@ -187,7 +188,13 @@ def collate(clips: Sequence[Clip]) -> Clip:
         videos=tuple(video for clip in clips for video in clip.videos),
         valid=torch.cat([clip.valid for clip in clips]),
         pseudo_labels=torch.cat(pseudo) if pseudo else None,
+        seeds=tuple(seed for clip in clips for seed in clip.seeds or ()) or None,
     )
+
+
+def _seed(seed: int, index: int) -> int:
+    """The seed of what training draws for a clip."""
+    return int(np.random.SeedSequence((seed, index), spawn_key=(3,)).generate_state(1)[0])
 
 
 def _stack(frames: Sequence[Image], name: str) -> UInt8[Tensor, "t 3 h w"]:

@@ -21,6 +21,7 @@ from vosbench.methods.mask_embedding.photometric import Photometric
 from vosbench.methods.mask_embedding.views import draw_views
 from vosbench.ops.align import resize, sample_centres, upsample_centres
 from vosbench.ops.colour import normalised_lab
+from vosbench.ops.draws import Draws
 
 STRIDE = 8
 LOSSES: dict[str, Correspondence] = {
@@ -93,7 +94,7 @@ def contrastive_by_loops(
     """Equations 12, 14 and 15, cell by cell; the random views are those the loss draws after `manual_seed(3)`."""
     b, t, _, h, w = images.shape
     torch.manual_seed(3)
-    view = draw_views(b * t, (h, w), loss.scale, loss.flip)
+    view = draw_views(Draws(torch.randint(2**62, (b,)).tolist()), b * t, (h, w), loss.scale, loss.flip)
     keys, seen = encoder(images.flatten(0, 1)), encoder(view.images(images.flatten(0, 1)))
     everywhere = torch.ones_like(keys[:, 0], dtype=torch.bool)
     short, long = [], []

@@ -17,6 +17,7 @@ from vosbench.methods.mask_embedding.crops import MultiCrop
 from vosbench.methods.mask_embedding.dino import Dino, distillation
 from vosbench.methods.mask_embedding.ema import Ema, FrozenLastLayer
 from vosbench.nn.resnet import ResNet
+from vosbench.ops.draws import Draws
 
 SMALL = MultiCrop(global_size=32, local_size=16, local_crops=2)
 
@@ -83,7 +84,7 @@ def test_blur_is_gaussian_and_can_be_none() -> None:
 
 def test_boxes_have_the_share_and_aspect_asked_for() -> None:
     torch.manual_seed(0)
-    start, length = augmentation.draw_boxes(torch.tensor([[200, 300]]).expand(2000, 2), (0.05, 0.14))
+    start, length = augmentation.draw_boxes(torch.tensor([[200, 300]]).expand(2000, 2), (0.05, 0.14), Draws([0]))
     assert (start >= 0).all()
     assert (start + length <= torch.tensor([200, 300])).all()
     share, aspect = length.prod(1) / (200 * 300), length[:, 1] / length[:, 0]
@@ -97,7 +98,7 @@ def test_boxes_have_the_share_and_aspect_asked_for() -> None:
 
 
 def test_an_image_too_long_for_a_box_gives_what_fits() -> None:
-    start, length = augmentation.draw_boxes(torch.tensor([[4, 400]]), (1.0, 1.0))
+    start, length = augmentation.draw_boxes(torch.tensor([[4, 400]]), (1.0, 1.0), Draws([0]))
     assert length[0, 0] == 4
     assert 1 <= length[0, 1] < 400
     assert start[0, 0] == 0
@@ -112,7 +113,7 @@ def test_crops_are_of_the_picture_alone() -> None:
     )
     torch.manual_seed(0)
     for size in (8, 32):
-        start, length = augmentation.draw_boxes(torch.tensor([[25, 30]] * 3 + [[40, 9]] * 3), (0.3, 1))
+        start, length = augmentation.draw_boxes(torch.tensor([[25, 30]] * 3 + [[40, 9]] * 3), (0.3, 1), Draws([0]))
         found = augmentation.cut(images, start, length, torch.arange(6) % 2 == 0, size)
         torch.testing.assert_close(found, torch.tensor([1.0, 0, 0]).view(3, 1, 1).expand(6, 3, size, size))
     plain = [crop for crop in augmented(images, valid) if (crop.std((1, 2)) > 1e-3).any()]
@@ -120,21 +121,21 @@ def test_crops_are_of_the_picture_alone() -> None:
 
 
 def augmented(images: Tensor, valid: Tensor) -> list[Tensor]:
-    return [crop for group in SMALL(images, valid) for crop in group.flatten(0, 1)]
+    return [crop for group in SMALL(images, valid, Draws([0])) for crop in group.flatten(0, 1)]
 
 
 def test_every_crop_is_its_own_and_repeats_with_the_seed() -> None:
     images, valid = pictures(4), torch.ones(4, 40, 40, dtype=torch.bool)
     torch.manual_seed(3)
-    wide, narrow = SMALL(images, valid)
+    wide, narrow = SMALL(images, valid, Draws([0]))
     assert wide.shape == (2, 4, 3, 32, 32)
     assert narrow.shape == (2, 4, 3, 16, 16)
     assert all(0 <= group.min() <= group.max() <= 1 for group in (wide, narrow))
     assert not torch.equal(wide[0], wide[1])
     assert not torch.equal(narrow[0], narrow[1])
     torch.manual_seed(3)
-    assert all(torch.equal(*pair) for pair in zip((wide, narrow), SMALL(images, valid), strict=True))
-    (only,) = MultiCrop(global_size=32, local_crops=0)(images, valid)
+    assert all(torch.equal(*pair) for pair in zip((wide, narrow), SMALL(images, valid, Draws([0])), strict=True))
+    (only,) = MultiCrop(global_size=32, local_crops=0)(images, valid, Draws([0]))
     assert only.shape == (2, 4, 3, 32, 32)
 
 
@@ -143,13 +144,15 @@ def test_chances_of_the_augmentation() -> None:
     torch.manual_seed(0)
     ramp = torch.linspace(0.1, 0.4, 32).expand(600, 3, 32, 32) * torch.tensor([1, 0.7, 0.4]).view(3, 1, 1)
     first, second = MultiCrop(global_size=16, local_crops=0, global_scale=(1, 1))(
-        ramp, torch.ones(600, 32, 32, dtype=torch.bool)
+        ramp, torch.ones(600, 32, 32, dtype=torch.bool), Draws([0])
     )[0]
     for view in (first, second):
         assert ((view.amax(1) - view.amin(1)).amax((1, 2)) < 1e-4).float().mean() == pytest.approx(0.2, abs=0.05)
         assert (view[..., 0].sum((1, 2)) > view[..., -1].sum((1, 2))).float().mean() == pytest.approx(0.5, abs=0.08)
     bright = 1 - (1 - ramp) / 4
-    first, second = MultiCrop(global_size=16, local_crops=0)(bright, torch.ones(600, 32, 32, dtype=torch.bool))[0]
+    first, second = MultiCrop(global_size=16, local_crops=0)(
+        bright, torch.ones(600, 32, 32, dtype=torch.bool), Draws([0])
+    )[0]
     assert (first.mean((1, 2, 3)) < 0.4).float().mean() == 0
     assert (second.mean((1, 2, 3)) < 0.4).float().mean() == pytest.approx(0.2, abs=0.05)
 
@@ -174,7 +177,7 @@ def test_the_loss_is_that_of_centred_and_sharpened_outputs_and_moves_the_centre(
     torch.manual_seed(5)
     loss = learner.loss(clip)["distillation"]
     torch.manual_seed(5)
-    views = SMALL(clip.frames[:, 0], clip.valid[:, 0])
+    views = SMALL(clip.frames[:, 0], clip.valid[:, 0], clip.draws())
     with torch.no_grad():
         given, said = learner.student(views), learner.teacher(views[:1])
     assert given.shape == (4, 4, 16)
@@ -243,7 +246,7 @@ def test_the_loss_falls_as_the_student_learns_what_the_teacher_says() -> None:
     assert all(torch.equal(*pair) for pair in zip(before, learner.teacher.parameters(), strict=True))
     assert all(parameter.grad is None for parameter in learner.teacher.parameters())
     torch.manual_seed(0)
-    wide, narrow = SMALL(clip.frames[:, 0], clip.valid[:, 0])
+    wide, narrow = SMALL(clip.frames[:, 0], clip.valid[:, 0], clip.draws())
     said = (learner.student([wide, narrow]).detach() / 0.1).softmax(2).mean(0)
     said = torch.nn.functional.normalize(said - said.mean(0))
     alike, kinds = said @ said.mT, torch.arange(16) % 4

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vosbench.methods.mask_embedding.views import View, draw_views
 from vosbench.ops.align import sample_centres
+from vosbench.ops.draws import Draws
 
 STRIDE = 8
 
@@ -28,7 +29,7 @@ def test_images_and_feature_maps_are_transformed_alike(
     torch.manual_seed(0)
     images = still(4, *size).clone()
     images[:, 2] = 0.5
-    view = draw_views(4, size, scale, flip)
+    view = draw_views(Draws([0]), 4, size, scale, flip)
     seen = view.images(images)
     maps = sample_centres(images, STRIDE)
     moved, inside = view.keys(maps, torch.ones_like(maps[:, 0], dtype=torch.bool))
@@ -60,7 +61,7 @@ def test_a_view_by_hand() -> None:
 def test_drawn_views_show_what_they_should() -> None:
     torch.manual_seed(0)
     h, w = 40, 64
-    view = draw_views(400, (h, w), (0.5, 1), 0.25)
+    view = draw_views(Draws([0]), 400, (h, w), (0.5, 1), 0.25)
     first, last = view.offset, view.offset + view.step * torch.tensor([h - 1, w - 1])
     for ends in (first, last):
         assert (ends >= -0.5).all()
@@ -71,13 +72,15 @@ def test_drawn_views_show_what_they_should() -> None:
     assert 0.7 < view.step[:, 0].mean() < 0.8
     spread = (first[:, 0] / (1 - view.step[:, 0]).clamp(min=0.1)).std()
     assert spread > 5  # crops are not all in one corner
-    assert torch.equal(draw_views(1, (h, w), (1, 1), 0).images(torch.ones(1, 3, h, w)), torch.ones(1, 3, h, w))
+    assert torch.equal(
+        draw_views(Draws([0]), 1, (h, w), (1, 1), 0).images(torch.ones(1, 3, h, w)), torch.ones(1, 3, h, w)
+    )
 
 
 def test_a_whole_view_is_the_picture_and_a_mirrored_one_its_mirror_image() -> None:
     images = torch.rand(2, 3, 24, 32)
-    torch.testing.assert_close(draw_views(2, (24, 32), (1, 1), 0).images(images), images, atol=1e-5, rtol=0)
-    mirrored = draw_views(2, (24, 32), (1, 1), 1)
+    torch.testing.assert_close(draw_views(Draws([0]), 2, (24, 32), (1, 1), 0).images(images), images, atol=1e-5, rtol=0)
+    mirrored = draw_views(Draws([0]), 2, (24, 32), (1, 1), 1)
     torch.testing.assert_close(mirrored.images(images), images.flip(3), atol=1e-5, rtol=0)
     # Cell j of the mirrored image lies at pixel 31 - 8j: in the map that is 3.875 - j, and beyond its end for j = 0.
     keys = torch.tensor([0.0, 1, 2, 3]).expand(2, 1, 3, 4)
@@ -90,7 +93,7 @@ def test_a_whole_view_is_the_picture_and_a_mirrored_one_its_mirror_image() -> No
 def test_views_keep_padding_and_mark_what_lies_outside() -> None:
     images = torch.rand(1, 3, 32, 32)
     images[..., 20:] = -1
-    seen = draw_views(1, (32, 32), (2, 2), 0).images(images)
+    seen = draw_views(Draws([0]), 1, (32, 32), (2, 2), 0).images(images)
     picture = seen[0, 0] >= 0
     assert picture.sum() == pytest.approx(16 * 10, abs=16)
     assert (seen[0].amin(0)[~picture] == -1).all()

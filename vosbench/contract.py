@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from vosbench.ops.draws import Draws
+
 F = TypeVar("F")
 V = TypeVar("V")
 Scores = Float[Tensor, "1 n h w"]
@@ -25,6 +27,7 @@ class Clip:
     videos         one id per clip
     valid          False where a frame was padded to reach the size
     pseudo_labels  ids of segments that were found without any annotation (0 = none), or None
+    seeds          of the random numbers of each clip; None: torch's CPU generator gives them
     """
 
     frames: Float[Tensor, "b t 3 h w"]
@@ -33,6 +36,11 @@ class Clip:
     videos: tuple[str, ...]
     valid: Bool[Tensor, "b t h w"]
     pseudo_labels: Int[Tensor, "b t h w"] | None = None
+    seeds: tuple[int, ...] | None = None
+
+    def draws(self) -> Draws:
+        """Random numbers of each clip's own, from the beginning."""
+        return Draws(torch.randint(2**62, (len(self.videos),)).tolist() if self.seeds is None else self.seeds)
 
     def to(self, device: torch.device | str) -> Clip:
         return self._moved(lambda tensor: tensor.to(device, non_blocking=True))

@@ -30,7 +30,12 @@ class Method(nn.Module, ABC, Generic[F, V]):
 
     @abstractmethod
     def loss(self, clip: Clip) -> dict[str, Tensor]:
-        """Named scalar terms whose sum is minimised. Random choices use torch's CPU generator, seeded by the step."""
+        """Named scalar terms whose sum is minimised.
+
+        Several processes may train on parts of a batch. The result is that of one process if random choices for clips
+        come from `clip.draws()`, and if means over what differs between clips (objects, pixels that count) are
+        `ops.processes.mean_of_all`. torch's CPU generator is seeded by the step, alike in all processes.
+        """
 
     @abstractmethod
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> F:

@@ -13,6 +13,7 @@ from torch import Tensor
 from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames, picture_cells
 from vosbench.methods.mask_embedding.views import draw_views
+from vosbench.ops.processes import mean_of_all
 from vosbench.settings.checks import below, not_above, outside, refuse
 
 IGNORED = -100  # label of a cell that is not counted
@@ -69,7 +70,8 @@ class Contrastive:
     ) -> dict[str, Tensor]:
         frames = padded_frames(clip)
         images = frames.flatten(0, 1)  # frame t of clip b is number b·T + t
-        view = draw_views(len(images), (images.shape[2], images.shape[3]), self.scale, self.flip, images.device)
+        size = (images.shape[2], images.shape[3])
+        view = draw_views(clip.draws(), len(images), size, self.scale, self.flip, images.device)
         maps, cells = (encoder(images) if keys is None else keys).float(), picture_cells(images)
         seen = view.images(images)
         plain, equivariant = self._cells(maps, cells), self._cells(encoder(seen).float(), picture_cells(seen))
@@ -132,4 +134,4 @@ def _contrast(
     logits = torch.baddbmm(unseen.unsqueeze(1), queries.keys / temperature, keys.keys.mT)
     labels = labels.masked_fill(~counted, IGNORED)
     total = nnf.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
-    return total / counted.sum().clamp(min=1)
+    return mean_of_all(total, counted.sum())

@@ -4,6 +4,7 @@ Scaling and blurring treat rows and columns separately, so that each is two batc
 loop over images would spend a GPU's time on launching thousands of small operations.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
+from vosbench.ops.draws import Draws
 from vosbench.util.errors import Problems
 
 ASPECT = (3 / 4, 4 / 3)  # of a crop, width to height
@@ -53,20 +55,20 @@ class MultiCrop:
             raise Problems("method.crops", found)
 
     def __call__(
-        self, images: Float[Tensor, "n 3 h w"], valid: Bool[Tensor, "n h w"]
+        self, images: Float[Tensor, "n 3 h w"], valid: Bool[Tensor, "n h w"], draws: Draws
     ) -> list[Float[Tensor, "views n 3 _ _"]]:
-        """The two large crops and, apart, the small ones: RGB in [0, 1]. Random numbers are of torch's CPU generator.
+        """The two large crops and, apart, the small ones: RGB in [0, 1].
 
         images   RGB in [0, 1]
         valid    false in padding, which lies right of and below the picture; crops never include it
         """
         extent = torch.stack([valid.any(2).sum(1), valid.any(1).sum(1)], 1).clamp(min=1).cpu()
         wide = [
-            _view(images, extent, self.global_size, self.global_scale, blur=1.0, solarise=0.0),
-            _view(images, extent, self.global_size, self.global_scale, blur=0.1, solarise=0.2),
+            _view(images, extent, draws, self.global_size, self.global_scale, blur=1.0, solarise=0.0),
+            _view(images, extent, draws, self.global_size, self.global_scale, blur=0.1, solarise=0.2),
         ]
         narrow = [
-            _view(images, extent, self.local_size, self.local_scale, blur=0.5, solarise=0.0)
+            _view(images, extent, draws, self.local_size, self.local_scale, blur=0.5, solarise=0.0)
             for _ in range(self.local_crops)
         ]
         return [torch.stack(views) for views in (wide, narrow) if views]
@@ -78,6 +80,7 @@ _SIZES = ("global_size", "local_size")
 def _view(
     images: Float[Tensor, "n 3 h w"],
     extent: Int[Tensor, "n 2"],
+    draws: Draws,
     size: int,
     scale: Sequence[float],
     blur: float,
@@ -85,29 +88,31 @@ def _view(
 ) -> Float[Tensor, "n 3 size size"]:
     """One crop of each image; `blur` and `solarise` are probabilities."""
     count = len(images)
-    start, length = draw_boxes(extent, scale)
-    crops = cut(images, start, length, torch.rand(count) < 0.5, size)
-    crops = jitter(crops, torch.rand(count) < 0.8)
-    crops = torch.where(_per_image(torch.rand(count) < 0.2, crops), transform.rgb_to_grayscale(crops, 3), crops)
-    deviation = torch.where(torch.rand(count) < blur, torch.empty(count).uniform_(*BLUR), SHARP)
+    start, length = draw_boxes(extent, scale, draws)
+    crops = cut(images, start, length, draws.rand(count) < 0.5, size)
+    crops = jitter(crops, draws.rand(count) < 0.8, draws)
+    crops = torch.where(_per_image(draws.rand(count) < 0.2, crops), transform.rgb_to_grayscale(crops, 3), crops)
+    deviation = torch.where(draws.rand(count) < blur, draws.uniform(*BLUR, count), SHARP)
     crops = gaussian_blur(crops, deviation)
-    inverted = _per_image(torch.rand(count) < solarise, crops) & (crops >= 0.5)
+    inverted = _per_image(draws.rand(count) < solarise, crops) & (crops >= 0.5)
     return torch.where(inverted, 1 - crops, crops)
 
 
-def draw_boxes(extent: Int[Tensor, "n 2"], scale: Sequence[float]) -> tuple[Int[Tensor, "n 2"], Int[Tensor, "n 2"]]:
+def draw_boxes(
+    extent: Int[Tensor, "n 2"], scale: Sequence[float], draws: Draws
+) -> tuple[Int[Tensor, "n 2"], Int[Tensor, "n 2"]]:
     """First row and column, and height and width, of a random part of each image of `extent` (height, width).
 
     Its share of the area lies in `scale` and its aspect in `ASPECT`; where no try fits, the last is cut to fit.
     """
     count = len(extent)
-    area = extent.prod(1) * torch.empty(TRIES, count).uniform_(*scale)
-    aspect = torch.empty(TRIES, count).uniform_(*torch.tensor(ASPECT).log().tolist()).exp()
+    area = extent.prod(1) * draws.uniform(scale[0], scale[1], count, TRIES).T
+    aspect = draws.uniform(math.log(ASPECT[0]), math.log(ASPECT[1]), count, TRIES).T.exp()
     sides = torch.stack([(area / aspect).sqrt(), (area * aspect).sqrt()], 2).round().long().clamp(min=1)
     fits = (sides <= extent).all(2)
     fits[-1] = True
     chosen = sides[fits.int().argmax(0), torch.arange(count)].minimum(extent)
-    return (torch.rand(count, 2) * (extent - chosen + 1)).long(), chosen
+    return (draws.rand(count, 2) * (extent - chosen + 1)).long(), chosen
 
 
 def cut(
@@ -151,12 +156,15 @@ def _both_ways(
     return rows.unsqueeze(1) @ images @ columns.mT.unsqueeze(1)
 
 
-def jitter(images: Float[Tensor, "n 3 h w"], which: Bool[Tensor, " n"]) -> Float[Tensor, "n 3 h w"]:
-    """Random brightness, contrast, saturation and hue of the chosen images, in random order; others stay unchanged."""
+def jitter(images: Float[Tensor, "n 3 h w"], which: Bool[Tensor, " n"], draws: Draws) -> Float[Tensor, "n 3 h w"]:
+    """Random brightness, contrast, saturation and hue of the chosen images; others stay unchanged.
+
+    The order of the changes is one for all images, of torch's CPU generator.
+    """
     changes = (brightness, contrast, saturation, hue)
-    drawn = [torch.empty(len(images)).uniform_(1 - most, 1 + most) for most in JITTER]
+    drawn = [draws.uniform(1 - most, 1 + most, len(images)) for most in JITTER]
     amounts = [torch.where(which, factor, 1) for factor in drawn]
-    amounts.append(torch.where(which, torch.empty(len(images)).uniform_(-HUE, HUE), 0))
+    amounts.append(torch.where(which, draws.uniform(-HUE, HUE, len(images)), 0))
     for number in torch.randperm(len(changes)).tolist():
         images = changes[number](images, _per_image(amounts[number], images))
     return images

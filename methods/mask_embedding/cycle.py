@@ -10,6 +10,8 @@ from torch import Tensor
 
 from vosbench.contract import Clip
 from vosbench.methods.mask_embedding.correspondence import Encoder, full_precision, padded_frames, picture_cells
+from vosbench.ops.draws import Draws
+from vosbench.ops.processes import mean_of_all
 from vosbench.settings.checks import below, not_above, refuse
 from vosbench.util.errors import UserError
 
@@ -48,7 +50,7 @@ class Cycle:
         keys = (encoder(frames.flatten(0, 1)) if keys is None else keys).float()
         with full_precision(keys):
             nodes = self._nodes(keys).unflatten(0, frames.shape[:2])
-            loss = self._round_trips(nodes, self._whole(picture_cells(frames[:, 0])))
+            loss = self._round_trips(nodes, self._whole(picture_cells(frames[:, 0])), clip.draws())
         return {"cycle": self.weight * loss}
 
     def _nodes(self, keys: Float[Tensor, "n c h w"]) -> Float[Tensor, "n m c"]:
@@ -64,21 +66,23 @@ class Cycle:
         """Nodes without padding, the only ones at which walks start."""
         return -nnf.max_pool2d(-cells.float(), self.patch, self.step).flatten(1) > 0
 
-    def _round_trips(self, nodes: Float[Tensor, "b t m c"], start: Bool[Tensor, "b m"]) -> Float[Tensor, ""]:
+    def _round_trips(
+        self, nodes: Float[Tensor, "b t m c"], start: Bool[Tensor, "b m"], draws: Draws
+    ) -> Float[Tensor, ""]:
         """Cross-entropy between every palindrome's transition matrix and the identity, over the start nodes."""
         there = back = torch.eye(nodes.shape[2], device=nodes.device).expand(len(nodes), -1, -1)
         losses = []
         for here, following in zip(nodes.unbind(1), nodes[:, 1:].unbind(1), strict=False):
             affinity = here @ following.mT / self.temperature
-            there = there @ self._transition(affinity)
-            back = self._transition(affinity.mT) @ back
+            there = there @ self._transition(affinity, draws)
+            back = self._transition(affinity.mT, draws) @ back
             home = (there @ back).diagonal(dim1=1, dim2=2)
-            losses.append(-((home + TINY).log() * start).sum() / start.sum().clamp(min=1))
+            losses.append(mean_of_all(-((home + TINY).log() * start).sum(), start.sum()))
         return torch.stack(losses).mean()
 
-    def _transition(self, affinity: Float[Tensor, "b m m2"]) -> Float[Tensor, "b m m2"]:
+    def _transition(self, affinity: Float[Tensor, "b m m2"], draws: Draws) -> Float[Tensor, "b m m2"]:
         """Transition probabilities over the edges that dropout leaves; uniform if it leaves none."""
         if self.dropout > 0:
-            gone = (torch.rand(affinity.shape) < self.dropout).to(affinity.device)
+            gone = (draws.rand(*affinity.shape) < self.dropout).to(affinity.device)
             affinity = affinity.masked_fill(gone, torch.finfo(affinity.dtype).min)
         return affinity.softmax(2)

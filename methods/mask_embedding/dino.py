@@ -18,6 +18,7 @@ from vosbench.methods.mask_embedding.correspondence import full_precision
 from vosbench.methods.mask_embedding.crops import MultiCrop
 from vosbench.methods.mask_embedding.networks import Depth
 from vosbench.nn.resnet import ResNet, normalise
+from vosbench.ops.processes import count_of_processes
 from vosbench.util.errors import Problems
 
 
@@ -109,7 +110,7 @@ class Dino(nn.Module):
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
         with torch.no_grad(), full_precision(clip.frames):
-            crops = self.crops(clip.frames.flatten(0, 1), clip.valid.flatten(0, 1))
+            crops = self.crops(clip.frames.flatten(0, 1), clip.valid.flatten(0, 1), clip.draws())
         with torch.no_grad():
             wanted = self.teacher(crops[:1])
         given = self.student(crops)
@@ -123,9 +124,9 @@ class Dino(nn.Module):
     def _recentre(self, said: Float[Tensor, "2 n k"]) -> None:
         """Moves the centre towards the mean over the batches of all processes, which thus keep the same centre."""
         mean = said.mean((0, 1))
-        if distributed.is_available() and distributed.is_initialized():
+        if (processes := count_of_processes()) > 1:
             distributed.all_reduce(mean)
-            mean /= distributed.get_world_size()
+            mean /= processes
         self.centre.lerp_(mean, 1 - self.centre_momentum)
 
 

@@ -127,7 +127,7 @@ class MaskEmbedding(Method[Features, Memory]):
         keys = None if features is None else features.key
         terms = self.correspondence(self._keys, clip, keys) if self.correspondence else {}
         if features is not None and segments is not None:
-            terms |= self._segmentation(features, choose_segments(segments, self.segments), clip.valid)
+            terms |= self._segmentation(features, choose_segments(segments, self.segments, clip.draws()), clip.valid)
         if not terms:
             raise UserError("nothing to train: choose a correspondence=, or callbacks that make pseudo-labels")
         return terms

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vosbench.methods.mask_embedding.networks import STRIDE
+from vosbench.ops.draws import Draws
 
 WHOLE = 0.999  # share of the bilinear weights that must be inside
 
@@ -57,18 +58,23 @@ class View:
 
 
 def draw_views(
-    count: int, size: tuple[int, int], scale: Sequence[float], flip: float, device: torch.device | str = "cpu"
+    draws: Draws,
+    count: int,
+    size: tuple[int, int],
+    scale: Sequence[float],
+    flip: float,
+    device: torch.device | str = "cpu",
 ) -> View:
-    """Random views of `count` images of `size` (rows, columns), from torch's CPU generator.
+    """Random views of `count` images of `size` (rows, columns).
 
     scale   smallest and largest side of the part shown, as a fraction of the image's; above 1 the image shrinks
     flip    share of the views that are mirrored
     """
-    shown = torch.empty(count, 1).uniform_(scale[0], scale[1])
+    shown = draws.uniform(scale[0], scale[1], count, 1)
     extent = torch.tensor(size, dtype=torch.float32)
-    corner = torch.rand(count, 2) * (1 - shown) * extent - 0.5  # the picture's own corner is at (-0.5, -0.5)
+    corner = draws.rand(count, 2) * (1 - shown) * extent - 0.5  # the picture's own corner is at (-0.5, -0.5)
     mirrored = torch.zeros(count, 2, dtype=torch.bool)
-    mirrored[:, 1] = torch.rand(count) < flip
+    mirrored[:, 1] = draws.rand(count) < flip
     step = torch.where(mirrored, -shown, shown)
     offset = torch.where(mirrored, corner + shown * extent, corner) + step / 2
     return View(step.to(device), offset.to(device))

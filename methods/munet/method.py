@@ -18,6 +18,7 @@ from vosbench.methods.munet.networks import STRIDE, Depth, KeyValue, MaskDecoder
 from vosbench.nn.resnet import normalise
 from vosbench.ops.affinity import window_on_grid
 from vosbench.ops.aggregate import aggregated_logits
+from vosbench.ops.processes import mean_of_all
 from vosbench.ops.tokens import Tokens, Usage, read_tokens
 from vosbench.settings.checks import below, not_above, not_sizes, outside, refuse
 from vosbench.settings.options import Content
@@ -118,11 +119,22 @@ class MUNet(Method[Features, Memory]):
         """Equation 4: the loss of all frames after the first, each read from the first frame and its annotation."""
         if clip.labels is None:
             raise UserError("MUNet learns from masks: set data.clips.labels=true, of data that have them")
-        known = clip.valid & (clip.labels != VOID)
         masks = [_masks(labels) for labels in clip.labels]
         counts = [each.shape[1] - 1 for each in masks]
-        if not any(counts):  # nothing to follow, but every parameter still needs a gradient
-            return {"segmentation": 0 * torch.stack([parameter.sum() for parameter in self.parameters()]).sum()}
+        found = self._clip_losses(clip, masks, counts) if any(counts) else [self._nothing()]
+        followed = torch.tensor(sum(count > 0 for count in counts), device=clip.frames.device)
+        return {name: mean_of_all(torch.stack([terms[name] for terms in found]).sum(), followed) for name in found[0]}
+
+    def _nothing(self) -> dict[str, Tensor]:
+        """The terms of clips without objects. There is nothing to follow, but every parameter still needs a
+        gradient."""
+        zero = 0 * torch.stack([parameter.sum() for parameter in self.parameters()]).sum()
+        return {"segmentation": zero, "overlap": zero} if self.overlap else {"segmentation": zero}
+
+    def _clip_losses(self, clip: Clip, masks: list[Tensor], counts: list[int]) -> list[dict[str, Tensor]]:
+        """The terms of each clip that shows objects: `counts` of them."""
+        assert clip.labels is not None
+        known = clip.valid & (clip.labels != VOID)
         frames = clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1).flatten(0, 1)
         features, length = self.encode(frames), clip.frames.shape[1]
         # All references in one batch, for batch normalisation.
@@ -134,7 +146,7 @@ class MUNet(Method[Features, Memory]):
                 frame = features.take(slice(index * length, (index + 1) * length))
                 memory = tokens.of(slice(end - count, end))
                 found.append(self._clip_loss(frame, memory, masks[index][1:], known[index, 1:]))
-        return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
+        return found
 
     def _clip_loss(
         self, frames: Features, memory: Tokens, masks: Float[Tensor, "t n h w"], valid: Bool[Tensor, "t h w"]

@@ -6,6 +6,8 @@ import torch.nn.functional as nnf
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vosbench.ops.processes import mean_of_all
+
 KEPT = 1.5  # factor of the channels that are kept, as dropout scales them
 SCALE = 20  # of the error, in released code: Huber's loss turns linear from a difference of 1/20 on
 
@@ -27,4 +29,4 @@ def reconstruction_error(
 ) -> Float[Tensor, ""]:
     """Huber loss of a rebuilt channel, the mean over all counted pixels; 0 without any."""
     error = nnf.smooth_l1_loss(SCALE * rebuilt, SCALE * target, reduction="none")[:, 0]
-    return (error * counted).sum() / counted.sum().clamp(min=1)
+    return mean_of_all((error * counted).sum(), counted.sum())
