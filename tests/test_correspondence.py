@@ -280,7 +280,7 @@ def test_edges_are_dropped_at_random_and_never_all() -> None:
     assert all(math.isfinite(loss) and loss > 0 for loss in losses)
     # With next to no edge left, every row is uniform or leads to one node: still finite.
     assert Cycle(dropout=0.999, patch=2, step=2)(fingerprint, clip)["cycle"].item() == pytest.approx(math.log(9), abs=2)
-    share = (Cycle(dropout=0.1)._transition(torch.zeros(1, 200, 200)) == 0).float().mean()
+    share = (Cycle(dropout=0.1)._transition(torch.zeros(1, 200, 200), Draws([0])) == 0).float().mean()
     assert share == pytest.approx(0.1, abs=0.01)
 
 
@@ -291,8 +291,8 @@ def test_walks_do_not_start_in_padding() -> None:
     loss = Cycle(dropout=0, patch=1, step=1)
     nodes = loss._nodes(keys).unsqueeze(0)
     start = (torch.arange(36) % 6 < 2).unsqueeze(0)
-    expected = loss._round_trips(nodes, start)
-    assert expected != loss._round_trips(nodes, torch.ones_like(start))
+    expected = loss._round_trips(nodes, start, Draws([0]))
+    assert expected != loss._round_trips(nodes, torch.ones_like(start), Draws([0]))
     assert loss(sampled_off_black, clip_of(images, valid=valid))["cycle"] == expected
 
 

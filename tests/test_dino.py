@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -197,8 +198,10 @@ def test_frames_of_clips_are_images_of_their_own() -> None:
     losses = []
     for shape in ((4, 1), (2, 2)):
         learner = dino()
+        clip = replace(clip_of(images.view(*shape, 3, 40, 40)), seeds=tuple(range(shape[0])))
+        learner.crops = lambda images, valid, _: SMALL(images, valid, Draws([0]))  # type: ignore[assignment]
         torch.manual_seed(0)
-        losses.append(learner.loss(clip_of(images.view(*shape, 3, 40, 40)))["distillation"])
+        losses.append(learner.loss(clip)["distillation"])
     assert losses[0] == losses[1]
 
 
