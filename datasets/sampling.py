@@ -176,18 +176,31 @@ class StepSampler(Sampler[list[int]]):
 
     Step s uses clips s·batch … (s+1)·batch − 1 for any number of processes: rank r takes those with i ≡ r modulo
     `world`. `batch` is the number of clips per step over all processes, so a run resumed at its global step continues
-    exactly. Raises UserError if the batch does not divide among the processes.
+    exactly. With `parts`, a process takes its clips of a step in that many batches, whose gradients are accumulated.
+    Raises UserError if the batch does not divide among the processes and parts.
     """
 
-    def __init__(self, start: int, stop: int, batch: int, rank: int = 0, world: int = 1) -> None:
-        if batch < 1 or batch % world:
-            raise UserError(f"data.batch_size={batch} must be a positive multiple of the {world} processes")
-        self.start, self.stop, self.batch, self.rank, self.world = start, stop, batch, rank, world
+    def __init__(self, start: int, stop: int, batch: int, rank: int = 0, world: int = 1, parts: int = 1) -> None:
+        if batch < 1 or batch % (world * parts):
+            raise UserError(_indivisible(batch, world, parts))
+        self.start, self.stop, self.batch, self.rank, self.world, self.parts = start, stop, batch, rank, world, parts
 
     def __len__(self) -> int:
         """The number of batches of the whole training: a resumed loop continues its count, and ends at this number."""
-        return self.stop
+        return self.stop * self.parts
 
     def __iter__(self) -> Iterator[list[int]]:
+        size = self.batch // (self.world * self.parts)
         for step in range(self.start, self.stop):
-            yield list(range(step * self.batch + self.rank, (step + 1) * self.batch, self.world))
+            clips = list(range(step * self.batch + self.rank, (step + 1) * self.batch, self.world))
+            yield from (clips[part * size : (part + 1) * size] for part in range(self.parts))
+
+
+def _indivisible(batch: int, world: int, parts: int) -> str:
+    """What is wrong with a number of clips per step, and which settings would be right."""
+    what = f"data.batch_size={batch}, the clips of one step, must be a positive multiple of the {world} processes"
+    if parts > 1:
+        return f"{what} × trainer.accumulate_grad_batches={parts}: change one of them"
+    fewer = max(number for number in range(1, world + 1) if batch % number == 0) if batch > 0 else 1
+    more = max(world, -(-batch // world) * world)
+    return f"{what}: set trainer.devices={fewer}, or data.batch_size={more} and an optimizer.lr for it"

@@ -43,7 +43,8 @@ indices = torch.tensor([[0, 1, 2], [0, 1, 7], [0, 5, 6], [0, 9, 10]])  # differe
 def clips(which):
     part = torch.arange(4)[which]
     names = tuple(f"clip {i}" for i in part.tolist())
-    return Clip(frames[part], labels[part], indices[part], names, valid[part], labels[part].clamp(max=2), tuple((10 + part).tolist()))
+    pseudo, seeds = labels[part].clamp(max=2), tuple((10 + part).tolist())
+    return Clip(frames[part], labels[part], indices[part], names, valid[part], pseudo, seeds)
 
 def embedding(correspondence, decode=False):
     options = dict(widths=(8, 8), channels=(8, 8), decoder_widths=(8, 8, 8))
@@ -71,7 +72,8 @@ def learned(clip, make):
     torch.manual_seed(2)
     terms = method.loss(clip)
     sum(terms.values()).backward()
-    return {name: term.detach() for name, term in terms.items()}, {n: p.grad for n, p in method.named_parameters() if p.grad is not None}
+    gradients = {name: each.grad for name, each in method.named_parameters() if each.grad is not None}
+    return {name: term.detach() for name, term in terms.items()}, gradients
 
 alone = {name: learned(clips(slice(None)), make) for name, make in methods.items()}
 distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=2, timeout=timedelta(seconds=60))

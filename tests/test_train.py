@@ -152,7 +152,7 @@ def test_a_training_that_is_killed_and_interrupted_ends_as_an_undisturbed_one(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     last = RUN / "ended/checkpoints/last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 2
-    for step, how, kept in ((5, "SIGINT", 4), (6, "SIGTERM", 6)):
+    for step, how, kept in ((5, "SIGINT", 6), (6, "SIGTERM", 7)):
         monkeypatch.setenv("ENDS", f"{step} {how}")
         stopped = command(*settings, "name=ended")
         stopped.error(130, "interrupted; the same command goes on from here")
@@ -166,6 +166,23 @@ def test_a_training_that_is_killed_and_interrupted_ends_as_an_undisturbed_one(
         assert same(RUN / "whole/checkpoints" / checkpoint, RUN / "ended/checkpoints" / checkpoint)
     assert rows(RUN / "ended") == rows(RUN / "whole")
     assert [row["lr"] for row in rows(RUN / "ended")][::3] == ["0.001", "0.0005", "0.00025"]
+
+
+def test_a_batch_in_parts_is_learned_as_a_whole_one(command: Command, own: str) -> None:
+    """The colour that is learned, where the parts' means are the mean; scores and checkpoints are counted in steps."""
+    settings = ["train", "method=colour", *(word for word in TINY if "method" not in word), *steps(5, validated=2)]
+    settings += ["data.batch_size=4", "--config-dir", own, "save_every=1"]
+    learned = {}
+    for name, parts in (("whole", 1), ("parts", 2)):
+        done = command(*settings, f"+trainer.accumulate_grad_batches={parts}", f"name={name}", f"method.notes={name}")
+        assert done.status == 0, done.err
+        learned[name] = torch.load(Path("runs/colour", name, "checkpoints/last.ckpt"), weights_only=True)
+        scored = [bool(row["val/J&F"]) for row in rows(Path("runs/colour", name))]
+        assert scored == [False, True, False, True, False]
+    whole, parts = learned["whole"], learned["parts"]
+    torch.testing.assert_close(parts["state_dict"], whole["state_dict"], rtol=0, atol=1e-6)
+    assert parts["global_step"] == whole["global_step"] == 5
+    assert Path("parts").read_text() == Path("whole").read_text()  # the same clips in the same order
 
 
 def test_cosine_schedule() -> None:
@@ -268,7 +285,8 @@ def test_a_loss_that_is_no_number_ends_training(command: Command) -> None:
         ("trainer.precision=64", 2, ["trainer.precision=64-true", "bf16-mixed"]),
         ("trainer.precision=fast", 2, ["trainer: ", "fast", "bf16-mixed"]),
         ("+trainer.max_stepz=3", 2, ["trainer: ", "max_stepz"]),
-        ("+trainer.accumulate_grad_batches=2", 2, ["trainer.accumulate_grad_batches", "data.batch_size"]),
+        ("+trainer.accumulate_grad_batches=4", 1, ["trainer.accumulate_grad_batches=4", "data.batch_size=2"]),
+        ("trainer.strategy=ddp_spawn", 2, ["trainer.strategy=ddp_spawn", "choose ddp"]),
         ("trainer.max_steps=-1", 2, ["trainer.max_steps=-1"]),
         ("data.validation.max_frames=2", 1, ["data.validation", "val_00", "first and last are not scored"]),
         ("data.batch_size=0", 2, ["data.batch_size=0"]),

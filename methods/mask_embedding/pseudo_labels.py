@@ -19,6 +19,7 @@ from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.methods.mask_embedding.method import MaskEmbedding
 from vosbench.methods.mask_embedding.pseudo_label_statistics import Found, describe, found_in, summary
 from vosbench.ops.cluster import cluster_video
+from vosbench.ops.processes import share_buffers
 from vosbench.runs.claims import Claim
 from vosbench.runs.identity import Fingerprint
 from vosbench.settings.checks import below, outside, refuse
@@ -118,6 +119,7 @@ class ClusterVideos(L.Callback):
         videos: dict[str, Video] = dict(self.clips.videos)
         training = method.training
         method.eval()
+        share_buffers(method)  # whichever process takes a video, its labels are the same
         with trainer.precision_plugin.forward_context(), torch.no_grad():
             said = time.monotonic()
             for count, (name, video) in enumerate(videos.items()):

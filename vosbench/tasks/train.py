@@ -2,7 +2,6 @@
 checkpoints/{last,best}.ckpt. Repeating the command resumes it."""
 
 import logging
-import shutil
 import subprocess
 import warnings
 from dataclasses import dataclass, fields
@@ -22,7 +21,7 @@ from vosbench.runs.identity import Fingerprint
 from vosbench.settings.making import factory, made
 from vosbench.settings.options import Content, Keywords, Positive, Seed, Where
 from vosbench.settings.recipe import modules, settings, target
-from vosbench.training.checkpointing import LastCheckpoint
+from vosbench.training.checkpointing import Fresh, LastCheckpoint
 from vosbench.training.datamodule import ClipData, ClipOptions
 from vosbench.training.module import Engine
 from vosbench.training.trainer import GIVEN, TrainerOptions, make_logger, make_optimizer, make_trainer
@@ -91,15 +90,20 @@ def run(options: Options) -> None:
     trainer = make_trainer(
         options.trainer,
         run=options.run,
-        callbacks=[*_callbacks(options.callbacks), LastCheckpoint(last, options.save_every)],
+        callbacks=[
+            *([Fresh(Path(options.run))] if options.overwrite else []),
+            *_callbacks(options.callbacks),
+            LastCheckpoint(last, options.save_every),
+        ],
         logger=make_logger(options.logger),
         best_by=None if data.protocol is None else data.protocol.monitored,
     )
-    StepSampler(0, steps, data.batch, 0, trainer.world_size)  # raises before other processes start
+    parts = trainer.accumulate_grad_batches
+    StepSampler(0, steps, data.batch, 0, trainer.world_size, parts)  # raises before other processes start
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     say("training from step %d to %d on %s", done or 0, steps, where)
-    if options.overwrite:
-        _clear(Path(options.run))
+    for file in Path(options.run).glob("hpc_ckpt_*.ckpt"):  # in a Slurm job, Lightning would start from it
+        file.unlink(missing_ok=True)
     _fit(trainer, engine, data, None if done is None else last)
     say("trained %d steps; checkpoint=%s", trainer.global_step, find(options.run))
 
@@ -135,14 +139,6 @@ def _done(last: Path, stored: dict[str, Any], fingerprint: Fingerprint, options:
     if stored.get("steps") is None:
         raise UserError(f"{last} does not say how many steps were trained: set overwrite=true to train anew")
     return int(stored["steps"])
-
-
-@rank_zero_only
-def _clear(run: Path) -> None:
-    """Removes the files of an earlier training."""
-    for folder in ("checkpoints", "labels"):
-        shutil.rmtree(run / folder, ignore_errors=True)
-    (run / "metrics.csv").unlink(missing_ok=True)
 
 
 def _engine(options: Options, fingerprint: Fingerprint, init: str, protocol: Protocol | None) -> Engine:

@@ -2,8 +2,13 @@
 
 import csv
 import io
+import logging
+import shutil
+import signal
+import threading
 from argparse import Namespace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import lightning as L
@@ -27,6 +32,9 @@ RESUMED = {
     "callbacks",
 }  # what resuming needs
 
+log = logging.getLogger(__name__)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last is what Slurm may send before a time limit
+
 
 class WholeFiles(TorchCheckpointIO):
     """Writes each checkpoint to a temporary file beside it and renames that file. Lightning's own writer goes through
@@ -48,8 +56,22 @@ class WholeFiles(TorchCheckpointIO):
         return content
 
 
+class Fresh(L.Callback):
+    """Removes what an earlier training left in the run folder, before any process writes there."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+
+    def setup(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
+        if trainer.is_global_zero:
+            for folder in ("checkpoints", "labels"):
+                shutil.rmtree(self.run / folder, ignore_errors=True)
+            (self.run / "metrics.csv").unlink(missing_ok=True)
+        trainer.strategy.barrier()
+
+
 class LastCheckpoint(Checkpoint):
-    """Writes `path` every `steps` steps, after every validation and at the end.
+    """Writes `path` every `steps` steps, after every validation, at the end, and before an interrupt ends training.
 
     A step that is validated is saved only after validation, so that the file holds the best score so far and a run
     killed during validation repeats it.
@@ -57,10 +79,25 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, path: Path, steps: int) -> None:
         self.path, self.steps = path, steps
+        self.stop = StopRequest()
+
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self.stop.listen()
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Ends training once everything about the step before is written."""
+        if self.stop.agreed:
+            raise KeyboardInterrupt
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        validated = trainer.enable_validation and trainer.global_step % (trainer.val_check_batch or 1) == 0
-        if self.steps and trainer.global_step % self.steps == 0 and not validated:
+        parts = trainer.accumulate_grad_batches
+        if (trainer.fit_loop.batch_idx + 1) % parts:
+            return  # in the middle of a step
+        self.stop.agree(trainer)
+        interval = int(trainer.val_check_batch or 1) // parts
+        validated = trainer.enable_validation and trainer.global_step % interval == 0
+        due = self.steps and trainer.global_step % self.steps == 0
+        if (due or self.stop.agreed) and not validated:
             self._save(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, *_: Any) -> None:
@@ -69,10 +106,44 @@ class LastCheckpoint(Checkpoint):
     def on_train_end(self, trainer: L.Trainer, *_: Any) -> None:
         self._save(trainer)
 
+    def teardown(self, *_: Any, **__: Any) -> None:
+        self.stop.close()
+
     def _save(self, trainer: L.Trainer) -> None:
         for logger in trainer.loggers:
             logger.save()
         trainer.save_checkpoint(self.path)
+
+
+class StopRequest:
+    """Notes an interrupt or a termination signal, so that training ends after the step at hand. A second one ends it at
+    once."""
+
+    def __init__(self) -> None:
+        self.asked = self.agreed = False
+        self._before: dict[int, Any] = {}
+
+    def listen(self) -> None:
+        if threading.current_thread() is threading.main_thread():  # no other thread may
+            self._before = {number: signal.signal(number, self._note) for number in STOPPING}
+
+    def close(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def agree(self, trainer: L.Trainer) -> None:
+        """All processes end after the same step, whichever of them was asked to."""
+        if trainer.world_size > 1:
+            self.agreed = trainer.strategy.reduce_boolean_decision(self.asked, all=False)
+        else:
+            self.agreed = self.asked
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        log.info("%s: saving after this step; once more ends at once", signal.Signals(number).name)
 
 
 class MetricsFile(Logger):

@@ -1,5 +1,6 @@
 """The clips that a method is trained on and the videos that it is validated on."""
 
+import signal
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import cv2
@@ -82,7 +83,12 @@ class ClipData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Clip | UserError]:
         trainer = self.trainer
         sampler = StepSampler(
-            trainer.global_step, trainer.max_steps, self.batch, trainer.global_rank, trainer.world_size
+            trainer.global_step,
+            trainer.max_steps,
+            self.batch,
+            trainer.global_rank,
+            trainer.world_size,
+            trainer.accumulate_grad_batches,
         )
         return DataLoader(
             _Told(self.clips),
@@ -91,7 +97,7 @@ class ClipData(L.LightningDataModule):
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread,
+            worker_init_fn=_prepare_worker,
         )
 
     def val_dataloader(self) -> DataLoader[Video]:
@@ -131,6 +137,9 @@ def _same(video: Video) -> Video:
     return video
 
 
-def _one_thread(_: int) -> None:
-    """There are several workers already. Not 1: OpenCV crashes when it reduces the threads it had before the fork."""
+def _prepare_worker(_: int) -> None:
+    """One thread, since there are several workers already. Not 1: OpenCV crashes when it reduces the threads it had
+    before the fork. An interrupt is for the main process, which still needs clips to end its step."""
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

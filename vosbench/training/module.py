@@ -14,6 +14,7 @@ from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.inference.memory import Memory
 from vosbench.inference.propagator import Propagator, propagate
 from vosbench.inference.resizing import Resizing
+from vosbench.ops.processes import share_buffers
 from vosbench.training.validation import means, of_all_processes, score_video
 from vosbench.util.errors import UserError
 from vosbench.video.video import Video
@@ -51,7 +52,7 @@ class Engine(L.LightningModule):
 
     def training_step(self, clip: Clip, _: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):
-            # Seeded by the step: all processes make the same draws, and so does a resumed run.
+            # Seeded by the step: what all clips share is drawn alike in all processes, and in a resumed run.
             torch.manual_seed(self.seed * 1_000_003 + self.global_step)
             terms = self.method.loss(clip)  # type: ignore[operator]
         total = torch.stack(list(terms.values())).sum()
@@ -59,10 +60,14 @@ class Engine(L.LightningModule):
             raise UserError(
                 f"the loss is {total.item()} at step {self.global_step}: lower optimizer.lr or train in 32-true"
             )
-        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=len(clip.videos))
-        self.log("loss", total.detach(), prog_bar=True, batch_size=len(clip.videos))
+        named = {f"train/{name}": term.detach() for name, term in terms.items()}
+        self.log_dict(named, batch_size=len(clip.videos), sync_dist=True)
+        self.log("loss", total.detach(), prog_bar=True, batch_size=len(clip.videos), sync_dist=True)
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         return total
+
+    def on_validation_start(self) -> None:
+        share_buffers(self.method)  # those of the checkpoint, which the first process writes
 
     def validation_step(self, video: Video, _: int) -> None:
         """Scores the objects of one video; the scores of all videos are averaged at the end."""

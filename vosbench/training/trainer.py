@@ -7,9 +7,11 @@ from typing import Annotated, Any, TypedDict
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch import nn
 
 from vosbench.evaluation.protocols.protocol import Measure
@@ -38,6 +40,8 @@ class TrainerOptions(TypedDict, total=False):
     precision: Counted[str]
     gradient_clip_val: Counted[Annotated[float, Range(0, above=True)] | None]
     gradient_clip_algorithm: Counted[str | None]
+    sync_batchnorm: Counted[bool]
+    accumulate_grad_batches: Positive
 
 
 def make_trainer(
@@ -60,7 +64,7 @@ def make_trainer(
             *([] if best_by is None else [_best(Path(run, "checkpoints"), best_by)]),
             *callbacks,  # last.ckpt is written after best.ckpt, and so knows the best score
         ],
-        "plugins": [WholeFiles()],
+        "plugins": [WholeFiles(), *_slurm()],
         "logger": logger or False,
         "check_val_every_n_epoch": None,
         "num_sanity_val_steps": 0,
@@ -70,16 +74,26 @@ def make_trainer(
     if best_by is None:
         settings["limit_val_batches"] = 0
     try:
-        trainer = L.Trainer(**{**settings, **options})
+        trainer = L.Trainer(**{**settings, **options, **_in_batches(options)})
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UsageError(f"trainer: {one_line(error)}") from error
     if trainer.precision not in PRECISIONS:
         raise UsageError(f"trainer.precision={trainer.precision}: choose from {', '.join(PRECISIONS)}")
-    if trainer.accumulate_grad_batches != 1:
-        raise UsageError(
-            "trainer.accumulate_grad_batches: leave it out; data.batch_size is one step's, of all processes"
-        )
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise UsageError(f"trainer.strategy={options.get('strategy')} leaves no trained weights here: choose ddp")
     return trainer
+
+
+def _slurm() -> list[SLURMEnvironment]:
+    """In a Slurm job, Lightning would write a checkpoint of its own before the time limit, and later start from it
+    whatever is asked for."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+
+
+def _in_batches(options: TrainerOptions) -> dict[str, int]:
+    """`val_check_interval`, which is in steps, in Lightning's unit."""
+    steps, parts = options.get("val_check_interval"), options.get("accumulate_grad_batches", 1)
+    return {} if steps is None else {"val_check_interval": steps * parts}
 
 
 def _best(folder: Path, measure: Measure) -> ModelCheckpoint:
@@ -120,11 +134,11 @@ def make_optimizer(settings: dict[str, Any], method: nn.Module) -> Optimizer:
 
 
 class _Bar(RichProgressBar):
-    """Lightning's progress bar, counting the steps of the whole training, which is one epoch to Lightning."""
+    """Lightning's progress bar, counting the batches of the whole training, which is one epoch to Lightning."""
 
     @property
     def total_train_batches(self) -> int:
-        return self.trainer.max_steps
+        return self.trainer.max_steps * self.trainer.accumulate_grad_batches
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "train"
