@@ -140,13 +140,13 @@ def test_two_processes_and_a_resumed_run_see_the_batches_of_one() -> None:
     assert list(StepSampler(4, 6, batch=4)) == one[4:]
     assert len(StepSampler(4, 6, batch=4)) == 6  # counted from step 0
     with pytest.raises(
-        ValueError, match=r"batch_size=5, .* of the 2 processes: set trainer\.devices=1, or data\.batch_size=6"
+        ValueError, match=r"batch_size=5, .* 2 processes: set trainer\.devices=1, or data\.batch_size=6"
     ):
         StepSampler(0, 1, batch=5, world=2)
     parts = [list(StepSampler(1, 3, batch=8, rank=rank, world=2, parts=2)) for rank in (0, 1)]
     assert parts == [[[8, 10], [12, 14], [16, 18], [20, 22]], [[9, 11], [13, 15], [17, 19], [21, 23]]]
     assert len(StepSampler(1, 3, batch=8, world=2, parts=2)) == 6
-    with pytest.raises(ValueError, match="2 processes × trainer.accumulate_grad_batches=3"):
+    with pytest.raises(ValueError, match=r"2 processes × trainer\.accumulate_grad_batches=3"):
         StepSampler(0, 1, batch=8, world=2, parts=3)
 
 

@@ -174,7 +174,7 @@ def test_a_batch_in_parts_is_learned_as_a_whole_one(command: Command, own: str) 
     settings += ["data.batch_size=4", "--config-dir", own, "save_every=1"]
     learned = {}
     for name, parts in (("whole", 1), ("parts", 2)):
-        done = command(*settings, f"+trainer.accumulate_grad_batches={parts}", f"name={name}", f"method.notes={name}")
+        done = command(*settings, f"trainer.accumulate_grad_batches={parts}", f"name={name}", f"method.notes={name}")
         assert done.status == 0, done.err
         learned[name] = torch.load(Path("runs/colour", name, "checkpoints/last.ckpt"), weights_only=True)
         scored = [bool(row["val/J&F"]) for row in rows(Path("runs/colour", name))]
@@ -285,7 +285,7 @@ def test_a_loss_that_is_no_number_ends_training(command: Command) -> None:
         ("trainer.precision=64", 2, ["trainer.precision=64-true", "bf16-mixed"]),
         ("trainer.precision=fast", 2, ["trainer: ", "fast", "bf16-mixed"]),
         ("+trainer.max_stepz=3", 2, ["trainer: ", "max_stepz"]),
-        ("+trainer.accumulate_grad_batches=4", 1, ["trainer.accumulate_grad_batches=4", "data.batch_size=2"]),
+        ("trainer.accumulate_grad_batches=4", 1, ["trainer.accumulate_grad_batches=4", "data.batch_size=2"]),
         ("trainer.strategy=ddp_spawn", 2, ["trainer.strategy=ddp_spawn", "choose ddp"]),
         ("trainer.max_steps=-1", 2, ["trainer.max_steps=-1"]),
         ("data.validation.max_frames=2", 1, ["data.validation", "val_00", "first and last are not scored"]),

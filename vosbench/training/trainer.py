@@ -34,6 +34,7 @@ class TrainerOptions(TypedDict, total=False):
     accelerator: str
     devices: int | str | list[int]
     strategy: str
+    num_nodes: Positive
     max_steps: Positive
     val_check_interval: Positive
     log_every_n_steps: Positive
