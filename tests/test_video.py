@@ -1,5 +1,6 @@
 """A video of one's own, of which only the frames are known: what everything else makes of it; its fingerprints."""
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -7,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from vosbench.audit.findings import Note, Problem
 from vosbench.audit.inspection import inspect
+from vosbench.datasets.folders import scan_video
 from vosbench.evaluation.predictions.label_maps import hash_annotations
 from vosbench.tasks import prepare
 from vosbench.video import folder_video
 from vosbench.video.images import read_image
 from vosbench.video.video import Image, LabelMap, Video, initial_masks
+from vosbench.video.video_file import VideoFile
 
 
 class Plain(Video):
@@ -151,3 +155,35 @@ def test_a_prepared_copy_is_told_from_one_of_another_frame_in_the_middle(
     for changed in (Plain(10, 99, 30), Marked(10, 20, 30)):
         with pytest.raises(ValueError, match=r"plain was prepared otherwise \(the data\): set overwrite=true"):
             run(changed)
+
+
+def test_the_fingerprint_of_files_is_of_their_contents(tmp_path: Path) -> None:
+    """Other pictures of the same name, size and time are another video: uncompressed, and copied with their times."""
+    video = scan_video(save_frames(tmp_path / "clip", 3), None)
+    before, path = video.fingerprint(), video.frames[1]
+    assert scan_video(save_frames(tmp_path / "elsewhere/clip", 3), None).fingerprint() == before
+    old = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert path.stat().st_size == old.st_size
+    assert scan_video(tmp_path / "clip", None).fingerprint() != before
+    file = tmp_path / "clip.avi"
+    file.write_bytes(b"RIFF" + bytes(100))
+    found = set()
+    for byte in (0, 1):
+        file.write_bytes(b"RIFF" + bytes(99) + bytes([byte]))
+        os.utime(file, ns=(0, 0))
+        video_file = VideoFile(file)
+        video_file.__dict__["frame_names"] = ("00000",)  # nothing is decoded for it
+        found.add(video_file.fingerprint())
+    assert len(found) == 2
+
+
+def save_frames(folder: Path, count: int) -> Path:
+    folder.mkdir(parents=True)
+    for index in range(count):
+        pixels = np.full((4, 6, 3), 40 * index, np.uint8)
+        Pillow.fromarray(pixels).save(folder / f"{index:05}.png", compress_level=0)
+    return folder

@@ -75,9 +75,10 @@ class ClipData(L.LightningDataModule):
 
     def fingerprint(self) -> str:
         """A digest of the training videos, and of their annotations if these are read."""
-        found = {name: video.fingerprint() for name, video in self.clips.videos}
+        videos = dict(self.clips.videos)  # a source may be repeated
+        found = {name: video.fingerprint() for name, video in videos.items()}
         if self.clips.labels:
-            found |= {f"{name} labels": video.annotation_fingerprint() for name, video in self.clips.videos}
+            found |= {f"{name} labels": video.annotation_fingerprint() for name, video in videos.items()}
         return digest(found)
 
     def train_dataloader(self) -> DataLoader[Clip | UserError]:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosbench.util.errors import HERE, UserError, one_or_all
+from vosbench.util.files import hash_files
 from vosbench.util.wording import rows_columns
 from vosbench.video.leftovers import NOTHING, Leftovers
 
@@ -95,10 +96,10 @@ class Video(ABC):
         return self.listed is None or name in self.listed
 
     def fingerprint(self) -> str:
-        """sha256 over the frames: their names and file sizes, or their pixels if they are not in files."""
-        files = [self.frame_file(index) for index in range(len(self.frame_names))]
-        sizes = [file.stat().st_size for file in files if file is not None]
-        content = sizes if len(sizes) == len(files) else self._pixels
+        """sha256 over the frames: their names and the contents of their files, or their pixels if they have none."""
+        files = [(name, self.frame_file(index)) for index, name in enumerate(self.frame_names)]
+        whole = [(name, file) for name, file in files if file is not None]
+        content = hash_files(whole) if len(whole) == len(files) else self._pixels
         return hashlib.sha256(json.dumps([self.name, self.frame_names, content]).encode()).hexdigest()
 
     def annotation_fingerprint(self) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from vosbench.util.errors import HERE, UserError
+from vosbench.util.files import content_digest
 from vosbench.video.images import read_label_map, size_of_short_side
 from vosbench.video.video import Image, LabelMap, Video, check_max_frames, check_size, initial_masks
 
@@ -101,8 +102,8 @@ class VideoFile(Video):
         return self._given.get(index)
 
     def fingerprint(self) -> str:
-        """sha256 over the frames' names, the size of the file, and the size that frames are decoded to."""
-        content = [self.name, self.frame_names, self.path.stat().st_size, self.short_side]
+        """sha256 over the frames' names, the content of the file, and the size that frames are decoded to."""
+        content = [self.name, self.frame_names, content_digest(self.path), self.short_side]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def close(self) -> None:
