@@ -1,5 +1,6 @@
 """Reading images and masks: EXIF orientation, 16 bits, shades of grey, and palettes at odds with their indices."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -226,5 +227,9 @@ def test_the_palettes_of_other_files_are_no_matter(tmp_path: Path) -> None:
     write_label_map(tmp_path / "own.png", np.arange(256, dtype=np.uint8).reshape(16, 16))
     Image.fromarray(UNALIKE).save(tmp_path / "grey.png")
     (tmp_path / "text.png").write_text("no image")
-    for name in ("own", "grey", "text"):
+    huge = bytearray((tmp_path / "own.png").read_bytes())
+    huge[16:24] = (65535).to_bytes(4) * 2
+    huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4)
+    (tmp_path / "huge.png").write_bytes(huge)
+    for name in ("own", "grey", "text", "huge"):
         assert palette_fault(tmp_path / f"{name}.png") is None

@@ -6,45 +6,20 @@ unnoticed.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vosbench.audit.findings import Note, Problem, VideoFacts
+from vosbench.audit.picture import Picture, read_picture
 from vosbench.audit.timeline import Values, judge_layout, judge_numbers, judge_objects
 from vosbench.util.errors import UserError
 from vosbench.util.reading import reading
 from vosbench.util.wording import rows_columns
-from vosbench.video.depth import is_deep
-from vosbench.video.formats import is_frame, is_image, is_mask, pictures_in
+from vosbench.video.formats import is_frame, is_image, is_mask
 from vosbench.video.images import PALETTE, VOID
-from vosbench.video.judgement import LOSSY, contradiction, grey_levels, not_ids, palette_of
-from vosbench.video.opening import opened
-from vosbench.video.orientation import UPRIGHT, orientation, upright, upright_size
+from vosbench.video.judgement import contradiction
 from vosbench.video.video import Image, LabelMap, Video
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image file, as far as it was read.
-
-    size         (height, width) once it is upright
-    mode         Pillow's; scaled: it is grey of another range than 8 bits, and scaled when read
-    deep         it has more than 8 bits a channel; turned: it has an EXIF orientation; lossy: it is a JPEG
-    palette      red, green and blue of each index; empty: it has none
-    values       of its pixels; levels: the number of shades of grey, 0 if its pixels are ids
-    """
-
-    size: tuple[int, int]
-    mode: str
-    scaled: bool
-    deep: bool
-    turned: bool
-    lossy: bool
-    palette: bytes
-    values: Values
-    levels: int
 
 
 def inspect(video: Video, labels: Path | None, full: bool) -> VideoFacts:
@@ -164,7 +139,7 @@ class _Inspection:
         try:
             with reading(path, "", ""):
                 self.records.append(f"{self._content(path)}\n")
-            picture = _decode(path, self.full, binary=self.video.binary)
+            picture = read_picture(path, self.full, binary=self.video.binary)
         except UserError as error:
             reason = getattr(error.__cause__, "strerror", None) if error.__cause__ else str(error)
             self.facts.add(kind, f"/{path.name}" + (f" {reason}" if reason else ""))
@@ -203,31 +178,6 @@ class _Inspection:
         elif mask.palette and any(_colour(mask.palette, id_) != _colour(bytes(PALETTE), id_) for id_ in ids):
             facts.add(Note.PALETTE, f"/{name}")
         return mask.values
-
-
-def _decode(path: Path, full: bool, *, binary: bool) -> Picture:
-    with opened(path, "", "") as image:
-        if full and image.format == "PNG":
-            image.verify()  # checksums; the image cannot be read after it
-    with opened(path, "", "") as image:
-        if (count := pictures_in(image)) > 1:
-            raise UserError(f"holds {count} pictures")
-        mode, values, levels = image.mode, Values(), 0
-        header = (
-            upright_size(image),
-            mode,
-            mode == "L" and not_ids(image) is not None,
-            is_deep(image),
-            orientation(image) != UPRIGHT,
-            image.format in LOSSY,
-            palette_of(image) if full else b"",
-        )
-        pixels = np.asarray(upright(image)) if full else np.empty(0)
-    if full and pixels.ndim == 2:
-        counts = np.bincount(pixels.ravel()) if pixels.dtype == np.uint8 else None
-        values = Values(map(int, np.unique(pixels) if counts is None else np.flatnonzero(counts)))
-        levels = 0 if counts is None else grey_levels(pixels, mode, binary=binary)
-    return Picture(*header, values, levels)
 
 
 def _colour(palette: bytes, id_: int) -> bytes:

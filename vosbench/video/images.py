@@ -37,14 +37,13 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """
     with opened(path, "image", "restore or remove this file") as image:
         _check_single(image, path)
-        raw = raw_mode(image)
+        raw, file_format, wide = raw_mode(image), image.format, image.mode.startswith(("I", "F"))
         image.load()
         shown = upright(image)
-        if image.mode.startswith(("I", "F")):
-            return np.repeat(scaled(shown, image.format, raw)[:, :, None], 3, axis=2)
         if image.mode == "P":
             shown.info.pop("transparency", None)  # Pillow would warn that it is ignored
-        return np.asarray(shown.convert("RGB"))
+        shown = shown if wide else shown.convert("RGB")
+    return np.repeat(scaled(shown, file_format, raw)[:, :, None], 3, axis=2) if wide else np.asarray(shown)
 
 
 def image_size(path: Path) -> tuple[int, int]:

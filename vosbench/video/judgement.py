@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as Pillow
 
+from vosbench.util.errors import UserError
 from vosbench.video.depth import largest_value, raw_mode
+from vosbench.video.opening import opened
 
 VOID = 255
 OBJECTS = 20  # few frames have more: many more values are grey levels
@@ -78,14 +80,12 @@ def palette_fault(path: Path) -> str | None:
     None: it does not, or the file cannot be read. Pixels are only decoded if the palette can contradict any index.
     """
     try:
-        with Pillow.open(path) as image:
-            colours = palette_of(image)
-            if not _may_contradict(colours):
-                return None
-            values = frozenset(np.unique(np.asarray(image)).tolist())
-    except (OSError, SyntaxError):  # said by whoever reads it
+        with opened(path, "mask", "restore this file") as image:
+            palette = palette_of(image)
+            pixels = np.asarray(image) if _may_contradict(palette) else np.empty(0, np.uint8)
+    except UserError:  # said by whoever reads its ids
         return None
-    return contradiction(colours, values)
+    return contradiction(palette, frozenset(np.unique(pixels).tolist()))
 
 
 def palette_of(image: Pillow.Image) -> bytes:
