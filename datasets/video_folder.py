@@ -92,7 +92,7 @@ def open_video(path: str | Path, mask: str | Path | None = None, max_frames: int
         return replace(folder, annotations=masks, binary=binary, late_objects=True)
     file = VideoFile(path, max_frames=max_frames)
     masks, binary = _masks(mask, file.frame_names)
-    return VideoFile(path, max_frames=max_frames, annotations=masks, binary=binary)
+    return file.annotated(masks, binary)
 
 
 def _masks(mask: str | Path | None, frame_names: Sequence[str]) -> tuple[dict[str, Path], bool]:
