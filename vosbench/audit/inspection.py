@@ -14,11 +14,13 @@ from PIL import Image as Pillow
 
 from vosbench.audit.findings import Note, Problem, VideoFacts
 from vosbench.audit.timeline import MOST_OBJECTS, Values, judge_layout, judge_numbers, judge_objects
+from vosbench.audit.video_files import judge_file, judge_size
 from vosbench.datasets.folders import IMAGE_SUFFIXES
 from vosbench.util.errors import UserError
 from vosbench.util.wording import rows_columns
 from vosbench.video.images import PALETTE, VOID
 from vosbench.video.video import Image, LabelMap, Video
+from vosbench.video.video_file import OtherSize, VideoFile
 
 OTHER_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp")  # image formats that no data set reads
 
@@ -42,7 +44,12 @@ def inspect(video: Video, labels: Path | None, full: bool) -> VideoFacts:
     """
     facts = VideoFacts(video.name)
     try:
+        if isinstance(video, VideoFile):
+            judge_file(video, facts)
         facts.frames = len(video.frame_names)
+    except OtherSize as error:
+        judge_size(error, facts)
+        return facts
     except UserError:  # the file is not a video
         facts.add(Problem.FRAME_UNREADABLE)
         return facts
@@ -105,6 +112,9 @@ class _Inspection:
         name = self.video.frame_names[index]
         try:
             frame = self.video.frame(index)
+        except OtherSize as error:
+            judge_size(error, self.facts)
+            return None
         except UserError:
             self.facts.add(Problem.FRAME_UNREADABLE, f"/{name}")
             return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vosbench.util.errors import UserError
 
@@ -64,7 +64,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
         still = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
         videos = [stream for stream in container.streams.video if not stream.disposition & still]
         if not videos:
-            raise UserError(f"{path} holds no video but only a still, such as the cover art of music: give a video file")
+            raise UserError(f"{path} holds no video but a still, such as the cover art of music: give a video file")
         best = container.streams.best("video")
         stream = next((each for each in videos if each is best), None) or max(videos, key=_area)
         if stream.codec_context is None:
@@ -76,7 +76,7 @@ def _area(stream: VideoStream) -> int:
     return stream.width * stream.height
 
 
-def numbered(packets: Iterable[Packet], first: int = 0) -> Iterator[tuple[int, Packet]]:
+def numbered(packets: Iterable[Packet[Any]], first: int = 0) -> Iterator[tuple[int, Packet[Any]]]:
     """The packets that have content, with their numbers. They end where the container is damaged, as in players."""
     from av.error import InvalidDataError
 
@@ -99,7 +99,7 @@ class Decoding:
     a recording may begin between key frames; `error` is FFmpeg's last error.
     """
 
-    def __init__(self, stream: VideoStream, packets: Iterable[tuple[int, Packet]]) -> None:
+    def __init__(self, stream: VideoStream, packets: Iterable[tuple[int, Packet[Any]]]) -> None:
         self.stream, self.packets = stream, packets
         self.failures, self.error = 0, ""
         self._begun = False
@@ -110,7 +110,7 @@ class Decoding:
             yield from self._frames(packet)
         yield from self._frames(None)  # those that the decoder has kept back
 
-    def _frames(self, packet: Packet | None) -> Iterator[tuple[int | None, VideoFrame]]:
+    def _frames(self, packet: Packet[Any] | None) -> Iterator[tuple[int | None, VideoFrame]]:
         from av.error import FFmpegError
 
         try:

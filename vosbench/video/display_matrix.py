@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,7 +30,7 @@ class Turn(NamedTuple):
     def of(cls, frame: VideoFrame) -> Turn:
         """The turn that a frame's display matrix asks for. Other angles count as the nearest quarter turn."""
         try:
-            matrix = frame.side_data.get("DISPLAYMATRIX")
+            matrix: Any = frame.side_data.get("DISPLAYMATRIX")
         except ValueError:  # the frame has side data of a kind that PyAV does not know: it still tells the rotation
             return cls._by_angle(getattr(frame, "rotation", 0))
         return cls() if matrix is None else cls.by_matrix(*struct.unpack("=5i", bytes(matrix)[:20]))

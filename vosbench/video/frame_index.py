@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int, UInt32
@@ -74,9 +74,11 @@ class FrameIndex:
         index = (_from_packets(path, packets) if packets.is_sound else None) or _decoded(path, packets, most)
         return replace(index, lost="", fewer="") if most is not None and most <= index.count else index
 
-    def entry(self, frame: int) -> Entry:
-        """The last place at or before this frame where decoding can begin."""
-        return self.entries[int(np.searchsorted(self._entered, frame, side="right")) - 1]
+    def entries_to(self, frame: int) -> list[Entry]:
+        """Where decoding can begin to give this frame, best first. (Where the picture is refreshed bit by bit, it is
+        whole only after the next key frame.)"""
+        last = int(np.searchsorted(self._entered, frame, side="right"))
+        return [*reversed(self.entries[max(last - 2, 1) : last]), self.entries[0]]
 
     def number(self, carrier: int | None) -> int | None:
         """The number of the frame that a packet carried; None if it is none of the frames."""
@@ -98,7 +100,7 @@ class FrameIndex:
 
 def _from_packets(path: Path, packets: PacketList) -> FrameIndex | None:
     """The index that the packets' times tell; None if the first frames turn out to be others."""
-    carriers = np.argsort([packet.pts for packet in packets.packets], kind="stable")
+    carriers = np.argsort(packets.times, kind="stable")
     with open_container(path) as container:
         stream = video_stream(container, path)
         with named_errors(path):
@@ -108,7 +110,7 @@ def _from_packets(path: Path, packets: PacketList) -> FrameIndex | None:
     if [carrier for carrier, *_ in found] != carriers[:PROBED].tolist() or len(sizes) != 1:
         return None
     entries = _entries(packets, carriers)
-    return FrameIndex(carriers, len(carriers), entries, sizes.pop(), found[0][1], lost=packets.cut())
+    return FrameIndex(carriers, len(carriers), entries, sizes.pop(), found[0][1], lost=packets.cut(len(carriers)))
 
 
 def _decoded(path: Path, packets: PacketList, most: int | None) -> FrameIndex:
@@ -116,21 +118,31 @@ def _decoded(path: Path, packets: PacketList, most: int | None) -> FrameIndex:
     if path.stat().st_size > LONG:
         log.info("decoding %s once, to find its frames", path)
     found: list[tuple[int | None, int, tuple[int, int]]] = []
+    turn: Turn | None = None
     with open_container(path) as container:
         stream = video_stream(container, path)
         with named_errors(path):
             decoding = Decoding(stream, numbered(container.demux(stream)))
             for carrier, frame in islice(decoding, most):
-                turn = turn if found else Turn.of(frame)
+                turn = turn or Turn.of(frame)
                 found.append((carrier, checksum(frame), turn.size(frame)))
-    if not found:
+    if turn is None:
         why = f" ({decoding.error})" if decoding.error else ""
         raise UserError(f"{path} holds no frames that can be decoded{why}: restore or remove this file")
     known = [carrier for carrier, *_ in found if carrier is not None]
     carriers = np.array(known) if len(set(known)) == len(found) else None
     sizes, sums = np.array([size for *_, size in found]), np.array([sum_ for _, sum_, _ in found], np.uint32)
-    entries, size, lost = _entries(packets, carriers), found[0][2], packets.cut() or _undecoded(packets, decoding)
-    return FrameIndex(carriers, len(found), entries, size, turn, sizes, sums, lost, _fewer(packets, len(found)))
+    return FrameIndex(
+        carriers,
+        len(found),
+        _entries(packets, carriers),
+        found[0][2],
+        turn,
+        sizes,
+        sums,
+        packets.cut(len(found)) or _undecoded(packets, decoding),
+        _fewer(packets, len(found)),
+    )
 
 
 def _undecoded(packets: PacketList, decoding: Decoding) -> str:
@@ -167,8 +179,8 @@ def _entries(packets: PacketList, carriers: Int[np.ndarray, " frames"] | None) -
 
 def checksum(frame: VideoFrame) -> int:
     """Of the first plane's pixels: brightness, for most formats."""
-    plane = frame.planes[0]
+    plane: Any = frame.planes[0]
     if plane.line_size <= 0:  # stored upside down
         plane = frame.reformat(format="gray").planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-    return zlib.crc32(np.ascontiguousarray(rows[:, : plane.width]))
+    return zlib.crc32(rows[:, : plane.width].tobytes())

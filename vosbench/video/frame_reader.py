@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from vosbench.video.container import Decoding, named_errors, numbered, open_container, video_stream
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+_INTRA = 1  # av.video.frame.PictureType.I
+
 
 class FrameReader:
     """An open video file. A forked process opens it anew.
 
-    Any frame is decoded from the key frame before it. If what comes then is not what decoding from the start gave, it is
-    decoded from the start.
+    Any frame is decoded from the key frame before it. If what comes then is not what decoding from the start gave, it
+    is decoded from the key frame before that one, or from the start.
     """
 
     def __init__(self, path: Path, index: FrameIndex) -> None:
@@ -41,15 +43,16 @@ class FrameReader:
 
     def read(self, number: int) -> VideoFrame | None:
         """Frame `number`; None if it cannot be decoded. Raises UserError naming the file if it cannot be read."""
-        entry = self.index.entry(number)
+        entries = self.index.entries_to(number)
         with named_errors(self.path):
-            if self._frames is None or not entry.frame <= self._next <= number:
+            goes_on = self._frames is not None and entries[0].frame <= self._next <= number
+            if goes_on and (frame := self._forward(number)) is not None:
+                return frame
+            for entry in entries:
                 self._begin(entry)
-            frame = self._forward(number)
-            if frame is None and self._entry.packet:
-                self._begin(self.index.entries[0])
-                frame = self._forward(number)
-        return frame
+                if (frame := self._forward(number)) is not None:
+                    return frame
+        return None
 
     def close(self) -> None:
         """The next frame opens the file again."""
@@ -58,22 +61,30 @@ class FrameReader:
         self._forget()
 
     def abandon(self) -> None:
-        """Forgets what a forked process has from its parent. Freeing it would wait for threads that only the parent has,
-        so it is kept for ever."""
+        """Forgets what a forked process has from its parent. Freeing it would wait for threads that only the parent
+        has, so it is kept for ever."""
         for kept in (self._container, self._frames):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
         self._forget()
 
     def _forward(self, number: int) -> VideoFrame | None:
+        """The frame, decoded from where decoding is; None if it does not come, or is not right."""
         for carrier, frame in self._frames or ():
             found = self._next if self.index.carriers is None else self.index.number(carrier)
             if found is None or found < self._next:  # it needs what came before the key frame
                 continue
+            if self._entry.packet and self._next == self._entry.frame and not self._is_entered(found, frame):
+                return None
             self._next = found + 1
             if found >= number:
                 right = found == number and (self._entry.packet == 0 or self.index.is_right(number, frame))
                 return frame if right else None
         return None
+
+    def _is_entered(self, found: int, frame: VideoFrame) -> bool:
+        """Whether the first frame after an entry is one that needs no other. Where the picture is refreshed bit by bit,
+        it is not. Checksums tell better, where they are known."""
+        return self.index.sums is not None or (found == self._entry.frame and frame.pict_type == _INTRA)
 
     def _begin(self, entry: Entry) -> None:
         """Decoding begins here."""
@@ -91,13 +102,13 @@ class FrameReader:
             self._container = open_container(self.path)
         return self._container
 
-    def _from_start(self, entry: Entry) -> Iterator[tuple[int, Packet]]:
+    def _from_start(self, entry: Entry) -> Iterator[tuple[int, Packet[Any]]]:
         """The packets from an entry on. Those before it are read but not decoded."""
         self.close()
         packets = numbered(self._opened.demux(self._stream))
         return ((number, packet) for number, packet in packets if number >= entry.packet)
 
-    def _sought(self, entry: Entry) -> Iterator[tuple[int, Packet]] | None:
+    def _sought(self, entry: Entry) -> Iterator[tuple[int, Packet[Any]]] | None:
         """The same, found by seeking; None if the container leads elsewhere, or cannot."""
         from av.error import FFmpegError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vosbench.video.container import named_errors, numbered, open_container, video_stream
 
@@ -49,7 +49,7 @@ class PacketList:
     end        the time at which the last packet of any stream ends, in seconds
     frames     the number of frames that the header promises; 0: it does not
     duration   the seconds that the header promises; 0: it does not
-    rate       frames per second; 0: unknown
+    rate       frames per second; 0: unknown. `tick`: the unit of the stream's times, in seconds
     container  the container's format, and `decoder`, as FFmpeg names them
     reorders   the stream may have frames that are decoded in another order than they are shown
     """
@@ -61,6 +61,7 @@ class PacketList:
     frames: int = 0
     duration: float = 0
     rate: float = 0
+    tick: float = 0
     container: str = ""
     decoder: str = ""
     reorders: bool = False
@@ -88,11 +89,12 @@ class PacketList:
             frames=stream.frames if promises else 0,
             duration=max(container.duration or 0, 0) / 1_000_000 if promises else 0,
             rate=float(stream.average_rate or 0),
+            tick=float(stream.time_base or 0),
             container=names,
             decoder=stream.codec_context.name,
         )
 
-    def _of_video(self, video: VideoStream, packets: Iterable[Packet]) -> Iterator[Packet]:
+    def _of_video(self, video: VideoStream, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
         """The packets of this stream; `end` counts all."""
         for packet in packets:
             time = packet.dts if packet.pts is None else packet.pts
@@ -102,9 +104,14 @@ class PacketList:
                 yield packet
 
     @property
+    def times(self) -> list[int]:
+        """When the packets are shown, in stream units: of those that say so."""
+        return [packet.pts for packet in self.packets if packet.pts is not None]
+
+    @property
     def is_sound(self) -> bool:
         """Whether each packet is a frame, shown at its time. Decided from the times; when in doubt, it is not."""
-        times = [packet.pts for packet in self.packets if packet.pts is not None]
+        times = self.times
         return (
             any(name in self.container for name in SOUND_CONTAINERS)
             and self.decoder in SOUND_DECODERS
@@ -115,12 +122,14 @@ class PacketList:
             and not (self.reorders and all(packet.pts == packet.dts for packet in self.packets))
         )
 
-    def cut(self) -> str:
-        """What is not there at the end though it was promised, in words; empty: nothing. Times decide: with edit lists
-        and dropped frames there are fewer packets than frames in the header, but they do not end earlier."""
+    def cut(self, count: int) -> str:
+        """What is not there at the end though it was promised, in words; empty: nothing. `count`: the number of frames.
+
+        Times decide: edit lists and dropped frames make for fewer frames than the header has, but for no earlier end.
+        """
         if self.end + self._tolerance < self._promised:
-            if self.frames > len(self.packets):
-                return f"its header promises {self.frames} frames, {len(self.packets)} are there"
+            if self.frames > count:
+                return f"its header promises {self.frames} frames, {count} can be decoded"
             return f"its header promises {self._promised:.2f} seconds, {self.end:.2f} are there"
         return "its last packet is cut short" if self.halved and self._promised else ""
 
@@ -128,11 +137,11 @@ class PacketList:
     def _promised(self) -> float:
         """The time at which the header says that the last frame ends, in seconds; 0: it does not say."""
         if "avi" in self.container:  # their duration is that of the bytes that are there
-            return self.frames / self.rate if self.rate else 0
+            return self.frames * self.tick
         return self.duration
 
     @property
     def _tolerance(self) -> float:
         """Seconds: some containers round times, and do not say how long the last frame is shown."""
-        frame = 1 / self.rate if self.rate else 1
+        frame = max(1 / self.rate if self.rate else 1, self.end / max(len(self.packets), 1))
         return 1.5 * frame if self.frames else max(2.5 * frame, min(self.duration / 100, 2))
