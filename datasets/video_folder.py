@@ -115,7 +115,7 @@ def open_video(path: str | Path, mask: str | Path | None = None, max_frames: int
     file = VideoFile(path, max_frames=max_frames)
     every = file.frame_names if max_frames is None else VideoFile(path).frame_names
     masks, binary = _judged({} if mask is None else masks_for(mask, every), file.frame_names)
-    return VideoFile(path, max_frames=max_frames, annotations=masks, binary=binary)
+    return file.annotated(masks, binary)
 
 
 def _judged(masks: dict[str, Path], frame_names: Sequence[str]) -> tuple[dict[str, Path], bool]:

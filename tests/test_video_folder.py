@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from vosbench.datasets.video_folder import VideoFolder, open_video
+from vosbench.video.frame_index import Entry
+from vosbench.video.frame_reader import FrameReader
 from vosbench.video.images import write_label_map
 from vosbench.video.video_file import VideoFile
 
@@ -53,13 +55,13 @@ def test_every_frame_is_found_in_any_order(tmp_path: Path, name: str, codec: str
 def test_reading_onwards_seeks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video = VideoFile(write_video(tmp_path / "v.mp4", group=30))
     seeks: list[int] = []
-    seek = video._seek
+    begin = FrameReader._begin
 
-    def counted(index: int) -> None:
-        seeks.append(index)
-        seek(index)
+    def counted(reader: FrameReader, entry: Entry) -> None:
+        seeks.append(entry.frame)
+        begin(reader, entry)
 
-    monkeypatch.setattr(video, "_seek", counted)
+    monkeypatch.setattr(FrameReader, "_begin", counted)
     for index in range(30):
         video.frame(index)
     assert seeks == [0]

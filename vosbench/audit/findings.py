@@ -22,6 +22,7 @@ class Problem(Enum):
     ANTIALIASED = "antialiased masks (grey levels between 0 and 255)", "draw them without smoothing, one id a pixel"
     MASK_SIZE = "masks of another size than their frame", "give masks of the frame's size, or the right resolution"
     FRAME_SIZE = "frames of another size than the first of their video", "bring the frames of a video to one size"
+    CUT = "video files that end early or are damaged", "restore them, or convert them to keep what is there"
     SAME_NUMBER = "frames with the same number", "their order is undefined: rename or remove all but one"
     ORPHAN = "annotations without an image", "add the images, or remove these files"
     UNREAD = "images in a format that is not read", f"give frames as {USUAL_FRAMES}, masks as .png"
@@ -45,6 +46,8 @@ class Note(Enum):
     )
     TURNED = "EXIF orientations", "frames and masks are turned and mirrored as viewers show them"
     DEEP = "frames of more than 8 bits", "these are scaled to 8 bits: 16 bits from 0 to 65,535, others by their range"
+    MATRIX = "video files with a display matrix", "their frames are turned and mirrored as players show them"
+    FEWER = "video files with fewer frames than they promise", "harmless if these were dropped while recording"
     UNLABELLED = (
         "no annotations",
         "usable for training without labels; prediction needs a first mask, scoring all masks",

@@ -13,6 +13,7 @@ import numpy as np
 from vosbench.audit.findings import Note, Problem, VideoFacts
 from vosbench.audit.picture import Picture, read_picture
 from vosbench.audit.timeline import Values, judge_layout, judge_numbers, judge_objects
+from vosbench.audit.video_files import judge_file, judge_size
 from vosbench.util.errors import UserError
 from vosbench.util.reading import reading
 from vosbench.util.wording import rows_columns
@@ -20,6 +21,7 @@ from vosbench.video.formats import is_frame, is_image, is_mask
 from vosbench.video.images import PALETTE, VOID
 from vosbench.video.judgement import contradiction
 from vosbench.video.video import Image, LabelMap, Video
+from vosbench.video.video_file import OtherSize, VideoFile
 
 
 def inspect(video: Video, labels: Path | None, full: bool) -> VideoFacts:
@@ -30,7 +32,12 @@ def inspect(video: Video, labels: Path | None, full: bool) -> VideoFacts:
     """
     facts = VideoFacts(video.name)
     try:
+        if isinstance(video, VideoFile):
+            judge_file(video, facts)
         facts.frames = len(video.frame_names)
+    except OtherSize as error:
+        judge_size(error, facts)
+        return facts
     except UserError:  # the file is not a video
         facts.add(Problem.FRAME_UNREADABLE)
         return facts
@@ -95,6 +102,9 @@ class _Inspection:
         name = self.video.frame_names[index]
         try:
             frame = self.video.frame(index)
+        except OtherSize as error:
+            judge_size(error, self.facts)
+            return None
         except UserError:
             self.facts.add(Problem.FRAME_UNREADABLE, f"/{name}")
             return None

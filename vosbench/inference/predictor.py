@@ -26,7 +26,7 @@ from vosbench.settings.making import factory, made
 from vosbench.settings.options import Content, Seed, Where
 from vosbench.settings.recipe import modules, settings
 from vosbench.util.progress import progress_bar
-from vosbench.video.video import LabelMap, Video, check_sizes
+from vosbench.video.video import LabelMap, Video, check_sizes, warn_of_losses
 from vosbench.weights.loading import restore
 from vosbench.weights.origin import Checkpoint, facts, has_weights, name_of
 
@@ -130,6 +130,7 @@ class Predictor:
             for video in ordered:
                 with folder.claim(video.name) as mine:
                     if mine and not folder.has(video.name, wanted[video.name]):
+                        warn_of_losses(video)
                         progress.update(task, description=video.name)
                         self._predict_one(video, wanted[video.name], folder, lambda: progress.advance(task))
         return [video.name for video in ordered if not folder.has(video.name, wanted[video.name])]

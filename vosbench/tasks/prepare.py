@@ -25,7 +25,7 @@ from vosbench.util.reading import read_json
 from vosbench.util.workers import shared_out
 from vosbench.video.images import resize_image, resize_labels, size_of_short_side, write_label_map
 from vosbench.video.leftovers import check_all_read
-from vosbench.video.video import Dataset, Image, Video
+from vosbench.video.video import Dataset, Image, Video, warn_of_losses
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,8 @@ def run(options: Options) -> None:
     resolution = f"{form.size}p" if form.size else dataset.resolution
     images, labels = (output / kind / resolution for kind in ("JPEGImages", "Annotations"))
     todo = _missing(dataset.videos, images, form, overwrite=options.overwrite)
+    for video in todo:
+        warn_of_losses(video)
     for folder in (images, labels, output / "ImageSets"):
         folder.mkdir(parents=True, exist_ok=True)
     if todo:

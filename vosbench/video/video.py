@@ -95,6 +95,10 @@ class Video(ABC):
         """Whether a frame is evaluated, by its name."""
         return self.listed is None or name in self.listed
 
+    def losses(self) -> str:
+        """What its file promises and does not hold, in words that name the file; empty: nothing."""
+        return ""
+
     def fingerprint(self) -> str:
         """sha256 over the frames: their names and the contents of their files, or their pixels if they have none."""
         files = [(name, self.frame_file(index)) for index, name in enumerate(self.frame_names)]
@@ -118,6 +122,12 @@ class Video(ABC):
             frame = self.frame(index)
             digest.update(f"{frame.shape}".encode() + frame.tobytes())
         return digest.hexdigest()
+
+
+def warn_of_losses(video: Video) -> None:
+    """Logs a warning if the video is not whole. Only what is there is used."""
+    if losses := video.losses():
+        log.warning("%s: only what is there is used", losses)
 
 
 def initial_masks(video: Video) -> dict[int, LabelMap]:
