@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vosbench import __version__
-from vosbench.cli import configuration, sweep
+from vosbench.cli import configuration, sweep, words
 from vosbench.cli.errors import reported
 from vosbench.cli.run_folder import folder_for
 from vosbench.util.errors import UsageError, unknown
@@ -62,6 +62,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main() -> None:
     """Runs the command in `sys.argv`; on failure, ends the process with a status and one line on stderr."""
     with reported():
+        words.forget()
         typed = parse(sys.argv[1:])
         if typed.config_dir:
             configuration.add_folder(typed.config_dir)
@@ -85,7 +86,7 @@ def _run(typed: argparse.Namespace) -> None:
     config = configuration.compose(typed.verb, typed.words)
     configuration.options(configuration.task(typed.verb), configuration.resolve(config))
     # A training starts its other processes from sys.argv with Hydra overrides appended, so flags must come first.
-    sys.argv[1:] = ["--config-name", typed.verb, *flags, *typed.words]
+    sys.argv[1:] = ["--config-name", typed.verb, *flags, *configuration.for_hydra(typed.verb, typed.words)]
     configuration.register()
     with folder_for(configuration.run_folder(config)):
         _job()
@@ -93,6 +94,7 @@ def _run(typed: argparse.Namespace) -> None:
 
 @hydra.main(config_path="pkg://vosbench.conf", version_base="1.3")
 def _job(config: DictConfig) -> None:
+    sys.argv[1:] = map(words.as_typed, sys.argv[1:])
     hydra_config = HydraConfig.get()
     with reported(where=hydra_config.runtime.output_dir):
         module = configuration.task(str(hydra_config.job.config_name))

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from vosbench.evaluation.results import records
 from vosbench.method import Method
 from vosbench.settings.making import made
-from vosbench.settings.options import Where
+from vosbench.settings.options import FileName, Where
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
 from vosbench.util.supervision import Supervision, strongest
@@ -27,10 +27,10 @@ class Options:
     """The keys of conf/export.yaml, which explains them."""
 
     method: dict[str, Any]
-    checkpoint: str
+    checkpoint: FileName
     overwrite: Where[bool]
-    output: Where[str]
-    record: Where[str | None]
+    output: Where[FileName]
+    record: Where[FileName | None]
     licence: Where[str]
     notes: Where[str]
 

@@ -18,7 +18,7 @@ from rich.progress import track
 from vosbench.runs.code import sources
 from vosbench.runs.identity import Fingerprint, digest
 from vosbench.settings.making import made
-from vosbench.settings.options import Placed, Where
+from vosbench.settings.options import FileName, Placed, Where
 from vosbench.settings.recipe import settings
 from vosbench.util.errors import UserError
 from vosbench.util.reading import read_json
@@ -37,7 +37,7 @@ class Options:
     """The top-level keys of conf/prepare.yaml, which explains them."""
 
     dataset: Placed[dict[str, Any]]
-    output: Where[str]
+    output: Where[FileName]
     size: int | None
     square: bool
     quality: int
