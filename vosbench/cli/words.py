@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -30,17 +29,16 @@ _typed: dict[str, str] = {}  # a word as Hydra reads it → as it was typed
 
 class Asked(NamedTuple):
     """What the declaration of an option asks for. file: a file's or folder's name; text: any text, but no number;
-    names: a list of texts; null: it may be null."""
+    names: a list of texts."""
 
     file: bool
     text: bool
     names: bool
-    null: bool
 
     @property
     def taken(self) -> bool:
         """Whether any kind of text is asked for."""
-        return self.file or self.text or self.names
+        return any(self)
 
     @classmethod
     def by(cls, hint: Any) -> "Asked":
@@ -51,7 +49,6 @@ class Asked(NamedTuple):
             file=any(kind.type is Path or kind.type is str and _names_a_file(kind.beside) for kind in kinds),
             text=str in types and not types & {int, float, bool},
             names=any(get_args(each)[:1] == (str,) for each in lists),
-            null=NoneType in types,
         )
 
 
@@ -120,7 +117,7 @@ def _value(value: str, asked: Asked, varied: bool) -> str:
         return f"[{','.join(names)}]"
     if asked.file:
         return _file(value, varied)
-    return _text(value, null=asked.null) if asked.text else value
+    return _text(value, null=True) if asked.text else value
 
 
 def _file(value: str, varied: bool) -> str:

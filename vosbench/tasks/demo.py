@@ -64,7 +64,10 @@ def _check_names(options: Options) -> None:
         if name not in known:
             raise UsageError(unknown("method", name, known))
     for name, changes in options.methods.items():
-        configuration.compose("train", [f"method={name}", *changes])
+        try:
+            configuration.compose("train", [f"method={name}", *changes])
+        except UsageError as error:
+            raise UsageError(f"methods.{name}: {error}") from error
 
 
 def _train(options: Options, *changes: str) -> Path:
