@@ -189,7 +189,7 @@ def _listed(pairs: Mapping[str, tuple[Path, Path]], path: Path) -> dict[str, tup
     if not path.is_file():
         there = some(sorted(each.stem for each in path.parent.glob("*.txt"))) or "none"
         raise UserError(f"list file {path} does not exist: set {HERE}split to one of: {there}")
-    stems = read_list(path)
+    stems = read_list(path, pairs)
     if missing := [stem for stem in stems if stem not in pairs]:
         raise Problems(
             f"{len(missing)} images of {path} are not there with their masks; add or unlist them", [some(missing)]

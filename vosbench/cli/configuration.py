@@ -3,6 +3,7 @@
 import copy
 import importlib
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -285,7 +286,10 @@ def _explain(verb: str, error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
         return _unknown_option(verb, error.missing_cfg_file, error.options)
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}': write key=value, and quotes around a value with special characters"
+        return f"cannot read '{error.override}': write key=value{_quoted_for_shell(error.override)}"
+    ambiguous = re.match(r"Ambiguous value for argument '(.*)'", str(error))
+    if ambiguous:
+        return f"{ambiguous[1]} is a list of values: add -m to run each{_quoted_for_shell(ambiguous[1])}"
     key = re.match(r"Could not override '([^'@]+)'", str(error))
     if key:
         node = getattr(error.__cause__, "parent_node", None)
@@ -294,6 +298,12 @@ def _explain(verb: str, error: Exception) -> str:
     if misfit:
         return f"conf/{misfit[1]}.yaml sets {misfit[2]}, which vosbench {verb} does not have"
     return one_line(re.split(r"\n(?:Config search path|See https)", str(error))[0])
+
+
+def _quoted_for_shell(override: str) -> str:
+    """The remedy for a value with special characters: the whole word to type."""
+    key, equals, value = override.partition("=")
+    return f", or, for a text, {shlex.quote(f'{key}={words.quoted(value)}')}" if equals else ""
 
 
 def _unknown_option(verb: str, path: str, beside: Sequence[str]) -> str:

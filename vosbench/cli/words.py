@@ -46,7 +46,7 @@ class Asked(NamedTuple):
         types = {kind.type for kind in kinds}
         lists = [kind.type for kind in kinds if get_origin(kind.type) in LISTS]
         return cls(
-            file=any(kind.type is Path or kind.type is str and _names_a_file(kind.beside) for kind in kinds),
+            file=any(kind.type is Path or (kind.type is str and _names_a_file(kind.beside)) for kind in kinds),
             text=str in types and not types & {int, float, bool},
             names=any(get_args(each)[:1] == (str,) for each in lists),
         )

@@ -52,4 +52,4 @@ def write(found: Sequence[Board], folder: Path, title: str = "Leaderboard") -> N
         "html": report.html(found, title),
     }
     for suffix, text in texts.items():
-        replace_file(folder / f"leaderboard.{suffix}", text.encode())
+        replace_file(folder / f"leaderboard.{suffix}", text.encode(errors="replace"))  # names of files may be no text

@@ -83,7 +83,7 @@ def run(options: Options) -> None:
         for _ in track(done, escape(f"{dataset.name} {dataset.split}"), total=len(todo)):
             pass
     with _aside(output / "ImageSets" / f"{dataset.split}.txt") as listed:
-        listed.write_text("".join(f"{video.name}\n" for video in dataset.videos))
+        listed.write_text("".join(f"{video.name}\n" for video in dataset.videos), encoding="utf-8")
     log.info("%d videos written, %d were there", len(todo), len(dataset.videos) - len(todo))
     log.info("use: %s", shlex.join(_overrides(dataset, output, resolution)))
 
@@ -134,7 +134,7 @@ def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
             if annotation is not None:
                 masks.mkdir(exist_ok=True)
                 write_label_map(masks / f"{name}.png", resize_labels(annotation, height, width))
-        (frames / MANIFEST).write_text(json.dumps(_made_of(video, form).asdict()))
+        (frames / MANIFEST).write_text(json.dumps(_made_of(video, form).asdict()), encoding="utf-8")
 
 
 @contextmanager
