@@ -83,6 +83,11 @@ def quoted(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()
 
 
+def spelled(text: str) -> str:
+    """A text as the value of a word, quoted if it has signs of the grammar."""
+    return text if re.fullmatch(r"[\w./-]+", text, re.ASCII) else quoted(text)
+
+
 def _word(word: str, hint_of: Callable[[str], Any], varied: bool) -> str:
     found = WORD.fullmatch(word)
     if found is None or _is_plain(found[2]):
@@ -128,7 +133,7 @@ def _file(value: str, varied: bool) -> str:
         return value
     if read is not None and isinstance(read.value(), str) and os.path.lexists(read.value()):
         return value  # its name has signs that are escaped as the grammar asks
-    if "${" not in value:
+    if not re.search(r"\$\{.+\}", value):
         return _literal(value)
     is_read = read is not None and isinstance(read.value(), str)
     return value if is_read else quoted(value)  # a quoted interpolation is still one

@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from rich.markup import escape
 from rich.progress import track
 
+from vosbench.cli import words
 from vosbench.runs.code import sources
 from vosbench.runs.identity import Fingerprint, digest
 from vosbench.settings.making import made
@@ -90,7 +91,8 @@ def run(options: Options) -> None:
 
 def _overrides(dataset: Dataset, output: Path, resolution: str) -> list[str]:
     """The overrides that select the copy."""
-    form = {"root": output, "resolution": resolution, "split": dataset.split, "name": dataset.name}
+    texts = {"resolution": resolution, "split": dataset.split, "name": dataset.name}
+    form = {"root": output, **{key: words.spelled(text) for key, text in texts.items()}}
     scored = {"protocol": dataset.protocol}
     late = {"late_objects": "true"} if any(video.late_objects for video in dataset.videos) else {}
     return ["dataset=davis2017", *(f"dataset.{key}={value}" for key, value in {**form, **late, **scored}.items())]
