@@ -64,10 +64,8 @@ def test_what_is_there_is_known_by_its_very_name(tmp_path: Path) -> None:
 
 def test_paths_of_still_images(tmp_path: Path) -> None:
     pair = "/JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png"
-    assert listed(tmp_path, f"{pair}\n2007_000033.jpg\n", "2007_000032", "2007_000033") == [
-        "2007_000032",
-        "2007_000033",
-    ]
+    known = ["2007_000032", "2007_000033"]
+    assert listed(tmp_path, f"{pair}\n2007_000033.jpg\n", *known) == known
     assert listed(tmp_path, "JPEGImages/480p/bear", "bear") == ["bear"]
 
 

@@ -166,6 +166,7 @@ def test_a_record_is_there_only_with_its_label_maps(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Path, "rename", failing)
     failed = "x"
+    (tmp_path / ".records").mkdir()
     with pytest.raises(OSError, match="Input/output"):
         saved(folder)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

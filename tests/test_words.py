@@ -4,14 +4,14 @@ import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from vosbench.cli import configuration, sweep, words
-from vosbench.settings.options import Content, FileName, Where
+from vosbench.settings.options import FileName, Role, Where
 
 FILE, TEXT, NAMES = Where[FileName | None], Where[str], Sequence[str] | None
 NAMES_OF_FILES = [
@@ -31,7 +31,7 @@ def got(value: str, hint: Any, *, varied: bool = False) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES_OF_FILES)
-@pytest.mark.parametrize("hint", [FILE, Content[str], str | Path])
+@pytest.mark.parametrize("hint", [FILE, Annotated[str, Role.CONTENT], str | Path])
 def test_names_of_files_are_taken_literally(name: str, hint: Any) -> None:
     assert got(name, hint) == name
 
@@ -89,7 +89,7 @@ def test_lists_of_names() -> None:
     assert got("[]", NAMES) == []
     assert got("null", NAMES) is None
     assert got("[01],[x=y,2e3]", NAMES, varied=True) == [["01"], ["x=y", "2e3"]]
-    assert got("[person,007]", Content[str | Path | Sequence[str] | None]) == ["person", "007"]
+    assert got("[person,007]", Annotated[str | Path | Sequence[str] | None, Role.CONTENT]) == ["person", "007"]
 
 
 @pytest.mark.parametrize(

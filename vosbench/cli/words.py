@@ -127,16 +127,16 @@ def _value(value: str, asked: Asked, varied: bool) -> str:
 
 def _file(value: str, varied: bool) -> str:
     """A file's name that does not exist, or not yet."""
-    read = _parsed(value)
-    is_function = read is not None and read.is_sweep_override() and "(" in value  # choice(a,b)
+    override = _parsed(value)
+    read = None if override is None else override.value()
+    is_function = override is not None and override.is_sweep_override() and "(" in value  # choice(a,b)
     if (varied and is_function) or _is_quoted(value):
         return value
-    if read is not None and isinstance(read.value(), str) and os.path.lexists(read.value()):
+    if isinstance(read, str) and os.path.lexists(read):
         return value  # its name has signs that are escaped as the grammar asks
     if not re.search(r"\$\{.+\}", value):
         return _literal(value)
-    is_read = read is not None and isinstance(read.value(), str)
-    return value if is_read else quoted(value)  # a quoted interpolation is still one
+    return value if isinstance(read, str) else quoted(value)  # a quoted interpolation is still one
 
 
 def _text(value: str, *, null: bool) -> str:
