@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64
 
 from vosbench.datasets.folders import choose
 from vosbench.datasets.static_images import MOST, Still, check, folder
-from vosbench.settings.options import Where
+from vosbench.settings.options import FileName, Where
 from vosbench.util.errors import HERE, UserError
 from vosbench.util.reading import read_json
 from vosbench.util.wording import rows_columns
@@ -49,8 +49,8 @@ class Coco:
         self,
         root: Where[str | Path],
         split: str = "train2017",
-        images: str | None = None,
-        file: str | None = None,
+        images: FileName | None = None,
+        file: FileName | None = None,
         objects: int = MOST,
         least: float = 0.0,
         sequences: Sequence[str] | None = None,

@@ -15,6 +15,7 @@ from vosbench.datasets.folders import (
 )
 from vosbench.settings.options import Content, Where
 from vosbench.util.errors import HERE, UserError
+from vosbench.util.files import name_of
 from vosbench.video.video import Frames
 
 
@@ -56,7 +57,7 @@ class Davis:
     ) -> None:
         check_frames(frames, max_frames)
         root = Path(root)
-        self.name = name or (f"davis{year}" if year else root.name)
+        self.name = name or (f"davis{year}" if year else name_of(root))
         self.split = split or "all"
         self.resolution = resolution or "original"
         self.frames: Frames = frames
@@ -65,7 +66,8 @@ class Davis:
         labels = Path(annotations) if annotations else root / "Annotations" / (resolution or "")
         if annotations:
             check_annotations(labels)
-        listed = subfolders(images) if split is None else read_list(_list_file(root, split, year, resolution))
+        there = subfolders(images)
+        listed = there if split is None else read_list(_list_file(root, split, year, resolution), there)
         self.whole = len(listed)
         chosen = choose(listed, sequences, exclude, where=f"{self.name} {self.split}")
         check_present(chosen, images)

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from vosbench.util.errors import HERE, UserError
+from vosbench.util.text_files import read_lines
 from vosbench.util.wording import some
 from vosbench.video.folder_video import FolderVideo
 from vosbench.video.formats import USUAL_FRAMES, is_frame, is_mask, unread_frames, unread_masks
 from vosbench.video.leftovers import Leftovers, without_mask
 from vosbench.video.video import Frames, check_max_frames
+
+PAIR = re.compile(r"(\S.*?/[^/]+?\.\w+)\s+(\S.*/[^/]+\.\w+)")  # the paths of a frame and its mask
 
 
 def scan_video(
@@ -102,11 +105,17 @@ def cut(paths: list[Path], max_frames: int | None) -> list[Path]:
     return paths[:max_frames]
 
 
-def read_list(path: Path) -> list[str]:
-    """Sequence names of a list file: one name per line, or DAVIS-2016's lines with the image and mask path of a
-    frame."""
-    first = (line.split()[0] for line in path.read_text().splitlines() if line.strip())
-    names = list(dict.fromkeys(Path(entry).parent.name if "/" in entry else entry for entry in first))
+def read_list(path: Path, known: Collection[str] = ()) -> list[str]:
+    """The names in a list file, each once: one name a line, or lines with paths of frames, such as DAVIS-2016's pairs
+    of an image and its mask.
+
+    known  the names of what is there. A line that is one of them stands for it, whatever it looks like
+
+    Other lines are read without spaces around them, and those that are empty or begin with # are left out. Raises
+    UserError for an empty list and for a file that is not in Unicode.
+    """
+    lines = [line for line in read_lines(path) if line in known or line.strip()[:1] not in ("", "#")]
+    names = list(dict.fromkeys(_name_in(line, known) for line in lines))
     if not names:
         raise UserError(f"list file {path} is empty: write one sequence name a line")
     return names
@@ -169,6 +178,22 @@ def check_root(root: Path) -> None:
 def subfolders(path: Path) -> list[str]:
     """Names of a folder's sub-folders, sorted."""
     return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] != ".")
+
+
+def _name_in(line: str, known: Collection[str]) -> str:
+    """The name that a line of a list stands for: the first of its readings that is known, else the likeliest."""
+    text = line.strip()
+    entry = pair[1] if (pair := PAIR.fullmatch(text)) else text
+    parts = [part for part in re.split(r"[/\\]", entry) if part not in ("", ".")]
+    if parts in ([], [text]):
+        readings = [text]
+    elif entry[-1] in "/\\":
+        readings = parts[-1:]
+    else:  # of a frame <video>/<frame>, or of an image
+        readings = [*parts[-2:-1], parts[-1]]
+    if parts and is_frame(Path(parts[-1])):
+        readings.append(Path(parts[-1]).stem)
+    return next((name for name in [line, text, *readings] if name in known), readings[0])
 
 
 def _natural(path: Path) -> list[str | int]:

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from vosbench.datasets.folders import by_stem, check_root, choose, files, read_list
-from vosbench.settings.options import Where
+from vosbench.settings.options import FileName, Where
 from vosbench.util.errors import HERE, Problems, UserError
 from vosbench.util.wording import some
 from vosbench.video.formats import USUAL_FRAMES, is_frame, is_mask, unread_frames
@@ -80,10 +80,10 @@ class StaticImages:
     def __init__(
         self,
         root: Where[str | Path],
-        images: str = "images",
-        masks: str = "masks",
+        images: FileName = "images",
+        masks: FileName = "masks",
         masks_are: str = "saliency",
-        lists: str | None = None,
+        lists: FileName | None = None,
         split: str = "all",
         objects: int = MOST,
         least: float = 0.0,
@@ -189,7 +189,7 @@ def _listed(pairs: Mapping[str, tuple[Path, Path]], path: Path) -> dict[str, tup
     if not path.is_file():
         there = some(sorted(each.stem for each in path.parent.glob("*.txt"))) or "none"
         raise UserError(f"list file {path} does not exist: set {HERE}split to one of: {there}")
-    stems = read_list(path)
+    stems = read_list(path, pairs)
     if missing := [stem for stem in stems if stem not in pairs]:
         raise Problems(
             f"{len(missing)} images of {path} are not there with their masks; add or unlist them", [some(missing)]

@@ -11,6 +11,7 @@ from vosbench.datasets.folders import check_frames, choose, cut, files, scan_vid
 from vosbench.datasets.own_masks import masks_among, masks_for
 from vosbench.settings.options import Where
 from vosbench.util.errors import HERE, UserError
+from vosbench.util.files import name_of
 from vosbench.util.wording import some
 from vosbench.video.formats import is_image
 from vosbench.video.images import read_label_map
@@ -111,11 +112,13 @@ def open_video(path: str | Path, mask: str | Path | None = None, max_frames: int
         check_all_read([folder])
         masks = {} if mask is None else masks_for(mask, every, among)
         masks, binary = _judged(masks, folder.frame_names)
-        return replace(folder, annotations=masks, binary=binary, late_objects=True)
+        return replace(folder, name=name_of(path), annotations=masks, binary=binary, late_objects=True)
     file = VideoFile(path, max_frames=max_frames)
     every = file.frame_names if max_frames is None else VideoFile(path).frame_names
     masks, binary = _judged({} if mask is None else masks_for(mask, every), file.frame_names)
-    return file.annotated(masks, binary)
+    video = file.annotated(masks, binary)
+    video.name = name_of(path)
+    return video
 
 
 def _judged(masks: dict[str, Path], frame_names: Sequence[str]) -> tuple[dict[str, Path], bool]:

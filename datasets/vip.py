@@ -65,7 +65,8 @@ class Vip:
         images = _images(root)
         labels = Path(annotations) if annotations else root / "Annotations" / "Category_ids"
         check_annotations(labels)
-        names = subfolders(images) if split is None else read_list(_list_file(root, split))
+        there = subfolders(images)
+        names = there if split is None else read_list(_list_file(root, split), there)
         self.whole = len(names)
         chosen = choose(names, sequences, exclude, where=f"{name} {self.split}")
         check_present(chosen, images)

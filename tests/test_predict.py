@@ -1,5 +1,6 @@
 """`vosbench predict` as a user meets it: data sets, own video, interrupts, stale work, sharing, checkpoints."""
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,8 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
+from vosbench.datasets.video_folder import open_video
 from vosbench.drawing.encoding import write_video
+from vosbench.inference.prediction_folder import Prediction, PredictionFolder
 from vosbench.methods.copy_first.method import CopyFirst
+from vosbench.runs.identity import Fingerprint
 from vosbench.video.images import read_image, read_label_map
 from vosbench.video.video_file import VideoFile
 
@@ -109,6 +113,70 @@ def test_own_frames_with_masks_that_start_late(command: Command, davis: Path, tm
     found = maps(Path("out"))["b"]
     assert [2 in labels for labels in found] == [False, False, True, True, True]
     assert (found[0] == read_label_map(masks / "00000.png")).all()
+
+
+@pytest.mark.parametrize(
+    ("place", "typed", "name"),
+    [
+        (".", ".", "b"),
+        (".", "../b/", "b"),
+        ("00", "..", "b"),
+        (".", "../a/../b/.", "b"),
+        (".", "../link", "b"),
+        (".", "../b, [2] (it's)=$x", "b, [2] (it's)=$x"),
+    ],
+)
+def test_the_name_of_a_video_is_never_a_dot(
+    command: Command, davis: Path, monkeypatch: pytest.MonkeyPatch, place: str, typed: str, name: str
+) -> None:
+    folder = davis / "JPEGImages/480p/b"
+    (folder / "00").mkdir()
+    (folder.parent / "link").symlink_to(folder)
+    shutil.copytree(folder, folder.parent / "b, [2] (it's)=$x")
+    monkeypatch.chdir(folder / place)
+    mask = davis / "Annotations/480p/b/00000.png"
+    own = ["predict", "method=copy_first", f"input={typed}", f"mask={mask}", "device=cpu", f"output={davis}/out, 2"]
+    for _ in range(2):
+        assert command(*own).status == 0
+        assert {each: len(found) for each, found in maps(davis / "out, 2").items()} == {name: 5}
+        assert [record.name for record in (davis / "out, 2/.records").iterdir()] == [f"{name}.json"]
+
+
+def test_a_video_file_behind_a_link_and_one_without_a_name(davis: Path, tmp_path: Path) -> None:
+    frames = [read_image(path) for path in sorted((davis / "JPEGImages/480p/a").iterdir())]
+    write_video(tmp_path / "mine.mp4", iter(frames), fps=12)
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "mine.mp4")
+    (tmp_path / "..mp4").write_bytes((tmp_path / "mine.mp4").read_bytes())
+    assert [open_video(tmp_path / name).name for name in ("link.mp4", "..mp4")] == ["mine", "unnamed"]
+
+
+def saved(folder: PredictionFolder) -> None:
+    labels = np.zeros((8, 8), np.uint8)
+    folder.save("x", [("00000", labels)], lambda: Prediction(Fingerprint(data="1"), None, [], (8, 8), 0.0))
+
+
+def test_a_record_is_there_only_with_its_label_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, rename = PredictionFolder(tmp_path), Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if Path(target).name == failed:
+            raise OSError(5, "Input/output error", str(target))
+        assert not (tmp_path / ".records/x.json").exists(), "it was there before its label maps"
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    failed = "x"
+    (tmp_path / ".records").mkdir()
+    with pytest.raises(OSError, match="Input/output"):
+        saved(folder)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    failed = "x.json"  # as if the process had been killed between the two
+    with pytest.raises(OSError, match="Input/output"):
+        saved(folder)
+    assert (folder.read("x"), folder.check({"x": Fingerprint(data="1")})) == (None, ["x"])
+    failed = ""
+    saved(folder)
+    assert folder.check({"x": Fingerprint(data="1")}) == []
 
 
 def test_an_interrupt_leaves_whole_sequences_and_the_command_goes_on(

@@ -1,5 +1,7 @@
 """`vosbench prepare`: sizes, the DAVIS layout it writes, going on after an interrupt, and never mixing sources."""
 
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vosbench.cli import configuration
 from vosbench.datasets.davis import Davis
 from vosbench.tasks.prepare import Options, run
 from vosbench.video.folder_video import FolderVideo
@@ -159,3 +162,24 @@ def test_impossible_sizes_name_their_key(source: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             run(options(source, **changes))
+
+
+def test_any_name_that_is_written_can_be_read(source: Path) -> None:
+    names = ["my dog", "a,b=c", "#1", "it's (2)", "behind ", "café", "a.jpg"]
+    for kind in ("JPEGImages", "Annotations"):
+        for name in names:
+            shutil.copytree(source / kind / "a", source / kind / name)
+    run(options(source, size=None))
+    output = source.parent / "output"
+    assert sorted(video.name for video in Davis(output, "all", resolution="original").videos) == sorted(
+        [*names, "a", "b"]
+    )
+
+
+def test_the_overrides_that_are_printed_select_the_copy(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    output = source.parent / "a copy, [2] (it's)"
+    run(options(source, output=str(output)))
+    printed = next(message for message in caplog.messages if message.startswith("use: "))
+    config = configuration.resolve(configuration.compose("evaluate", shlex.split(printed.removeprefix("use: "))))
+    assert (config["dataset"]["root"], config["dataset"]["resolution"]) == (str(output), "16p")

@@ -1,5 +1,6 @@
 """Sweeps with rows: the tables of the papers, and files of one's own."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,54 @@ def test_tables_share_the_runs_that_they_have_in_common() -> None:
         ["experiment=mask_embedding/correspondence"],
         ["experiment=mask_embedding/paper"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("verb", "typed", "parts"),
+    [
+        ("evaluate", ["cache=a,b", "predictions=x"], ["cache", "name= of its own"]),
+        ("evaluate", ["predictions=a,b", "hydra.run.dir=here"], ["predictions", "leave out hydra.run.dir"]),
+        ("benchmark", ["checkpoint=none,mamp", "name=one"], ["checkpoint", "leave out name"]),
+        ("benchmark", ["dataset.root=a,b"], ["dataset.root"]),
+        ("predict", ["seed=0,1", "output=there"], ["seed", "leave out output"]),
+        ("predict", ["input=a/clip.mp4,b/clip.mov", "mask=x.png"], ["input"]),
+        ("predict", ["input=x.mp4", "mask=a,b"], ["mask"]),
+        ("train", ["data=collage", "trainer.devices=1,2"], ["trainer.devices"]),
+    ],
+)
+def test_jobs_that_would_meet_are_refused(
+    command: Callable[..., Any], verb: str, typed: list[str], parts: list[str]
+) -> None:
+    done = command(verb, "-m", *typed)
+    done.error(2, *parts)
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("verb", "typed"),
+    [
+        ("evaluate", ["predictions=a,b"]),
+        ("evaluate", ["dataset=davis2016,davis2017", "protocol=davis,vos-benchmark", "name=x"]),
+        ("benchmark", ["checkpoint=none,mamp"]),
+        ("benchmark", ["dataset.split=train,val"]),
+        ("predict", ["input=a.mp4,b.mp4", "mask=x.png", "output=there"]),
+        ("prepare", ["size=128,256", "output=there"]),
+        ("draw", ["kinds=[clusters],[insides]"]),
+        ("check", ["stride=8,16"]),
+        ("evaluate", ["predictions=a,a"]),
+        ("evaluate", ["dataset=wrong,missing"]),
+    ],
+)
+def test_jobs_that_do_not_meet(verb: str, typed: list[str]) -> None:
+    found = sweep.jobs(verb, typed, multirun=True)
+    assert found is not None
+    sweep.check(verb, found)
+
+
+def test_names_of_swept_files_give_safe_folders_of_their_own(run_name: Callable[..., str]) -> None:
+    values = ["a/b", "a b", "a,b", "a-b", "../x", "x" * 300, "x" * 301, "caf\udce9"]
+    names = [run_name("evaluate", f"predictions={value}") for value in values]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[\w.+-]{1,89}", name) for name in names)

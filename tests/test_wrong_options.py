@@ -17,7 +17,7 @@ from torch import nn
 from vosbench.cli import configuration
 from vosbench.cli.main import VERBS
 from vosbench.settings.making import factory, made
-from vosbench.settings.option_types import LISTS, _kinds
+from vosbench.settings.option_types import LISTS, kinds_of
 from vosbench.settings.options import Keywords, Range
 from vosbench.settings.recipe import hints, target
 from vosbench.training.datamodule import ClipData
@@ -85,7 +85,7 @@ class Option(NamedTuple):
         """Whether a value makes sense, strange as it looks."""
         name = self.path[-1]
         if isinstance(value, int):
-            ranges = [extra for kind in _kinds(self.hint) for extra in kind.beside if isinstance(extra, Range)]
+            ranges = [extra for kind in kinds_of(self.hint) for extra in kind.beside if isinstance(extra, Range)]
             declared = any(value in each for each in ranges)
             listed = name in ZERO.get(self.taker, ()) and (value == 0 or (self.taker, name) in BELOW_ZERO)
             return declared or listed or name in FOLDERS or (name == "seed" and value == 0)
@@ -111,7 +111,7 @@ def options_of(values: Values, taker: Any, name: str, place: tuple[str, ...] = (
 def keys_of(hint: Any, value: Values) -> Any:
     """The annotations of the keys of a mapping with this annotation."""
     found: Values = {}
-    for kind in _kinds(hint):
+    for kind in kinds_of(hint):
         keywords = [extra.taker for extra in kind.beside if isinstance(extra, Keywords)]
         found |= {key: each for taker in keywords for key, each in hints(taker).items()}
         if is_typeddict(kind.type):
@@ -122,7 +122,7 @@ def keys_of(hint: Any, value: Values) -> Any:
 
 
 def wrong_values(option: Option) -> Iterator[object]:
-    kinds = {get_origin(kind.type) or kind.type for kind in _kinds(option.hint)}
+    kinds = {get_origin(kind.type) or kind.type for kind in kinds_of(option.hint)}
     numbers = kinds & {int, float}
     if option.is_object or not kinds & {str, Path, Any, types.NoneType} or (kinds & {int, float, bool, Literal}):
         yield from () if str in kinds else ("wrong",)

@@ -143,7 +143,7 @@ def hash_predictions(source: Source, sequences: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for name in sorted(sequences):
         maps = source.sequence(name)
-        digest.update(f"{name} {maps.digest() if maps else 'missing'}\n".encode())
+        digest.update(f"{name} {maps.digest() if maps else 'missing'}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
@@ -151,5 +151,9 @@ def hash_annotations(dataset: Dataset) -> str:
     """sha256 over the annotations of all videos, and over which objects' categories occur in the training set."""
     digest = hashlib.sha256()
     for video in sorted(dataset.videos, key=lambda video: video.name):
-        digest.update(f"{video.name} {sorted(video.seen.items())} {video.annotation_fingerprint()}\n".encode())
+        digest.update(
+            f"{video.name} {sorted(video.seen.items())} {video.annotation_fingerprint()}\n".encode(
+                errors="surrogateescape"
+            )
+        )
     return digest.hexdigest()

@@ -116,7 +116,8 @@ def write(record: Record, arrays: Arrays, path: Path) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     replace_file(frames_path(path), buffer.getvalue())
-    replace_file(path, (json.dumps(asdict(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(asdict(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    replace_file(path, text.encode(errors="backslashreplace"))  # as JSON itself would escape a name that is no text
 
 
 def read(path: Path) -> Record:

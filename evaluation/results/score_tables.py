@@ -38,4 +38,4 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([csv_cell(value) for value in row] for row in [header, *rows])
-    replace_file(path, text.getvalue().encode())
+    replace_file(path, text.getvalue().encode(errors="replace"))

@@ -112,11 +112,11 @@ class ScoringRun:
         return record
 
     def _write(self, record: Record, scores: Scores) -> None:
-        """Writes the record, and tables and pictures into the folder of its name."""
+        """Writes tables and pictures into the folder of the record's name, and then the record."""
         folder = self.path.with_suffix("")
         write_tables(scores, record.split, folder)
-        records.write(record, records.arrays_of(scores.curves), self.path)
         pictures.write_pictures(self.dataset, self.source, scores, folder, self.pictures)
+        records.write(record, records.arrays_of(scores.curves), self.path)
 
 
 def show(record: Record) -> None:

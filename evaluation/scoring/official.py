@@ -73,7 +73,7 @@ def score(
 def _write_copies(dataset: Dataset, source: Source, root: Path, annotations: str) -> None:
     listed = root / "ImageSets/2017/val.txt"
     listed.parent.mkdir(parents=True)
-    listed.write_text("".join(f"{video.name}\n" for video in dataset.videos))
+    listed.write_text("".join(f"{video.name}\n" for video in dataset.videos), encoding="utf-8")
     for video in dataset.videos:
         folders = root / annotations / "480p" / video.name, root / "results" / video.name
         for folder in folders:

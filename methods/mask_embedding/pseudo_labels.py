@@ -110,7 +110,7 @@ class ClusterVideos(L.Callback):
     def _drop_stale(self, recipe: str) -> None:
         """Removes pseudo-labels that another training left in this run folder."""
         made_by = self.labels.root / "recipe.txt"
-        if not made_by.is_file() or made_by.read_text() != recipe:
+        if not made_by.is_file() or made_by.read_bytes() != recipe.encode():
             shutil.rmtree(self.labels.root, ignore_errors=True)
             self.labels.root.mkdir(parents=True)
             replace_file(made_by, recipe.encode())

@@ -46,7 +46,7 @@ def inspect(video: Video, labels: Path | None, full: bool) -> VideoFacts:
     if video.path is not None and video.path.is_dir():
         _inspect_folders(video.path, labels, facts)
     facts.annotated = len(masks)
-    facts.digest = hashlib.sha256("".join(found.records).encode()).hexdigest()
+    facts.digest = hashlib.sha256("".join(found.records).encode(errors="surrogateescape")).hexdigest()
     judge_layout(video, masks, facts)
     if full:
         judge_objects(video, {index: values for index, values in masks.items() if values is not None}, facts)

@@ -3,14 +3,16 @@
 import copy
 import importlib
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypedDict
 
 from hydra import initialize_config_module
 from hydra._internal.hydra import Hydra
@@ -27,25 +29,32 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, r
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vosbench.runs.names import run_name, stage_name, subject, subject_group
+from vosbench.cli import words
+from vosbench.runs.names import key_of, run_name, stage_name, subject, subject_group
 from vosbench.settings import renamed
 from vosbench.settings.option_types import fit
-from vosbench.settings.options import Content, Role, Where
-from vosbench.settings.recipe import hints, role_of
+from vosbench.settings.options import Content, FileName, Role, Where
+from vosbench.settings.recipe import hint_of, hints, role_of
 from vosbench.util.errors import UsageError, one_line, unknown
+
+
+class HydraKeys(TypedDict):
+    """Hydra's own keys, as far as they name files."""
+
+    run: dict[str, FileName]
 
 
 @dataclass
 class Common:
     """Keys that every verb has and that its Options need not declare: those of conf/base.yaml, and Hydra's own."""
 
-    runs: Where[str]
+    runs: Where[FileName]
     name: Where[str]
-    run: Where[str]
+    run: Where[FileName]
     overrides: Where[list[str]]
-    paths: Where[dict[str, Any]]
-    sweep: Where[str]
-    hydra: Where[dict[str, Any]]
+    paths: Where[dict[str, FileName]]
+    sweep: Where[str | None]
+    hydra: Where[HydraKeys]
 
 
 @dataclass
@@ -59,7 +68,7 @@ class Recipe:
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
     callbacks: dict[str, Any]
-    weights: Content[str]
+    weights: Content[FileName]
 
 
 SHARED = {field.name for keys in (Common, Recipe) for field in fields(keys)}
@@ -90,7 +99,7 @@ def overrides() -> list[str]:
     """The overrides of the running command as typed, without overrides of Hydra's own keys."""
     typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(typed, list)
-    return [str(override) for override in typed]
+    return [words.as_typed(str(override)) for override in typed]
 
 
 def _subject() -> str:
@@ -101,7 +110,7 @@ def _subject() -> str:
 def _named(root: DictConfig) -> Callable[[str], bool]:
     """A function that says whether a key or group of the running command is part of the run's name. `root`: its
     configuration."""
-    declared = hints(Common) | hints(Recipe) | hints(task(str(HydraConfig.get().job.config_name)).Options)
+    declared = _declared(str(HydraConfig.get().job.config_name))
     container, above = OmegaConf.to_container(root, resolve=False), subject_group(overrides())
     assert isinstance(container, dict)
     values = {str(key): value for key, value in container.items()}
@@ -111,6 +120,11 @@ def _named(root: DictConfig) -> Callable[[str], bool]:
         return key != above and role_of(dotted, values, declared) in (Role.RESULT, Role.CONTENT)
 
     return is_named
+
+
+def _declared(verb: str) -> dict[str, Any]:
+    """The annotations of a verb's keys."""
+    return hints(Common) | hints(Recipe) | hints(task(verb).Options)
 
 
 def _name(*, _root_: DictConfig) -> str:
@@ -130,11 +144,44 @@ def register() -> None:
     Plugins.instance().register(Sources)
 
 
+def for_hydra(verb: str, changes: Sequence[str], *, varied: bool = False) -> list[str]:
+    """The overrides of a command as Hydra has to be given them; see `words.for_hydra`."""
+
+    @cache
+    def declared() -> dict[str, Any]:
+        return _declared(verb)
+
+    @cache
+    def values() -> dict[str, Any]:
+        known = [_first(change) for change in changes if words.is_plain(_first(change)) and key_of(change) != "row"]
+        try:
+            container = OmegaConf.to_container(_compose(verb, known, partial=True), resolve=False)
+        except UsageError:  # the same error ends the command when the whole of it is composed
+            return {}
+        assert isinstance(container, dict)
+        return {str(key): value for key, value in container.items()}
+
+    def hint(key: str) -> Any:
+        return hint_of(key, values(), declared()) if "." in key else declared().get(key, Any)
+
+    return words.for_hydra(changes, hint, varied=varied)
+
+
+def _first(change: str) -> str:
+    """The first choice of a sweep over a config group; any other override unchanged."""
+    return change.split(",")[0] if "." not in key_of(change) else change
+
+
 def compose(verb: str, changes: Sequence[str] = (), *, partial: bool = False) -> DictConfig:
     """A verb's configuration, with Hydra's own under the key `hydra` and interpolations unresolved.
 
-    `partial`: mandatory groups may be missing. Raises UsageError for unknown keys, groups and options.
+    `changes` are overrides as they are typed. `partial`: mandatory groups may be missing. Raises UsageError for unknown
+    keys, groups and options.
     """
+    return _compose(verb, for_hydra(verb, changes), partial=partial)
+
+
+def _compose(verb: str, changes: Sequence[str], *, partial: bool) -> DictConfig:
     mode = RunMode.MULTIRUN if partial else RunMode.RUN
     try:
         with _hydra() as hydra:
@@ -239,7 +286,10 @@ def _explain(verb: str, error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
         return _unknown_option(verb, error.missing_cfg_file, error.options)
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}': write key=value, and quotes around a value with special characters"
+        return f"cannot read '{error.override}': write key=value{_quoted_for_shell(error.override)}"
+    ambiguous = re.match(r"Ambiguous value for argument '(.*)'", str(error))
+    if ambiguous:
+        return f"{ambiguous[1]} is a list of values: add -m to run each{_quoted_for_shell(ambiguous[1])}"
     key = re.match(r"Could not override '([^'@]+)'", str(error))
     if key:
         node = getattr(error.__cause__, "parent_node", None)
@@ -248,6 +298,12 @@ def _explain(verb: str, error: Exception) -> str:
     if misfit:
         return f"conf/{misfit[1]}.yaml sets {misfit[2]}, which vosbench {verb} does not have"
     return one_line(re.split(r"\n(?:Config search path|See https)", str(error))[0])
+
+
+def _quoted_for_shell(override: str) -> str:
+    """The remedy for a value with special characters: the whole word to type."""
+    key, equals, value = override.partition("=")
+    return f", or, for a text, {shlex.quote(f'{key}={words.quoted(value)}')}" if equals else ""
 
 
 def _unknown_option(verb: str, path: str, beside: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from hydra.errors import InstantiationException
 
+from vosbench.cli.terminal import CLOSED, discard_output
 from vosbench.settings.making import unwrapped
 from vosbench.util.errors import FULL, UsageError, UserError, one_line
 
@@ -28,13 +29,17 @@ def reported(where: str = "") -> Iterator[None]:
     Problems).
 
     Status 2: wrong command line or configuration. 1: bad input, or a full disk (`where` is the folder to name if the
-    system names no file). 130: an interrupt. Other exceptions pass unchanged, and so do all under HYDRA_FULL_ERROR=1.
+    system names no file). 130: an interrupt. 141, without a line: whatever reads the output has closed it. Other
+    exceptions pass unchanged, and so do all under HYDRA_FULL_ERROR=1.
     """
     try:
         yield
         return
     except (Exception, KeyboardInterrupt) as error:
         failure = unwrapped(error) if isinstance(error, InstantiationException) else error
+    if isinstance(failure, BrokenPipeError) and failure.filename is None:  # `vosbench … | head -1`
+        discard_output()
+        raise Told(CLOSED)
     status, lines = _judge(failure, where)
     if not lines or os.environ.get("HYDRA_FULL_ERROR") == "1":
         raise failure from failure.__cause__

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vosbench import __version__
-from vosbench.cli import configuration, sweep
+from vosbench.cli import configuration, sweep, terminal, words
 from vosbench.cli.errors import reported
 from vosbench.cli.run_folder import folder_for
 from vosbench.util.errors import UsageError, unknown
@@ -61,7 +61,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main() -> None:
     """Runs the command in `sys.argv`; on failure, ends the process with a status and one line on stderr."""
+    terminal.print_anything()
     with reported():
+        words.forget()
         typed = parse(sys.argv[1:])
         if typed.config_dir:
             configuration.add_folder(typed.config_dir)
@@ -73,19 +75,21 @@ def main() -> None:
             print(explanation(typed.verb, typed.words))
         else:
             _run(typed)
+        sys.stdout.flush()  # here a closed pipe can be told
 
 
 def _run(typed: argparse.Namespace) -> None:
     flags = ["--config-dir", str(typed.config_dir)] if typed.config_dir else []
     jobs = sweep.jobs(typed.verb, typed.words, typed.multirun)
     if jobs is not None:
+        sweep.check(typed.verb, jobs)
         sweep.run([[typed.verb, *flags, *job] for job in jobs])
         return
     # Configuration errors are found before a run folder exists.
     config = configuration.compose(typed.verb, typed.words)
     configuration.options(configuration.task(typed.verb), configuration.resolve(config))
     # A training starts its other processes from sys.argv with Hydra overrides appended, so flags must come first.
-    sys.argv[1:] = ["--config-name", typed.verb, *flags, *typed.words]
+    sys.argv[1:] = ["--config-name", typed.verb, *flags, *configuration.for_hydra(typed.verb, typed.words)]
     configuration.register()
     with folder_for(configuration.run_folder(config)):
         _job()
@@ -93,6 +97,8 @@ def _run(typed: argparse.Namespace) -> None:
 
 @hydra.main(config_path="pkg://vosbench.conf", version_base="1.3")
 def _job(config: DictConfig) -> None:
+    sys.argv[1:] = map(words.as_typed, sys.argv[1:])
+    terminal.prepare_logs()
     hydra_config = HydraConfig.get()
     with reported(where=hydra_config.runtime.output_dir):
         module = configuration.task(str(hydra_config.job.config_name))

@@ -5,16 +5,18 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from vosbench.cli import configuration
+from vosbench.cli import configuration, words
 from vosbench.runs.names import key_of
 from vosbench.util.errors import UsageError, one_line, unknown
+from vosbench.util.files import name_of
 
 _OWN = ("sweep", "row", "hydra.mode")
 
@@ -30,20 +32,21 @@ def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[list[str]] |
     """
     if not multirun and "sweep" not in map(key_of, changes) and "hydra.mode" not in map(key_of, changes):
         return None
-    typed = _parse(changes)
+    typed = _parse(configuration.for_hydra(verb, changes, varied=True))
     single = [str(o.input_line) for o in typed if not o.is_sweep_override() and o.key_or_group != "row"]
     config = configuration.compose(verb, single, partial=True)
     if not multirun and "sweep" not in config and str(config.hydra.mode).rpartition(".")[2] != "MULTIRUN":
         return None
     params, rows = _read(config)
     keys = {_key(override) for override in typed}
-    varied = _parse([f"{key}={value}" for key, value in params.items() if key not in keys])
+    lists = [f"{key}={value}" for key, value in params.items() if key not in keys]
+    varied = _parse(configuration.for_hydra(verb, [*single, *lists], varied=True)[len(single) :])
     combinations = [_values(override) for override in [*varied, *typed] if override.key_or_group not in _OWN]
     chosen = [_values(override) for override in typed if override.key_or_group == "row"]
     names = [value.partition("=")[2] for value in itertools.chain(*chosen)]
     return [
-        [*(str(override.input_line) for override in row if _key(override) not in keys), *combination]
-        for row in _rows(rows, names)
+        [*(words.as_typed(str(override.input_line)) for override in row if _key(override) not in keys), *combination]
+        for row in _rows(verb, rows, names)
         for combination in itertools.product(*combinations)
     ]
 
@@ -64,12 +67,48 @@ def _read(config: DictConfig) -> tuple[dict[str, Any], dict[str, list[str]]]:
     return {**(config.hydra.sweeper.params or {}), **plan.get("params", {})}, rows
 
 
-def _rows(rows: Mapping[str, list[str]], names: Sequence[str]) -> list[list[Override]]:
+def _rows(verb: str, rows: Mapping[str, list[str]], names: Sequence[str]) -> list[list[Override]]:
     """The named rows, or all; one empty row if a sweep has none. Raises UsageError for an unknown name."""
     for name in names:
         if name not in rows:
             raise UsageError(unknown("row", name, rows))
-    return [_parse(rows[name]) for name in names or rows] or [[]]
+    return [_parse(configuration.for_hydra(verb, rows[name])) for name in names or rows] or [[]]
+
+
+def check(verb: str, jobs: Sequence[Sequence[str]]) -> None:
+    """Raises UsageError if two jobs with different overrides would write into the same place."""
+    seen: dict[_Place, Sequence[str]] = {}
+    for job in jobs:
+        place = _place(verb, job)
+        before = job if place is None else seen.setdefault(place, job)
+        keys = dict.fromkeys(key_of(word) for word in (*before, *job) if (word in before) != (word in job))
+        if place and keys:
+            fixed = [key for key in ("name", "hydra.run.dir", "output") if key in map(key_of, job)]
+            remedy = f"leave out {' and '.join(fixed)}, or " * bool(fixed)
+            raise UsageError(
+                f"the results for different values of {', '.join(keys)} would meet in {place.folder}: "
+                f"{remedy}run them one by one, each with {fixed[-1] if fixed else 'name'}= of its own"
+            )
+
+
+class _Place(NamedTuple):
+    """Where a job writes: its output or run folder, and what has a place of its own inside."""
+
+    folder: str
+    inside: tuple[str, ...]
+
+
+def _place(verb: str, job: Sequence[str]) -> _Place | None:
+    """None for a job that writes nothing, and for a wrong command: the others run, and it ends with its own error."""
+    try:
+        config = configuration.compose(verb, job)
+        folder, values = configuration.run_folder(config), configuration.resolve(config)
+    except UsageError:
+        return None
+    video, dataset = values.get("input"), values.get("dataset") or {}
+    source = [name_of(Path(video))] if video else [dataset.get("name"), dataset.get("split"), values.get("protocol")]
+    inside = (*source, values.get("size"), values.get("kinds"))
+    return _Place(str(values.get("output") or folder), tuple(map(str, inside))) if folder else None
 
 
 def run(commands: Sequence[Sequence[str]]) -> None:
@@ -101,8 +140,9 @@ def _key(override: Override) -> str:
 def _values(override: Override) -> list[str]:
     """The list of overrides that an override with several values stands for."""
     if not override.is_sweep_override():
-        return [str(override.input_line)]
+        return [words.as_typed(str(override.input_line))]
     try:
-        return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        values = override.sweep_string_iterator()
+        return [words.as_typed(f"{override.get_key_element()}={value}") for value in values]
     except HydraException as error:
         raise UsageError(f"cannot list the values of '{override.input_line}': {one_line(error)}") from error

@@ -106,7 +106,7 @@ class PredictionFolder:
         """
         found = {name: made for name in wanted if (made := self.read(name)) is not None}
         for sequence in wanted:
-            if sequence not in found and (self.root / sequence).exists() and not self._record(sequence).is_file():
+            if sequence not in found and (self.root / sequence).exists() and not self._is_ours(sequence):
                 raise UserError(
                     f"{self.root / sequence} was not written by vosbench: choose another output, or remove it"
                 )
@@ -146,7 +146,7 @@ class PredictionFolder:
         log.warning("%s, which differs in %s: %s", what, changed, remedy)
 
     def save(self, sequence: str, frames: Iterable[tuple[str, LabelMap]], record: Callable[[], Prediction]) -> None:
-        """Writes (name, label map) pairs to a temporary folder, then `record()`, then moves the folder into place.
+        """Writes (name, label map) pairs to a temporary folder, moves it into place, and then does so with `record()`.
         After an error nothing of it is left. Only the process that has claimed the sequence may call it."""
         aside = self.root / f".{sequence}.part"
         shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
@@ -155,10 +155,13 @@ class PredictionFolder:
             for name, labels in frames:
                 write_label_map(aside / f"{name}.png", labels)
             self._remove(sequence)
-            replace_file(self._record(sequence), json.dumps(asdict(record())).encode())
+            replace_file(self._pending(sequence), json.dumps(asdict(record())).encode())
             aside.rename(self.root / sequence)
+            self._pending(sequence).rename(self._record(sequence))
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
+            if not (self.root / sequence).exists():
+                self._pending(sequence).unlink(missing_ok=True)
             raise
 
     def claim(self, sequence: str) -> "Claim":
@@ -167,11 +170,20 @@ class PredictionFolder:
     def _record(self, sequence: str) -> Path:
         return self.root / ".records" / f"{sequence}.json"
 
+    def _pending(self, sequence: str) -> Path:
+        """The record of a folder that is about to be moved into place: if a process dies in between, it shows that the
+        folder is ours."""
+        return self.root / ".records" / f"{sequence}.json.new"
+
+    def _is_ours(self, sequence: str) -> bool:
+        return self._record(sequence).is_file() or self._pending(sequence).is_file()
+
     def _remove(self, sequence: str) -> None:
         """Renames a sequence's folder, then deletes it: half a folder with a record would count as complete."""
         old = self.root / f".{sequence}.old"
         shutil.rmtree(old, ignore_errors=True)
-        if self._record(sequence).is_file() and (self.root / sequence).exists():
+        if self._is_ours(sequence) and (self.root / sequence).exists():
             (self.root / sequence).rename(old)
-        self._record(sequence).unlink(missing_ok=True)
+        for record in (self._record(sequence), self._pending(sequence)):
+            record.unlink(missing_ok=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -23,7 +23,7 @@ from vosbench.method import Method
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint
 from vosbench.settings.making import factory, made
-from vosbench.settings.options import Content, Seed, Where
+from vosbench.settings.options import Content, FileName, Seed, Where
 from vosbench.settings.recipe import modules, settings
 from vosbench.util.progress import progress_bar
 from vosbench.video.video import LabelMap, Video, check_sizes, warn_of_losses
@@ -51,7 +51,7 @@ class PredictorOptions:
     method: dict[str, Any]
     memory: dict[str, Any]
     inference: dict[str, Any]
-    checkpoint: Content[str]
+    checkpoint: Content[FileName]
     seed: Seed
     device: Where[str]
     precision: str

@@ -30,7 +30,7 @@ def run_name(overrides: Iterable[str], is_named: Callable[[str], bool]) -> str:
         return "default"
     ordered = [named[key] for key in sorted(named)]
     readable = "+".join(re.sub(r"[^A-Za-z0-9_.-]+", "-", override).strip("-.") for override in ordered)[:LENGTH]
-    return f"{readable}-{hashlib.sha256(chr(0).join(ordered).encode()).hexdigest()[:8]}"
+    return f"{readable}-{hashlib.sha256(chr(0).join(ordered).encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def stage_name(overrides: Iterable[str], shared: Iterable[str], is_named: Callable[[str], bool]) -> str:

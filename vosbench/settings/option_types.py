@@ -54,7 +54,7 @@ def _fit_one(value: Any, hint: Any, place: str, key: str, least: float) -> Any:
 def _fit(value: Any, hint: Any, key: str, least: float = -math.inf) -> Any:
     if isinstance(value, dict) and "_target_" in value:
         return fit(value, target(value["_target_"]), f"{key}.")
-    kinds = _sayable(_kinds(hint))
+    kinds = _sayable(kinds_of(hint))
     for kind in kinds:
         if _is(value, kind.type):
             return _fit_inside(value, kind, key, least)
@@ -65,15 +65,15 @@ def _fit(value: Any, hint: Any, key: str, least: float = -math.inf) -> Any:
     raise UsageError(f"{key}={text(value)}: give {_wanted(kinds)}")
 
 
-def _kinds(hint: Any) -> list[_Kind]:
+def kinds_of(hint: Any) -> list[_Kind]:
     """The types that an annotation allows, each with its own `Annotated` metadata and that of the whole."""
     if get_origin(hint) is Annotated:
         inner, *beside = get_args(hint)
-        return [_Kind(kind.type, (*kind.beside, *beside)) for kind in _kinds(inner)]
+        return [_Kind(kind.type, (*kind.beside, *beside)) for kind in kinds_of(inner)]
     if get_origin(hint) in (Required, NotRequired):
-        return _kinds(*get_args(hint))
+        return kinds_of(*get_args(hint))
     if get_origin(hint) in (Union, UnionType):
-        return [kind for part in get_args(hint) for kind in _kinds(part)]
+        return [kind for part in get_args(hint) for kind in kinds_of(part)]
     return [_Kind(hint, ())]
 
 

@@ -61,6 +61,11 @@ class Range:
 
 
 @dataclass(frozen=True)
+class NamesAFile:
+    """Marks text that names a file or a folder: the command line takes it as it is typed, character by character."""
+
+
+@dataclass(frozen=True)
 class Keywords:
     """Declares a mapping as keyword arguments of `taker`, except those in `given`, which code passes:
     `Annotated[dict[str, Any], Keywords(Clips, given=("seed",))]`"""
@@ -69,6 +74,7 @@ class Keywords:
     given: tuple[str, ...] = ()
 
 
+FileName = Annotated[str, NamesAFile()]
 Natural = Annotated[int, Range(0)]
 Positive = Annotated[int, Range(1)]
 Rate = Annotated[float, Range(0, above=True)]

@@ -39,6 +39,17 @@ def role_of(key: str, values: Mapping[str, Any], taker: Any) -> Role:
     return role
 
 
+def hint_of(key: str, values: Mapping[str, Any], taker: Any) -> Any:
+    """The annotation of a dotted key; Any if nothing declares it."""
+    inner, hint = values, Any
+    for part in key.split("."):
+        hint = hints(taker).get(part, _of_values(hint))
+        value = inner.get(part) if isinstance(inner, Mapping) else None
+        inner = value if isinstance(value, Mapping) else {}
+        taker = _taker(inner, hint)
+    return hint
+
+
 def targets(values: Any) -> Iterator[str]:
     """Every `_target_` in a configuration."""
     if isinstance(values, Mapping):
@@ -123,6 +134,12 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) is Annotated:
         return _kinds(get_args(hint)[0])
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _of_values(hint: Any) -> Any:
+    """The annotation of a mapping's values; Any for anything else."""
+    mapping = next((kind for kind in _kinds(hint) if get_origin(kind) in (dict, Mapping)), None)
+    return get_args(mapping)[1] if mapping else Any
 
 
 def _content(value: Any) -> str:

@@ -22,7 +22,7 @@ from vosbench.inference.prediction_folder import ChangedCode, Prediction, Predic
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.runs.identity import digest
 from vosbench.settings.making import made
-from vosbench.settings.options import Placed, Where
+from vosbench.settings.options import FileName, Placed, Where
 from vosbench.video.leftovers import check_all_read
 from vosbench.video.video import Dataset
 
@@ -39,14 +39,14 @@ WARMUP = "the first frame of each sequence is not counted"
 class Options(PredictorOptions):
     """The keys of conf/benchmark.yaml, which explains them."""
 
-    run: Where[str]
+    run: Where[FileName]
     subject: Where[str]
     overwrite: Where[bool]
     changed_code: Where[ChangedCode]
     dataset: Placed[dict[str, Any]]
     protocol: Placed[str | None]
     workers: Where[int]
-    cache: Where[str | None]
+    cache: Where[FileName | None]
     pictures: Where[int]
 
 

@@ -116,7 +116,9 @@ def summary(dataset: Dataset, facts: Sequence[VideoFacts], options: Options) -> 
     share = padded / max(len(facts), 1)
     common = ", ".join(f"{rows_columns(size)} ({count})" for size, count in sizes.most_common(5))
     objects = [len(video.objects) for video in facts]
-    digest = hashlib.sha256("".join(f"{video.name} {video.digest}\n" for video in facts).encode()).hexdigest()
+    digest = hashlib.sha256(
+        "".join(f"{video.name} {video.digest}\n" for video in facts).encode(errors="surrogateescape")
+    ).hexdigest()
     rows = {
         "root": options.dataset.get("root") or "none: generated",
         "videos": len(facts),

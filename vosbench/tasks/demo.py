@@ -14,7 +14,7 @@ from vosbench.cli import configuration
 from vosbench.evaluation.board.leaderboard import boards
 from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.board.tables import show
-from vosbench.settings.options import Positive, Seed, Where
+from vosbench.settings.options import FileName, Positive, Seed, Where
 from vosbench.tasks.leaderboard import write
 from vosbench.util.errors import UsageError, unknown
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 class Options:
     """The top-level keys of conf/demo.yaml, which explains them."""
 
-    run: Where[str]
+    run: Where[FileName]
     methods: dict[str, list[str]]
     shipped: list[str]
     baselines: list[str]
@@ -64,7 +64,10 @@ def _check_names(options: Options) -> None:
         if name not in known:
             raise UsageError(unknown("method", name, known))
     for name, changes in options.methods.items():
-        configuration.compose("train", [f"method={name}", *changes])
+        try:
+            configuration.compose("train", [f"method={name}", *changes])
+        except UsageError as error:
+            raise UsageError(f"methods.{name}: {error}") from error
 
 
 def _train(options: Options, *changes: str) -> Path:

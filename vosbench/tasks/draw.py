@@ -20,7 +20,7 @@ from vosbench.drawing.pseudo_label_sheet import pseudo_labels
 from vosbench.drawing.sheets import Folders
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.settings.making import made
-from vosbench.settings.options import Placed, Positive, Where
+from vosbench.settings.options import FileName, Placed, Positive, Where
 from vosbench.util.errors import UserError
 from vosbench.util.files import replacing
 from vosbench.util.progress import progress_bar
@@ -35,16 +35,16 @@ log = logging.getLogger(__name__)
 class Options(PredictorOptions):
     """The keys of conf/draw.yaml, which explains them."""
 
-    run: Where[str]
+    run: Where[FileName]
     dataset: Placed[dict[str, Any]]
-    input: Placed[str | None]
-    mask: Placed[str | None]
+    input: Placed[FileName | None]
+    mask: Placed[FileName | None]
     kinds: Placed[list[Kind] | None]
     frames: Positive
     clusters: Positive
     alpha: float
     pixel: list[int] | None
-    labels: Placed[str | None]
+    labels: Placed[FileName | None]
 
 
 def run(options: Options) -> None:

@@ -16,7 +16,7 @@ from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.evaluation.scoring import official
 from vosbench.inference.prediction_folder import PredictionFolder
 from vosbench.settings.making import made
-from vosbench.settings.options import Placed, Where
+from vosbench.settings.options import FileName, Placed, Where
 from vosbench.util.errors import UserError
 from vosbench.util.supervision import Supervision
 from vosbench.util.terminal import Terminal
@@ -28,20 +28,20 @@ from vosbench.video.video import Dataset
 class Options:
     """The top-level keys of conf/evaluate.yaml, which explains them."""
 
-    run: Where[str]
+    run: Where[FileName]
     overrides: Where[list[str]]
     dataset: Placed[dict[str, Any]]
-    predictions: str | None
+    predictions: FileName | None
     protocol: Placed[str | None]
     scorer: Where[str]
     workers: Where[int]
-    cache: Where[str | None]
+    cache: Where[FileName | None]
     pictures: Where[int]
     overwrite: Where[bool]
     method_name: str
     supervision: Where[str | None]
     training_data: Where[str | None]
-    checkpoint: Where[str | None]
+    checkpoint: Where[FileName | None]
 
 
 def run(options: Options) -> None:

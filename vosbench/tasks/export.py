@@ -12,7 +12,7 @@ from safetensors.torch import save
 from vosbench.evaluation.results import records
 from vosbench.method import Method
 from vosbench.settings.making import made
-from vosbench.settings.options import Where
+from vosbench.settings.options import FileName, Where
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
 from vosbench.util.supervision import Supervision, strongest
@@ -27,10 +27,10 @@ class Options:
     """The keys of conf/export.yaml, which explains them."""
 
     method: dict[str, Any]
-    checkpoint: str
+    checkpoint: FileName
     overwrite: Where[bool]
-    output: Where[str]
-    record: Where[str | None]
+    output: Where[FileName]
+    record: Where[FileName | None]
     licence: Where[str]
     notes: Where[str]
 
@@ -56,10 +56,12 @@ def run(options: Options) -> None:
     }
     counted = {key for key, _ in method.named_buffers()}
     tensors = {key: _small(tensor, exact=key in counted) for key, tensor in method.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, save(tensors, {"vosbench": json.dumps(metadata)}))
+    content = save(tensors, {"vosbench": json.dumps(metadata)})
     parameters = sum(parameter.numel() for parameter in method.parameters())
-    replace_file(path.with_suffix(".md"), card(options, method, checkpoint, parameters, path).encode())
+    text = card(options, method, checkpoint, parameters, len(content))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, content)
+    replace_file(path.with_suffix(".md"), text.encode(errors="replace"))
     log.info("wrote %s (%.1f MB) and its card %s", path, path.stat().st_size / 1e6, path.with_suffix(".md"))
 
 
@@ -80,17 +82,17 @@ def _small(tensor: torch.Tensor, *, exact: bool) -> torch.Tensor:
     return (half if fits else tensor).contiguous()
 
 
-def card(options: Options, method: Method[Any, Any], checkpoint: Checkpoint, parameters: int, path: Path) -> str:
-    """The model card, in Markdown."""
+def card(options: Options, method: Method[Any, Any], checkpoint: Checkpoint, parameters: int, size: int) -> str:
+    """The model card, in Markdown. `size`: of the file of weights, in bytes."""
     lines = [
-        f"# {path.stem}",
+        f"# {Path(options.output).stem}",
         "",
         options.notes,
         "",
         "| | |",
         "|---|---|",
         f"| method | `{name_of(method)}` |",
-        f"| parameters | {parameters:,} (float16, {path.stat().st_size / 1e6:.1f} MB) |",
+        f"| parameters | {parameters:,} (float16, {size / 1e6:.1f} MB) |",
         f"| supervision | {_supervision(method, checkpoint)} |",
         f"| trained on | {', '.join(checkpoint.training_data) or 'unknown'} |",
         f"| steps | {checkpoint.steps if checkpoint.steps is not None else 'unknown'} |",

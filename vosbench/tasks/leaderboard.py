@@ -8,7 +8,7 @@ from pathlib import Path
 from vosbench.evaluation.board import report, tables
 from vosbench.evaluation.board.leaderboard import Board, boards
 from vosbench.evaluation.board.rows import load, load_published
-from vosbench.settings.options import Positive, Seed, Where
+from vosbench.settings.options import FileName, Positive, Seed, Where
 from vosbench.util.files import replace_file
 
 log = logging.getLogger(__name__)
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 class Options:
     """The top-level keys of conf/leaderboard.yaml, which explains them."""
 
-    runs: Where[str]
-    run: Where[str]
+    runs: Where[FileName]
+    run: Where[FileName]
     mixed: bool
     baseline: str | None
     published: bool
@@ -52,4 +52,4 @@ def write(found: Sequence[Board], folder: Path, title: str = "Leaderboard") -> N
         "html": report.html(found, title),
     }
     for suffix, text in texts.items():
-        replace_file(folder / f"leaderboard.{suffix}", text.encode())
+        replace_file(folder / f"leaderboard.{suffix}", text.encode(errors="replace"))  # names of files may be no text

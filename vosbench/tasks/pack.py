@@ -21,7 +21,7 @@ from vosbench.evaluation.predictions.label_maps import LabelMaps, Source, open_s
 from vosbench.evaluation.predictions.rle import write_rle
 from vosbench.evaluation.protocols.protocol import Protocol, SubmissionFormat, all_protocols, protocol_named
 from vosbench.settings.making import made
-from vosbench.settings.options import Placed, Where
+from vosbench.settings.options import FileName, Placed, Where
 from vosbench.util.errors import Problems, UserError
 from vosbench.util.files import naming, replacing
 from vosbench.util.wording import rows_columns, some
@@ -40,8 +40,8 @@ class Options:
     """The top-level keys of conf/pack.yaml, which explains them."""
 
     dataset: Placed[dict[str, Any]]
-    predictions: str
-    output: Where[str]
+    predictions: FileName
+    output: Where[FileName]
     format: Where[str | None]
     overwrite: Where[bool]
 

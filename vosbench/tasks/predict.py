@@ -16,7 +16,7 @@ from vosbench.drawing.overlays import overlay
 from vosbench.inference.prediction_folder import ChangedCode, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.settings.making import made
-from vosbench.settings.options import Placed, Where
+from vosbench.settings.options import FileName, Placed, Where
 from vosbench.util.errors import UsageError, UserError
 from vosbench.video.leftovers import check_all_read, tell_given_palettes
 from vosbench.video.video import Video
@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 class Options(PredictorOptions):
     """The keys of conf/predict.yaml, which explains them."""
 
-    run: Where[str]
+    run: Where[FileName]
     overwrite: Where[bool]
     changed_code: Where[ChangedCode]
     dataset: Placed[dict[str, Any]]
-    input: Placed[str | None]
-    mask: Placed[str | None]
-    output: Where[str | None]
+    input: Placed[FileName | None]
+    mask: Placed[FileName | None]
+    output: Where[FileName | None]
     overlay: Where[bool]
     fps: Where[float]
 

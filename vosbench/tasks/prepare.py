@@ -15,10 +15,11 @@ from PIL import Image as Pillow
 from rich.markup import escape
 from rich.progress import track
 
+from vosbench.cli import words
 from vosbench.runs.code import sources
 from vosbench.runs.identity import Fingerprint, digest
 from vosbench.settings.making import made
-from vosbench.settings.options import Placed, Where
+from vosbench.settings.options import FileName, Placed, Where
 from vosbench.settings.recipe import settings
 from vosbench.util.errors import UserError
 from vosbench.util.reading import read_json
@@ -37,7 +38,7 @@ class Options:
     """The top-level keys of conf/prepare.yaml, which explains them."""
 
     dataset: Placed[dict[str, Any]]
-    output: Where[str]
+    output: Where[FileName]
     size: int | None
     square: bool
     quality: int
@@ -85,14 +86,15 @@ def run(options: Options) -> None:
         for _ in track(done, escape(f"{dataset.name} {dataset.split}"), total=len(todo)):
             pass
     with _aside(output / "ImageSets" / f"{dataset.split}.txt") as listed:
-        listed.write_text("".join(f"{video.name}\n" for video in dataset.videos))
+        listed.write_text("".join(f"{video.name}\n" for video in dataset.videos), encoding="utf-8")
     log.info("%d videos written, %d were there", len(todo), len(dataset.videos) - len(todo))
     log.info("use: %s", shlex.join(_overrides(dataset, output, resolution)))
 
 
 def _overrides(dataset: Dataset, output: Path, resolution: str) -> list[str]:
     """The overrides that select the copy."""
-    form = {"root": output, "resolution": resolution, "split": dataset.split, "name": dataset.name}
+    texts = {"resolution": resolution, "split": dataset.split, "name": dataset.name}
+    form = {"root": output, **{key: words.spelled(text) for key, text in texts.items()}}
     scored = {"protocol": dataset.protocol}
     late = {"late_objects": "true"} if any(video.late_objects for video in dataset.videos) else {}
     return ["dataset=davis2017", *(f"dataset.{key}={value}" for key, value in {**form, **late, **scored}.items())]
@@ -136,7 +138,7 @@ def _write(video: Video, images: Path, labels: Path, form: _Form) -> None:
             if annotation is not None:
                 masks.mkdir(exist_ok=True)
                 write_label_map(masks / f"{name}.png", resize_labels(annotation, height, width))
-        (frames / MANIFEST).write_text(json.dumps(_made_of(video, form).asdict()))
+        (frames / MANIFEST).write_text(json.dumps(_made_of(video, form).asdict()), encoding="utf-8")
 
 
 @contextmanager

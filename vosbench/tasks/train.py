@@ -19,7 +19,7 @@ from vosbench.nn.weight_files import read
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint
 from vosbench.settings.making import factory, made
-from vosbench.settings.options import Content, Keywords, Positive, Seed, Where
+from vosbench.settings.options import Content, FileName, Keywords, Positive, Seed, Where
 from vosbench.settings.recipe import modules, settings, target
 from vosbench.training.checkpointing import Fresh, LastCheckpoint
 from vosbench.training.datamodule import ClipData, ClipOptions
@@ -47,7 +47,7 @@ NOISE = (  # Lightning's warnings about its own use of torch, and about what res
 class Options:
     """The top-level keys of conf/train.yaml, which explains them."""
 
-    run: Where[str]
+    run: Where[FileName]
     method: dict[str, Any]
     memory: dict[str, Any]
     optimizer: dict[str, Any]
@@ -57,7 +57,7 @@ class Options:
     inference: dict[str, Any]
     trainer: Where[Annotated[TrainerOptions, Keywords(L.Trainer, given=GIVEN)]]
     logger: Where[dict[str, Any] | None]
-    init: Content[str]
+    init: Content[FileName]
     save_every: Where[Positive]
     seed: Seed
     overwrite: Where[bool]

@@ -45,6 +45,14 @@ def replace_file(path: Path, content: bytes) -> None:
         aside.write_bytes(content)
 
 
+def name_of(path: Path) -> str:
+    """The name of a file without its ending, or of a folder; of what the path leads to, such as that of the current
+    folder for `.`"""
+    place = path.resolve()
+    name = place.name if place.is_dir() else place.stem
+    return name if name.strip(".") else "unnamed"
+
+
 def content_digest(path: Path) -> str:
     """The sha256 of a file's content, in hexadecimal digits."""
     with naming(path), path.open("rb") as file:
@@ -56,7 +64,7 @@ def hash_files(files: Iterable[tuple[str, Path]]) -> str:
     digest = hashlib.sha256()
     for name, path in files:
         content = path.read_bytes() if path.is_file() else b"missing"
-        digest.update(f"{name} {len(content)}\n".encode() + content)
+        digest.update(f"{name} {len(content)}\n".encode(errors="surrogateescape") + content)
     return digest.hexdigest()
 
 

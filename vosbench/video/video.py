@@ -111,7 +111,7 @@ class Video(ABC):
         digest = hashlib.sha256()
         for index, name in enumerate(self.frame_names):
             if (labels := self.annotation(index)) is not None:
-                digest.update(f"{index} {name} {labels.shape}\n".encode() + labels.tobytes())
+                digest.update(f"{index} {name} {labels.shape}\n".encode(errors="surrogateescape") + labels.tobytes())
         return digest.hexdigest()
 
     @cached_property
