@@ -6,7 +6,8 @@ import pytest
 
 from vosbench.datasets.folders import read_list
 from vosbench.util.errors import UserError
-from vosbench.util.text_files import read_json, read_text
+from vosbench.util.reading import read_json
+from vosbench.util.text_files import read_text
 
 
 def listed(tmp_path: Path, content: bytes | str, *known: str) -> list[str]:
@@ -76,6 +77,6 @@ def test_a_part_of_a_name_is_not_taken_for_it(tmp_path: Path) -> None:
 def test_json_with_a_mark(tmp_path: Path) -> None:
     path = tmp_path / "meta.json"
     path.write_bytes('{"videos": "é"}'.encode("utf-8-sig"))
-    assert read_json(path) == {"videos": "é"}
+    assert read_json(path, "", "") == {"videos": "é"}
     path.write_bytes("é".encode("utf-16"))
     assert read_text(path) == "é"
