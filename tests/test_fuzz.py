@@ -1,7 +1,7 @@
 """Damaged files of every kind: each is read right, or named in one error, within 10 seconds and 1 GB.
 
-Each reader gets a few hundred seeded mutations of whole files: flipped bits, cuts, blocks of zeros, bytes that were put in
-or repeated, numbers that are huge, negative or none, edited headers; and JSON whose parts are replaced by other JSON.
+Each reader gets a few hundred seeded mutations of whole files: flipped bits, cuts, blocks of zeros, bytes that are put
+in or repeated, numbers that are huge, negative or none, edited headers; and JSON with some of its parts replaced.
 """
 
 import json
@@ -11,7 +11,7 @@ import struct
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -165,33 +165,35 @@ def jpeg_with_header(content: bytes, random: Random) -> bytes:
 Mutation = Callable[[bytes, Random], bytes]
 
 
-def fuzz(
-    file: Path, use: Callable[[], object], count: int, *mutations: Mutation, named: tuple[str, ...] = ()
-) -> tuple[int, int]:
-    """Reads `count` mutations of a file. Returns how many were read, and how many were named in an error."""
-    whole, random, fine, wrong = file.read_bytes(), np.random.default_rng(0), 0, 0
+def _outcome(use: Callable[[], object]) -> str | None:
+    """What a user is told, or None if there was nothing to tell. Any exception but a UserError passes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            use()
+        except UserError as error:
+            return str(error)
+    return None
+
+
+def fuzz(file: Path, use: Callable[[], object], count: int, *mutations: Mutation, named: tuple[str, ...] = ()) -> int:
+    """Reads `count` mutations of a file. Returns how many were named in an error; the others were read."""
+    whole, random, wrong = file.read_bytes(), np.random.default_rng(0), 0
     use()
     for number in range(count):
         mutation = (damaged, *mutations)[number % (1 + len(mutations))]
         file.write_bytes(mutation(whole, random))
         before, start = peak(reset=True), time.process_time()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                use()
-            fine += 1
-        except UserError as error:
+        said = _outcome(use)
+        if said is not None:
             wrong += 1
-            assert any(name in str(error) for name in (file.name, *named)), error
-            assert len(error.lines()[0].splitlines()) == 1
-        except Exception as error:
-            file.with_name(f"kept-{file.name}").write_bytes(file.read_bytes())
-            raise AssertionError(f"mutation {number} of {file} (kept)") from error
+            assert any(name in said for name in (file.name, *named)), said
+            assert "\n" not in said
         assert time.process_time() - start < SECONDS, number
         assert peak() - before < MEGABYTES, number
     file.write_bytes(whole)
     use()
-    return fine, wrong
+    return wrong
 
 
 @pytest.fixture(autouse=True)
@@ -221,14 +223,14 @@ def test_images(tmp_path: Path, suffix: str) -> None:
         assert read_image(file).ndim == 3
         assert len(image_size(file)) == 2
 
-    fine, wrong = fuzz(file, use, 300, *mutations)
+    wrong = fuzz(file, use, 300, *mutations)
     assert wrong > 30
 
 
 def test_label_maps(tmp_path: Path) -> None:
     file = tmp_path / "00000.png"
     write_label_map(file, label_map())
-    fine, wrong = fuzz(file, lambda: read_label_map(file), 400, png_with_header)
+    wrong = fuzz(file, lambda: read_label_map(file), 400, png_with_header)
     assert wrong > 100
 
 
@@ -266,7 +268,7 @@ def test_videos(tmp_path: Path, suffix: str) -> None:
         finally:
             video.close()
 
-    fine, wrong = fuzz(file, use, 200)
+    wrong = fuzz(file, use, 200)
     assert wrong > 10
 
 
@@ -285,13 +287,13 @@ def test_meta_json(tmp_path: Path) -> None:
                 (root / kind / name).mkdir(parents=True, exist_ok=True)
                 (root / kind / name / f"{frame}.{suffix}").touch()
     file = root / "meta.json"
-    file.write_text(json.dumps({"videos": dict.fromkeys(("a", "b"), {"objects": objects})}))
+    file.write_text(json.dumps({"videos": {name: {"objects": objects} for name in ("a", "b")}}))
 
     def use() -> None:
         YoutubeVos(tmp_path)
         YoutubeVos(tmp_path, seen=file)
 
-    fine, wrong = fuzz(file, use, 600, other_json)
+    wrong = fuzz(file, use, 600, other_json)
     assert wrong > 100
 
 
@@ -313,7 +315,7 @@ def test_coco_annotations(tmp_path: Path) -> None:
         for video in Coco(tmp_path, split="val").videos:
             video.annotation(0)
 
-    fine, wrong = fuzz(file, use, 600, other_json, named=("1.jpg", "/val/"))
+    wrong = fuzz(file, use, 600, other_json, named=("1.jpg", "/val/"))
     assert wrong > 100
 
 
@@ -328,7 +330,7 @@ def test_run_lengths(tmp_path: Path) -> None:
             for frame in sequence.names:
                 assert sequence.read(frame).shape == sequence.size
 
-    fine, wrong = fuzz(file, use, 800, other_json)
+    wrong = fuzz(file, use, 800, other_json)
     assert wrong > 200
 
 
@@ -359,12 +361,12 @@ def test_checkpoints(tmp_path: Path, name: str, save: Callable[[Path], None]) ->
         state, _ = read(file)
         load_weights(torch.nn.Linear(4, 8), state, file)
 
-    fine, wrong = fuzz(file, use, 400)
+    wrong = fuzz(file, use, 400)
     assert wrong > 200
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Path]:
+def runs(tmp_path: Path) -> Path:
     """Two runs with a record each; the first is a/results/d-val-davis.json."""
     for run, shift in (("a", 0.0), ("b", 0.1)):
         objects = {f"v{i}_1": {"J-Mean": 0.5 + shift, "F-Mean": 0.1 * i + shift} for i in range(5)}
@@ -386,7 +388,7 @@ def runs(tmp_path: Path) -> Iterator[Path]:
         )
         arrays = {f"{name}/{measure}": np.linspace(0, 1, 9) for name in objects for measure in "JF"}
         records.write(record, arrays, tmp_path / "runs" / run / "results/d-val-davis.json")
-    yield tmp_path / "runs"
+    return tmp_path / "runs"
 
 
 def test_records(runs: Path) -> None:
@@ -408,7 +410,7 @@ def test_records(runs: Path) -> None:
 
 def test_curves(runs: Path) -> None:
     record = runs / "a/results/d-val-davis.json"
-    fine, wrong = fuzz(records.frames_path(record), lambda: records.read_curves(record), 300)
+    wrong = fuzz(records.frames_path(record), lambda: records.read_curves(record), 300)
     assert wrong > 100
 
 
@@ -438,5 +440,5 @@ def test_records_of_predictions(tmp_path: Path) -> None:
         assert found is not None
         found.fingerprint.differences(found.fingerprint)
 
-    fine, wrong = fuzz(file, use, 600, other_json)
+    wrong = fuzz(file, use, 600, other_json)
     assert wrong > 150

@@ -22,14 +22,21 @@ LETTERS = 200  # of a library's explanation: some repeat what they read
 
 @contextmanager
 def reading(path: Path, what: str, remedy: str) -> Iterator[None]:
-    """Raises UserError "cannot read <what> <path>: <why>; <remedy>" for anything that the body raises, and before the
-    body for what is not a file, such as a pipe. `what` may be empty.
+    """Raises UserError as `naming_reader` does, and before the body for what is not a file, such as a pipe."""
+    with naming_reader(path, what, remedy):
+        _refuse_others(path)
+        yield
+
+
+@contextmanager
+def naming_reader(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Raises UserError "cannot read <what> <path>: <why>; <remedy>" for anything that the body raises. `what` may be
+    empty.
 
     Libraries raise what they like for a damaged file. So the body holds the calls into the library and nothing of our
     own, whose mistakes would be taken for the file's.
     """
     try:
-        _refuse_others(path)
         yield
     except UserError:
         raise
@@ -61,8 +68,8 @@ def _refuse_others(path: Path) -> None:
 
 def _why(error: Exception) -> str:
     """What a library says, as the rest of one line: some say nothing, some say a page."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if system := getattr(error, "strerror", None):
+        return str(system)
     if isinstance(error, RecursionError):
         return "it nests too deeply"
     if isinstance(error, MemoryError):

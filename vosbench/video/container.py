@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vosbench.util.errors import UserError
+from vosbench.util.reading import naming_reader
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -19,22 +20,12 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-# What PyAV raises beside FFmpeg's errors, for damaged headers, texts and streams.
-READING = (OSError, ValueError, LookupError, ArithmeticError, EOFError, MemoryError, RuntimeError)
-
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
     """Turns the errors of reading a video into one UserError that names the file."""
-    from av.error import FFmpegError
-
-    try:
+    with naming_reader(path, "video", "restore or remove this file"):
         yield
-    except UserError:
-        raise
-    except (FFmpegError, *READING) as error:
-        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"cannot read video {path}: {said}; restore or remove this file") from error
 
 
 def open_container(path: Path) -> InputContainer:
