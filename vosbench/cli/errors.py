@@ -10,9 +10,10 @@ from hydra.errors import InstantiationException
 
 from vosbench.cli.terminal import CLOSED, discard_output
 from vosbench.settings.making import unwrapped
-from vosbench.util.errors import FULL, UsageError, UserError, one_line
+from vosbench.util.errors import FULL, UsageError, Unfinished, UserError, one_line
 
 INTERRUPTED = 130
+UNFINISHED = 3
 
 
 class Told(SystemExit):
@@ -29,8 +30,8 @@ def reported(where: str = "") -> Iterator[None]:
     Problems).
 
     Status 2: wrong command line or configuration. 1: bad input, or a full disk (`where` is the folder to name if the
-    system names no file). 130: an interrupt. 141, without a line: whatever reads the output has closed it. Other
-    exceptions pass unchanged, and so do all under HYDRA_FULL_ERROR=1.
+    system names no file). 3: the rest is left to other processes. 130: an interrupt. 141, without a line: whatever
+    reads the output has closed it. Other exceptions pass unchanged, and so do all under HYDRA_FULL_ERROR=1.
     """
     try:
         yield
@@ -61,6 +62,8 @@ def _judge(error: BaseException, where: str) -> tuple[int, list[str]]:
             return 1, [f"error: the disk is full: cannot write {file}; make room and repeat the command"]
         case OSError() if error.filename:
             return 1, [f"error: {error.filename}: {error.strerror}"]
+        case Unfinished():
+            return UNFINISHED, [str(error)]
         case UserError():
             head, *found = error.lines()
             return 1, [f"error: {head}", *found]

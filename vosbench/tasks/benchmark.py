@@ -4,7 +4,6 @@ It resumes per video: the timings of finished videos are stored beside their lab
 """
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,12 @@ from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.evaluation.scoring.evaluate import check_lengths
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
+from vosbench.runs.claims import wait_for
 from vosbench.runs.identity import digest
 from vosbench.settings.making import made
 from vosbench.settings.options import FileName, Placed, Where
 from vosbench.video.leftovers import check_all_read
+from vosbench.util.errors import UserError
 from vosbench.video.video import Dataset
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ TIMED = (
     "image in memory to label map in memory: padding, encoding, flow, matching, upsampling; "
     "not reading, writing or scoring"
 )
+TRIES = 5  # at videos that no process works on; with one try, another process may come and go in between
 WARMUP = "the first frame of each sequence is not counted"
 
 
@@ -99,13 +101,18 @@ def _remarks(predictor: Predictor, dataset: Dataset, folder: PredictionFolder) -
 def _predict_all(
     predictor: Predictor, dataset: Dataset, folder: PredictionFolder, options: Options
 ) -> list[Prediction]:
-    """The predictions of all videos, once this process and any others that work on them have finished."""
-    overwrite = options.overwrite
+    """The predictions of all videos, once this process and any others that work on them have finished.
+
+    Raises UserError if a video that no process works on cannot be claimed.
+    """
+    overwrite, tries = options.overwrite, 0
     while others := predictor.predict(dataset.videos, folder, overwrite=overwrite, changed_code=options.changed_code):
         overwrite = False  # label maps that others make meanwhile are new
-        log.info("waiting for %s", ", ".join(f"{name} ({folder.claim(name).holder()})" for name in others))
-        while any(folder.claim(name).held() for name in others):
-            time.sleep(1)
+        claims = {name: folder.claim(name) for name in others}
+        tries = 0 if any(claim.held() for claim in claims.values()) else tries + 1
+        if tries == TRIES:
+            raise UserError(f"cannot lock {claims[others[0]].path}, which no process holds: remove it")
+        wait_for(claims)
     return [prediction for video in dataset.videos if (prediction := folder.read(video.name)) is not None]
 
 

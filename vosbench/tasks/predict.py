@@ -1,7 +1,8 @@
 """`vosbench predict`: label maps for a data set, or for any video with an initial mask.
 
 Repeating the command resumes it. Several processes can run the same command at once, on several GPUs or on
-machines that share the run folder: each takes videos that no other process works on.
+machines that share the run folder: each takes videos that no other process works on. It ends with status 3 if videos are left to processes that have not
+finished them; to wait for these, use benchmark.
 """
 
 import logging
@@ -17,7 +18,7 @@ from vosbench.inference.prediction_folder import ChangedCode, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.settings.making import made
 from vosbench.settings.options import FileName, Placed, Where
-from vosbench.util.errors import UsageError, UserError
+from vosbench.util.errors import Unfinished, UsageError, UserError
 from vosbench.video.leftovers import check_all_read, tell_given_palettes
 from vosbench.video.video import Video
 
@@ -45,7 +46,7 @@ class Options(PredictorOptions):
 
 def run(options: Options) -> None:
     """Writes `<output>/<sequence>/<frame>.png` for the frames to evaluate. The default output is
-    `<run>/predictions/<dataset>-<split>`."""
+    `<run>/predictions/<dataset>-<split>`. Raises Unfinished if videos are left to other processes."""
     if (options.input is None) != (options.mask is None):
         raise UserError(
             "input=<video or folder of frames> and mask=<PNG of its first frame> belong together: give both"
@@ -68,6 +69,14 @@ def run(options: Options) -> None:
         for video in videos:
             if video.name not in others:
                 write_overlay(video, folder, options.fps)
+    if others:
+        raise Unfinished(_left(others, folder, len(videos)))
+
+
+def _left(others: Sequence[str], folder: PredictionFolder, count: int) -> str:
+    first = folder.claim(others[0])
+    who = f"{others[0]}: {first.holder()} holds {first.path}" if first.held() else f"{others[0]}: its process has ended"
+    return f"{len(others)} of {count} videos are left to other processes ({who}): repeat the command when they are done"
 
 
 def write_overlay(video: Video, folder: PredictionFolder, fps: float) -> None:

@@ -30,6 +30,11 @@ class UserError(ValueError):
         return [one_line(self)]
 
 
+class Unfinished(UserError):
+    """The command did all it could, but part of its work is left to other processes. It ends with a status of its own,
+    so that a script does not take a part for the whole."""
+
+
 class Problems(UserError):
     """All problems with some files, found in one pass: `head` says which files, `found` lists the problems."""
 
