@@ -216,7 +216,8 @@ def label_map() -> Any:
 @pytest.mark.parametrize("suffix", ["jpg", "progressive.jpg", "png", "webp"])
 def test_images(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"00000.{suffix}"
-    Image.fromarray(picture()).save(file, **({"progressive": True} if "progressive" in suffix else {}))
+    settings: dict[str, Any] = {"progressive": True} if "progressive" in suffix else {}
+    Image.fromarray(picture()).save(file, **settings)
     mutations = {"png": [png_with_header], "webp": []}.get(suffix, [jpeg_with_header])
 
     def use() -> None:
@@ -252,7 +253,7 @@ def test_check_names_damaged_files(tmp_path: Path) -> None:
 def test_videos(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"clip.{suffix}"
     with av.open(str(file), "w") as container:
-        stream = container.add_stream({"mp4": "mpeg4", "avi": "mpeg4", "gif": "gif"}[suffix], rate=10)
+        stream: Any = container.add_stream({"mp4": "mpeg4", "avi": "mpeg4", "gif": "gif"}[suffix], rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb8" if suffix == "gif" else "yuv420p"
         for shift in range(6):
             frame = av.VideoFrame.from_ndarray(np.roll(picture(), shift, 1), format="rgb24")

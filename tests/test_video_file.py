@@ -52,7 +52,7 @@ def write(path: Path, codec: str = "libx264", count: int = 20, **options: str) -
     """A square moves over noise, so that every frame is another one."""
     noise = np.random.default_rng(0).integers(0, 80, (48, 64, 3), np.uint8)
     with av.open(str(path), "w", format="h264" if path.suffix == ".h264" else None) as out:
-        stream = out.add_stream(codec, rate=24, options=options)
+        stream: Any = out.add_stream(codec, rate=24, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, CODEC_FORMATS.get(codec, "yuv420p")
         for index in range(count):
             image = noise.copy()
@@ -105,7 +105,7 @@ def check_access(path: Path, video: VideoFile | None = None) -> VideoFile:
 @pytest.mark.parametrize("name", KINDS)
 def test_any_frame_of_any_kind_of_file(tmp_path: Path, name: str) -> None:
     codec, options = KINDS[name]
-    video = check_access(write(tmp_path / name, codec, **options))
+    video = check_access(write(tmp_path / name, codec, 20, **options))
     assert len(video.frame_names) == 20
     assert (video.index.sums is None) == (name in SOUND)  # the packets of these are sure to tell
     assert video.index.carriers is not None
@@ -130,7 +130,7 @@ def test_random_access_begins_at_the_key_frame_before(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(FrameReader, "_begin", counted)
     for name in ("h264.avi", "mpeg2.mpg", "h264.ts", "open.mp4", "bare.h264"):
-        video = VideoFile(write(tmp_path / name, KINDS[name][0], **KINDS[name][1]))
+        video = VideoFile(write(tmp_path / name, KINDS[name][0], 20, **KINDS[name][1]))
         begun.clear()
         for index in (19, 15, 5, 12):
             video.frame(index)
@@ -199,7 +199,7 @@ def test_edit_lists(tmp_path: Path) -> None:
     """Trimmed films hold packets that are decoded but not shown."""
     path = write(tmp_path / "whole.mp4", g="8")
     data = path.read_bytes()
-    at, _ = box(data, "moov", "trak", "edts", "elst")
+    at, _ = box(bytes(data), "moov", "trak", "edts", "elst")
     duration, start = struct.unpack(">Ii", data[at + 16 : at + 24])
     for name, edit in {"begin": (duration - 208, start + 5 * 512), "end": (duration - 250, start)}.items():
         edited = bytearray(data)
@@ -257,7 +257,7 @@ def with_cover(path: Path) -> Path:
     kind = boxed("hdlr", bytes(8) + b"mdirappl" + bytes(9))
     cover = boxed("udta", boxed("meta", bytes(4), kind, boxed("ilst", boxed("covr", picture))))
     data = bytearray(path.read_bytes())  # its moov box is the last one, so nothing else moves
-    (moov, size), (at, length) = box(data, "moov"), box(data, "moov", "mvhd")
+    (moov, size), (at, length) = box(bytes(data), "moov"), box(bytes(data), "moov", "mvhd")
     data[at + length : at + length] = cover
     data[moov : moov + 4] = struct.pack(">I", size + len(cover))
     path.write_bytes(data)
@@ -307,7 +307,7 @@ MATRICES: dict[tuple[int, int, int, int], Callable[[np.ndarray], np.ndarray]] = 
 def test_the_whole_display_matrix_is_applied(tmp_path: Path, matrix: tuple[int, int, int, int]) -> None:
     path = write(tmp_path / "v.mp4", count=2)
     data = bytearray(path.read_bytes())
-    at, _ = box(data, "moov", "trak", "tkhd")
+    at, _ = box(bytes(data), "moov", "trak", "tkhd")
     a, b, c, d = (each << 16 for each in matrix)
     struct.pack_into(">9i", data, at + 48, a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from vosbench.cli import configuration, sweep, words
 from vosbench.settings.options import FileName, Role, Where
 
-FILE, TEXT, NAMES = Where[FileName | None], Where[str], Sequence[str] | None
+FILE: Any = Where[FileName | None]  # type: ignore[misc]
+TEXT, NAMES = Where[str], Sequence[str] | None
 NAMES_OF_FILES = [
     *("my video (1).mp4", "café.mp4", "a=b.mp4", "a,b.mp4", "it's.mp4", 'say "x".mp4', "日本.mp4", "two  spaces"),
     *(" ahead", "behind ", "[a]", "{a}", "a[", "}", "C:\\x:y", "ends\\", "\\'", "#a", "~/a", "%a!", "$x", "a;b&c|d"),

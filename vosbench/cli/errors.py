@@ -10,7 +10,7 @@ from hydra.errors import InstantiationException
 
 from vosbench.cli.terminal import CLOSED, discard_output
 from vosbench.settings.making import unwrapped
-from vosbench.util.errors import FULL, UsageError, Unfinished, UserError, one_line
+from vosbench.util.errors import FULL, Unfinished, UsageError, UserError, one_line
 
 INTERRUPTED = 130
 UNFINISHED = 3

@@ -23,8 +23,8 @@ from vosbench.runs.claims import wait_for
 from vosbench.runs.identity import digest
 from vosbench.settings.making import made
 from vosbench.settings.options import FileName, Placed, Where
-from vosbench.video.leftovers import check_all_read
 from vosbench.util.errors import UserError
+from vosbench.video.leftovers import check_all_read
 from vosbench.video.video import Dataset
 
 log = logging.getLogger(__name__)
