@@ -42,7 +42,7 @@ from vosbench.video.video_file import VideoFile
 from vosbench.weights.loading import _load as load_weights
 
 SECONDS, MEGABYTES = 10, 1024
-ODD = [
+ODD: list[Any] = [
     None,
     True,
     "",

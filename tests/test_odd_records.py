@@ -55,7 +55,7 @@ def put(run: Path, made: Record) -> Path:
     return path
 
 
-ODD = {
+ODD: dict[str, list[Any]] = {
     "schema": [3, "2", None, [2], True],
     "method": [None, 5, ["x"], {}],
     "parameters": ["many", True, 1.5, 10**400],
@@ -145,19 +145,19 @@ def damaged_curves(path: Path) -> None:
 
 
 def curves_of_nothing(path: Path) -> None:
-    np.savez(path, **{"nobody/J": np.zeros(3)})
+    np.savez(path, allow_pickle=True, **{"nobody/J": np.zeros(3)})
 
 
 def curves_that_differ_in_length(path: Path) -> None:
-    np.savez(path, **{"v0_1/J": np.zeros(3), "v0_1/F": np.zeros(4)})
+    np.savez(path, allow_pickle=True, **{"v0_1/J": np.zeros(3), "v0_1/F": np.zeros(4)})
 
 
 def curves_of_text(path: Path) -> None:
-    np.savez(path, **{"v0_1/J": np.array(["a", "b"])})
+    np.savez(path, allow_pickle=True, **{"v0_1/J": np.array(["a", "b"])})
 
 
 def curves_without_end(path: Path) -> None:
-    np.savez_compressed(path, **{"v0_1/J": np.zeros(2**26)})
+    np.savez_compressed(path, allow_pickle=True, **{"v0_1/J": np.zeros(2**26)})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whatever a library raises while it reads a file names the file; what is no file, or promises too much, is not read."""
+"""Whatever a library raises while reading names the file; what is no file, or promises too much, is not read."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_any_exception_becomes_one_line(tmp_path: Path, error: Exception) -> Non
 
 def test_what_the_user_can_mend_passes_as_it_is_and_interrupts_too(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
-    with pytest.raises(UserError, match="^mine$"), reading(tmp_path / "a", "mask", "restore it"):
+    with pytest.raises(UserError, match=r"^mine$"), reading(tmp_path / "a", "mask", "restore it"):
         raise UserError("mine")
     with pytest.raises(KeyboardInterrupt), reading(tmp_path / "a", "mask", "restore it"):
         raise KeyboardInterrupt
@@ -340,7 +340,14 @@ def test_shapes_of_coco_are_judged_before_they_are_drawn(tmp_path: Path, segment
         Coco(tmp_path, split="val").videos[0].annotation(0)
 
 
-RECORD = {"fingerprint": {}, "commit": None, "latency_ms": [1.0], "size": [48, 64], "peak_memory_mb": 3.0, "facts": {}}
+RECORD: dict[str, Any] = {
+    "fingerprint": {},
+    "commit": None,
+    "latency_ms": [1.0],
+    "size": [48, 64],
+    "peak_memory_mb": 3.0,
+    "facts": {},
+}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
 
 def write(path: Path, codec: str = "libx264", count: int = 40, **options: str) -> Path:
     with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as out:
-        stream = out.add_stream(codec, rate=24, options={"g": "12", **options})
+        stream: Any = out.add_stream(codec, rate=24, options={"g": "12", **options})
         stream.width, stream.height = 64, 48
         stream.pix_fmt = {"mjpeg": "yuvj420p", "rawvideo": "bgr24", "gif": "rgb8"}.get(codec, "yuv420p")
         for index in range(count):

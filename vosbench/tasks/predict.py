@@ -1,8 +1,8 @@
 """`vosbench predict`: label maps for a data set, or for any video with an initial mask.
 
 Repeating the command resumes it. Several processes can run the same command at once, on several GPUs or on
-machines that share the run folder: each takes videos that no other process works on. It ends with status 3 if videos are left to processes that have not
-finished them; to wait for these, use benchmark.
+machines that share the run folder: each takes videos that no other process works on. It ends with status 3 if it leaves
+videos to processes that have not finished them; to wait for these, use benchmark.
 """
 
 import logging
