@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vosbench import __version__
-from vosbench.cli import configuration, sweep, terminal, words
+from vosbench.cli import configuration, sweep, terminal, threads, words
 from vosbench.cli.errors import reported
 from vosbench.cli.run_folder import folder_for
 from vosbench.util.errors import UsageError, unknown
@@ -61,6 +61,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main() -> None:
     """Runs the command in `sys.argv`; on failure, ends the process with a status and one line on stderr."""
+    threads.wait_without_work()
     terminal.print_anything()
     with reported():
         words.forget()

@@ -21,7 +21,7 @@ from vosbench.inference.propagator import Propagator, propagate
 from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
 from vosbench.runs.code import commit, sources
-from vosbench.runs.identity import Fingerprint
+from vosbench.runs.identity import Fingerprint, data_digest
 from vosbench.settings.making import factory, made
 from vosbench.settings.options import Content, FileName, Seed, Where
 from vosbench.settings.recipe import modules, settings
@@ -104,7 +104,7 @@ class Predictor:
     def fingerprint(self, video: Video) -> Fingerprint:
         """The fingerprint of this video's label maps."""
         code = {**self.code, **sources([type(video).__module__])}
-        return Fingerprint(code, self.recipe, _prompted(video), self.checkpoint.sha256)
+        return Fingerprint(code, self.recipe, data_digest(_prompted(video)), self.checkpoint.sha256)
 
     def predict(
         self,
@@ -161,4 +161,4 @@ def _prompted(video: Video) -> str:
     for index in range(len(video.frame_names)):
         if (given := video.given(index)) is not None:
             digest.update(f"{index} {given.shape}".encode() + given.tobytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()

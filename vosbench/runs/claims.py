@@ -13,12 +13,14 @@ import os
 import random
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from weakref import WeakSet
 
 from vosbench.runs.heartbeat import Mark, fresh_marks
+from vosbench.util.errors import UserError
 from vosbench.util.files import naming
 from vosbench.util.wording import some
 
@@ -138,6 +140,27 @@ def wait_for(claims: Mapping[str, Claim]) -> None:
             who = ", ".join(f"{name} ({claim.holder()})" for name, claim in held.items())
             log.info("waiting for %s: holding %s", who, some([str(claim.path) for claim in held.values()]))
         time.sleep(1)
+
+
+@contextmanager
+def in_turn(name: str, claim: Claim) -> Iterator[None]:
+    """Holds the claim, after waiting for any process that holds it: `with in_turn("the index", claim): …`
+
+    Raises UserError if the file cannot be locked though no process holds it.
+    """
+    tries = 0
+    while tries < TRIES:
+        with claim as mine:
+            if mine:
+                yield
+                return
+        tries = 0 if claim.held() else tries + 1
+        wait_for({name: claim})
+    raise unlockable(claim)
+
+
+def unlockable(claim: Claim) -> UserError:
+    return UserError(f"cannot lock {claim.path}, though no process holds it: remove it, or use another disk")
 
 
 def _signature() -> str:

@@ -10,6 +10,7 @@ from vosbench.util.plain import misfits
 from vosbench.util.wording import some
 
 FIELDS = {"code": dict[str, str], "recipe": dict[str, str], "data": str, "weights": str}
+BY_CONTENT = "content-"  # how digests of data begin; earlier versions told frames by names and sizes of files
 EARLIER = "an earlier version of vosbench, which did not note what results are made from"
 
 
@@ -19,7 +20,7 @@ class Fingerprint:
 
     code     a digest of the source by module (`runs.code.sources`)
     recipe   the settings that are part of the result, as text by dotted key (`runs.recipe.settings`)
-    data     a digest of the videos, or whatever else the result is about
+    data     a digest of the videos, or whatever else the result is about (`data_digest`)
     weights  a digest of the weights; "seed-0" where they are random; "" where there are none
     """
 
@@ -42,8 +43,10 @@ class Fingerprint:
         return digest(self.asdict())
 
     def differs_only_in_code(self, made: "Fingerprint") -> bool:
-        """Whether `made` has the same settings, data and weights but other code."""
-        return self != made and (self.recipe, self.data, self.weights) == (made.recipe, made.data, made.weights)
+        """Whether `made` has the same settings, data and weights but other code. That includes results of earlier
+        versions that told data apart by other means: whether theirs was the same cannot be known."""
+        same_data = self.data == made.data or self._tells_data_otherwise(made)
+        return self != made and same_data and (self.recipe, self.weights) == (made.recipe, made.weights)
 
     def differences(self, made: "Fingerprint") -> list[str]:
         """How `made` differs from this: settings as `data.batch_size 2 → 4`, everything else by name."""
@@ -54,8 +57,13 @@ class Fingerprint:
             for key in sorted({*self.recipe, *made.recipe})
             if self.recipe.get(key) != made.recipe.get(key)
         ]
-        found += [f"the {part}" for part in ("weights", "data") if getattr(self, part) != getattr(made, part)]
+        found += ["the weights"] if self.weights != made.weights else []
+        told = ", which it told by names and sizes of files" if self._tells_data_otherwise(made) else ""
+        found += [f"the data{told}"] if self.data != made.data else []
         return [*found, *([f"the code of {some(self.changed_modules(made))}"] if self.code != made.code else [])]
+
+    def _tells_data_otherwise(self, made: "Fingerprint") -> bool:
+        return self.data.startswith(BY_CONTENT) and not made.data.startswith(BY_CONTENT)
 
     def changed_modules(self, made: "Fingerprint") -> list[str]:
         """The modules whose source differs."""
@@ -65,6 +73,11 @@ class Fingerprint:
 def digest(content: Any) -> str:
     """A digest of plain data, 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def data_digest(content: Any) -> str:
+    """The same of data that a result is made from, for `Fingerprint.data`."""
+    return BY_CONTENT + digest(content)
 
 
 def combined(digests: Mapping[str, str] | Sequence[str]) -> str:

@@ -19,11 +19,10 @@ from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.evaluation.scoring.evaluate import check_lengths
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
-from vosbench.runs.claims import wait_for
+from vosbench.runs.claims import TRIES, unlockable, wait_for
 from vosbench.runs.identity import digest
 from vosbench.settings.making import made
 from vosbench.settings.options import FileName, Placed, Where
-from vosbench.util.errors import UserError
 from vosbench.video.leftovers import check_all_read
 from vosbench.video.video import Dataset
 
@@ -33,7 +32,6 @@ TIMED = (
     "image in memory to label map in memory: padding, encoding, flow, matching, upsampling; "
     "not reading, writing or scoring"
 )
-TRIES = 5  # at videos that no process works on; with one try, another process may come and go in between
 WARMUP = "the first frame of each sequence is not counted"
 
 
@@ -111,7 +109,7 @@ def _predict_all(
         claims = {name: folder.claim(name) for name in others}
         tries = 0 if any(claim.held() for claim in claims.values()) else tries + 1
         if tries == TRIES:
-            raise UserError(f"cannot lock {claims[others[0]].path}, which no process holds: remove it")
+            raise unlockable(claims[others[0]])
         wait_for(claims)
     return [prediction for video in dataset.videos if (prediction := folder.read(video.name)) is not None]
 

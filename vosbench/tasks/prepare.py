@@ -1,4 +1,7 @@
-"""`vosbench prepare`: writes a copy of a data set at another size, in DAVIS layout. Repeating it resumes."""
+"""`vosbench prepare`: writes a copy of a data set at another size, in DAVIS layout. Repeating it resumes.
+
+Several processes may write to one output: they take turns.
+"""
 
 import json
 import logging
@@ -16,8 +19,9 @@ from rich.markup import escape
 from rich.progress import track
 
 from vosbench.cli import words
+from vosbench.runs.claims import Claim, in_turn
 from vosbench.runs.code import sources
-from vosbench.runs.identity import Fingerprint, digest
+from vosbench.runs.identity import Fingerprint, data_digest
 from vosbench.settings.making import made
 from vosbench.settings.options import FileName, Placed, Where
 from vosbench.settings.recipe import settings
@@ -73,6 +77,11 @@ def run(options: Options) -> None:
     dataset: Dataset = made(options.dataset, "dataset")
     check_all_read(dataset.videos)
     form = _Form(options.size, options.square, options.quality)
+    with in_turn(options.output, Claim(Path(options.output, ".prepare.lock"))):
+        _prepare(dataset, form, options)
+
+
+def _prepare(dataset: Dataset, form: _Form, options: Options) -> None:
     output = Path(options.output)
     resolution = f"{form.size}p" if form.size else dataset.resolution
     images, labels = (output / kind / resolution for kind in ("JPEGImages", "Annotations"))
@@ -121,7 +130,7 @@ def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: b
 
 def _made_of(video: Video, form: _Form) -> Fingerprint:
     """The fingerprint of a prepared video: its frames and annotations, and the form in which they are written."""
-    data = digest([video.fingerprint(), video.annotation_fingerprint()])
+    data = data_digest([video.fingerprint(), video.annotation_fingerprint()])
     return Fingerprint(sources(["vosbench.video.images"]), settings(asdict(form), _Form), data)
 
 

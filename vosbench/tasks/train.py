@@ -4,6 +4,8 @@ checkpoints/{last,best}.ckpt. Repeating the command resumes it."""
 import logging
 import subprocess
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +18,7 @@ from vosbench.datasets.sampling import StepSampler
 from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
+from vosbench.runs.claims import Claim
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint
 from vosbench.settings.making import factory, made
@@ -70,7 +73,27 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Trains up to step `trainer.max_steps`. Raises UserError if the run folder holds another training."""
+    """Trains up to step `trainer.max_steps`. Raises UserError if the run folder holds another training, or if another
+    process trains there."""
+    with _claimed(Path(options.run)):
+        _train(options)
+
+
+@contextmanager
+def _claimed(run: Path) -> Iterator[None]:
+    """Keeps other trainings out of the run folder. The first of a training's processes does so for all of them."""
+    if rank_zero_only.rank:
+        yield
+        return
+    claim = Claim(run / "training.lock")
+    with claim as mine:
+        if not mine:
+            remedy = "repeat the command when it is done, or set name=<new name>"
+            raise UserError(f"{claim.holder()} trains in {run} and holds {claim.path}: {remedy}")
+        yield
+
+
+def _train(options: Options) -> None:
     for message in NOISE:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -14,7 +14,7 @@ from vosbench.contract import Clip
 from vosbench.datasets.clips import Clips, Source, collate
 from vosbench.datasets.sampling import StepSampler
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
-from vosbench.runs.identity import digest
+from vosbench.runs.identity import data_digest
 from vosbench.settings.making import made, placed
 from vosbench.settings.options import Keywords, Natural, Positive, Where
 from vosbench.training.validation import check_videos
@@ -79,7 +79,7 @@ class ClipData(L.LightningDataModule):
         found = {name: video.fingerprint() for name, video in videos.items()}
         if self.clips.labels:
             found |= {f"{name} labels": video.annotation_fingerprint() for name, video in videos.items()}
-        return digest(found)
+        return data_digest(found)
 
     def train_dataloader(self) -> DataLoader[Clip | UserError]:
         trainer = self.trainer

@@ -1,7 +1,7 @@
 """Writing files whole or not at all, with errors that name the file. No packages: scoring processes import this."""
 
 import hashlib
-import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     After an error the temporary file is removed. An OSError of writing it names `path`.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # process numbers of two machines may be equal
     try:
         with naming(aside):
             yield aside
