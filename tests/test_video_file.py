@@ -23,8 +23,8 @@ from vosbench.video.frame_reader import FrameReader
 from vosbench.video.images import write_label_map
 from vosbench.video.video_file import VideoFile
 
-OPEN = {"x264-params": "open-gop=1:keyint=8:bframes=3:scenecut=0"}
-KINDS: dict[str, tuple[str, dict[str, str]]] = {
+OPEN: dict[str, Any] = {"x264-params": "open-gop=1:keyint=8:bframes=3:scenecut=0"}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "h264.avi": ("libx264", {"g": "8"}),
     "b-frames.avi": ("mpeg4", {"bf": "2", "g": "8"}),
     "pictures.avi": ("mjpeg", {}),
