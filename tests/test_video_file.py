@@ -23,9 +23,8 @@ from vosbench.video.frame_reader import FrameReader
 from vosbench.video.images import write_label_map
 from vosbench.video.video_file import VideoFile
 
-Film = Callable[..., Path]
-OPEN = {"x264-params": "open-gop=1:keyint=8:bframes=3:scenecut=0"}
-KINDS: dict[str, tuple[str, dict[str, str]]] = {
+OPEN: dict[str, Any] = {"x264-params": "open-gop=1:keyint=8:bframes=3:scenecut=0"}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "h264.avi": ("libx264", {"g": "8"}),
     "b-frames.avi": ("mpeg4", {"bf": "2", "g": "8"}),
     "pictures.avi": ("mjpeg", {}),
@@ -48,7 +47,7 @@ CODEC_FORMATS = {"rawvideo": "bgr24", "mjpeg": "yuvj420p", "gif": "rgb8"}
 SOUND = {"h264.mp4", "open.mp4", "refreshed.mp4", "h264.mkv"}
 
 
-def write(path: Path, codec: str = "libx264", count: int = 20, **options: str) -> Path:
+def write(path: Path, codec: str = "libx264", *, count: int = 20, **options: Any) -> Path:
     """A square moves over noise, so that every frame is another one."""
     noise = np.random.default_rng(0).integers(0, 80, (48, 64, 3), np.uint8)
     with av.open(str(path), "w", format="h264" if path.suffix == ".h264" else None) as out:
@@ -181,7 +180,7 @@ def test_recordings_that_begin_between_key_frames(
     assert count is None or len(video.frame_names) == count
 
 
-def box(data: bytes, *path: str) -> tuple[int, int]:
+def box(data: bytes | bytearray, *path: str) -> tuple[int, int]:
     """The place and size of a box of an MP4 file."""
     start, end = 0, len(data)
     for kind in path:
