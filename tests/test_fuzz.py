@@ -42,7 +42,7 @@ from vosbench.video.video_file import VideoFile
 from vosbench.weights.loading import _load as load_weights
 
 SECONDS, MEGABYTES = 10, 1024
-ODD = [
+ODD: list[Any] = [
     None,
     True,
     "",
@@ -172,7 +172,7 @@ def _outcome(use: Callable[[], object]) -> str | None:
         try:
             use()
         except UserError as error:
-            return str(error)
+            return " - ".join(error.lines())
     return None
 
 
@@ -188,7 +188,7 @@ def fuzz(file: Path, use: Callable[[], object], count: int, *mutations: Mutation
         if said is not None:
             wrong += 1
             assert any(name in said for name in (file.name, *named)), said
-            assert "\n" not in said
+            assert said.isprintable(), said
         assert time.process_time() - start < SECONDS, number
         assert peak() - before < MEGABYTES, number
     file.write_bytes(whole)
@@ -216,7 +216,8 @@ def label_map() -> Any:
 @pytest.mark.parametrize("suffix", ["jpg", "progressive.jpg", "png", "webp"])
 def test_images(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"00000.{suffix}"
-    Image.fromarray(picture()).save(file, **({"progressive": True} if "progressive" in suffix else {}))
+    settings: dict[str, Any] = {"progressive": True} if "progressive" in suffix else {}
+    Image.fromarray(picture()).save(file, **settings)
     mutations = {"png": [png_with_header], "webp": []}.get(suffix, [jpeg_with_header])
 
     def use() -> None:
@@ -244,15 +245,15 @@ def test_check_names_damaged_files(tmp_path: Path) -> None:
     video = FolderVideo("f", (image,), {"00000": mask})
     found = []
     for file, mutation in ((image, jpeg_with_header), (mask, png_with_header)):
-        fuzz(file, lambda: found.append(bool(inspect(video, mask.parent, True).found)), 150, mutation)
-    assert sum(found) > 100
+        fuzz(file, lambda: found.append(bool(inspect(video, mask.parent, True).found)), 100, mutation)
+    assert sum(found) > 70
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "avi", "gif"])
 def test_videos(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"clip.{suffix}"
     with av.open(str(file), "w") as container:
-        stream = container.add_stream({"mp4": "mpeg4", "avi": "mpeg4", "gif": "gif"}[suffix], rate=10)
+        stream: Any = container.add_stream({"mp4": "mpeg4", "avi": "mpeg4", "gif": "gif"}[suffix], rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb8" if suffix == "gif" else "yuv420p"
         for shift in range(6):
             frame = av.VideoFrame.from_ndarray(np.roll(picture(), shift, 1), format="rgb24")
@@ -269,7 +270,7 @@ def test_videos(tmp_path: Path, suffix: str) -> None:
             video.close()
 
     wrong = fuzz(file, use, 200)
-    assert wrong > 10
+    assert wrong > 5
 
 
 def test_lists(tmp_path: Path) -> None:
@@ -403,9 +404,9 @@ def test_records(runs: Path) -> None:
             text.encode()
         kept.append([row.run for row in rows])
 
-    fuzz(file, use, 300, other_json)
+    fuzz(file, use, 200, other_json)
     assert all("b" in found for found in kept)
-    assert sum(len(found) == 1 for found in kept) > 100
+    assert sum(len(found) == 1 for found in kept) > 70
 
 
 def test_curves(runs: Path) -> None:
