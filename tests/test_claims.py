@@ -183,5 +183,8 @@ def test_what_cannot_be_locked_though_nobody_holds_it_is_an_error(
     """On disks that give a file another number each time, say."""
     monkeypatch.setattr(Claim, "_is_in_place", lambda *_: False)
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    with pytest.raises(UserError, match=r"cannot lock .*a\.lock, .*remove it"), in_turn("it", Claim(tmp_path / "a.lock")):
+    with (
+        pytest.raises(UserError, match=r"cannot lock .*a\.lock, .*remove it"),
+        in_turn("it", Claim(tmp_path / "a.lock")),
+    ):
         pass
