@@ -52,9 +52,9 @@ def test_errors_and_tables_in_few_characters(monkeypatch: pytest.MonkeyPatch) ->
     table.add_row("é – \udcff")
     Console().print(table)
     with pytest.raises(Told), reported():
-        raise UserError("café\udcff … is missing")
+        raise UserError("café … is missing")
     assert "| ? ? ?" in out.text()
-    assert err.text() == "vosbench: error: caf?? ? is missing\n"
+    assert err.text() == "vosbench: error: caf? ? is missing\n"
 
 
 def test_names_that_are_no_text_can_be_printed_and_logged(
@@ -62,7 +62,7 @@ def test_names_that_are_no_text_can_be_printed_and_logged(
 ) -> None:
     name = os.fsdecode(b"caf\xe9")
     done = command("evaluate", f"predictions={name}", "dataset=collage", "dataset.videos=1", "dataset.length=4")
-    done.error(1, "caf?")
+    done.error(1, "caf\\udce9")
     log = tmp_path / "run.log"
     handler = logging.FileHandler(log, encoding="latin-1")
     monkeypatch.setattr(logging.getLogger(), "handlers", [handler])

@@ -141,7 +141,7 @@ def test_a_swept_job_is_the_command_that_would_be_typed() -> None:
     ("typed", "parts"),
     [
         ("seed=1(", ["cannot read 'seed=1('", r"""'seed='"'"'1('"'"''"""]),
-        ("device=cpu,cuda", ["add -m", "device"]),
+        ("device=cpu,cuda", ["add --multirun", "device"]),
     ],
 )
 def test_remedies_can_be_typed(command: Any, typed: str, parts: list[str]) -> None:

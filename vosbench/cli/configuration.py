@@ -289,7 +289,7 @@ def _explain(verb: str, error: Exception) -> str:
         return f"cannot read '{error.override}': write key=value{_quoted_for_shell(error.override)}"
     ambiguous = re.match(r"Ambiguous value for argument '(.*)'", str(error))
     if ambiguous:
-        return f"{ambiguous[1]} is a list of values: add -m to run each{_quoted_for_shell(ambiguous[1])}"
+        return f"{ambiguous[1]} is a list of values: add --multirun to run each{_quoted_for_shell(ambiguous[1])}"
     key = re.match(r"Could not override '([^'@]+)'", str(error))
     if key:
         node = getattr(error.__cause__, "parent_node", None)
