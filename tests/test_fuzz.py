@@ -172,7 +172,7 @@ def _outcome(use: Callable[[], object]) -> str | None:
         try:
             use()
         except UserError as error:
-            return str(error)
+            return " - ".join(error.lines())
     return None
 
 
@@ -188,7 +188,7 @@ def fuzz(file: Path, use: Callable[[], object], count: int, *mutations: Mutation
         if said is not None:
             wrong += 1
             assert any(name in said for name in (file.name, *named)), said
-            assert "\n" not in said
+            assert said.isprintable(), said
         assert time.process_time() - start < SECONDS, number
         assert peak() - before < MEGABYTES, number
     file.write_bytes(whole)
@@ -245,8 +245,8 @@ def test_check_names_damaged_files(tmp_path: Path) -> None:
     video = FolderVideo("f", (image,), {"00000": mask})
     found = []
     for file, mutation in ((image, jpeg_with_header), (mask, png_with_header)):
-        fuzz(file, lambda: found.append(bool(inspect(video, mask.parent, True).found)), 150, mutation)
-    assert sum(found) > 100
+        fuzz(file, lambda: found.append(bool(inspect(video, mask.parent, True).found)), 100, mutation)
+    assert sum(found) > 70
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "avi", "gif"])
@@ -270,7 +270,7 @@ def test_videos(tmp_path: Path, suffix: str) -> None:
             video.close()
 
     wrong = fuzz(file, use, 200)
-    assert wrong > 10
+    assert wrong > 5
 
 
 def test_lists(tmp_path: Path) -> None:
@@ -404,9 +404,9 @@ def test_records(runs: Path) -> None:
             text.encode()
         kept.append([row.run for row in rows])
 
-    fuzz(file, use, 300, other_json)
+    fuzz(file, use, 200, other_json)
     assert all("b" in found for found in kept)
-    assert sum(len(found) == 1 for found in kept) > 100
+    assert sum(len(found) == 1 for found in kept) > 70
 
 
 def test_curves(runs: Path) -> None:
