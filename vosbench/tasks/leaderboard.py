@@ -28,7 +28,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Raises UserError if there is no record, if one cannot be read, or if the baseline is unknown or ambiguous."""
+    """Raises UserError if there is no record that can be read, or if the baseline is unknown or ambiguous."""
     found = boards(
         load(Path(options.runs)),
         mixed=options.mixed,
