@@ -170,7 +170,12 @@ def test_waiting_says_for_whom_and_ends_with_the_holder(
 
 def test_work_in_turn_follows_the_others(tmp_path: Path, holding: Holding, monkeypatch: pytest.MonkeyPatch) -> None:
     claim, other = Claim(tmp_path / "a.lock"), holding(tmp_path / "a.lock")
-    monkeypatch.setattr(claims, "wait_for", lambda _: (other.kill(), other.wait()))
+
+    def ended(_: object) -> None:
+        other.kill()
+        other.wait()
+
+    monkeypatch.setattr(claims, "wait_for", ended)
     with in_turn("it", claim):
         assert other.returncode is not None
         assert Claim(claim.path).held()

@@ -1,6 +1,7 @@
 """Claims on disks that cannot lock files: processes keep marks fresh, and a mark that is not fresh is nobody's."""
 
 import errno
+import fcntl
 import os
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vosbench.runs import claims, heartbeat
+from vosbench.runs import heartbeat
 from vosbench.runs.claims import NO_LOCKS, Claim
 
 
@@ -21,7 +22,7 @@ def refuse(number: int) -> None:
 @pytest.fixture(params=sorted(set(NO_LOCKS)))
 def path(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A lock file on a disk that cannot lock."""
-    monkeypatch.setattr(claims.fcntl, "flock", lambda *_: refuse(request.param))
+    monkeypatch.setattr(fcntl, "flock", lambda *_: refuse(request.param))
     return tmp_path / "deep" / "a.lock"
 
 
@@ -103,7 +104,7 @@ def test_a_process_whose_mark_was_removed_says_so(
 
 
 def test_other_errors_of_locking_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims.fcntl, "flock", lambda *_: refuse(errno.EIO))
+    monkeypatch.setattr(fcntl, "flock", lambda *_: refuse(errno.EIO))
     with pytest.raises(OSError, match=r"Input/output error: .*a\.lock"):
         Claim(tmp_path / "a.lock").__enter__()
 

@@ -82,7 +82,7 @@ def run(options: Options) -> None:
 @contextmanager
 def _claimed(run: Path) -> Iterator[None]:
     """Keeps other trainings out of the run folder. The first of a training's processes does so for all of them."""
-    if rank_zero_only.rank:
+    if getattr(rank_zero_only, "rank", 0):
         yield
         return
     claim = Claim(run / "training.lock")
