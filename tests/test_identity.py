@@ -14,7 +14,7 @@ from torchvision.models.optical_flow import raft_small
 from vosbench.cli import configuration
 from vosbench.nn.optical_flow import Raft
 from vosbench.runs.code import sources
-from vosbench.runs.identity import EARLIER, Fingerprint
+from vosbench.runs.identity import EARLIER, Fingerprint, data_digest
 from vosbench.settings.options import Content, Counted, Placed, Role, Where
 from vosbench.settings.recipe import role_of, settings
 
@@ -92,6 +92,16 @@ def test_differences_name_settings_with_both_values() -> None:
     assert one.differences(Fingerprint()) == [EARLIER]
     assert Fingerprint.read(one.asdict()) == one
     assert Fingerprint.read({"method": "an older one"}) == Fingerprint.read(None) == Fingerprint()
+
+
+def test_data_that_an_earlier_version_told_by_file_sizes_counts_as_other_code() -> None:
+    """Whether it is the same cannot be known: who wants to keep such results says so."""
+    old, new = Fingerprint(data="0123456789abcdef"), Fingerprint(data=data_digest("frames"))
+    assert new.differs_only_in_code(old)
+    assert new.differences(old) == ["the data, which it told by names and sizes of files"]
+    for made in (Fingerprint(data=data_digest("other frames")), Fingerprint(data="0123456789abcdef", weights="1")):
+        assert not new.differs_only_in_code(made)
+    assert not old.differs_only_in_code(new)
 
 
 def test_code_is_followed_through_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,27 @@ def test_an_interrupt_leaves_whole_videos_only_and_the_next_run_goes_on(
     run(options(source))
     assert (output / "JPEGImages/16p/a/00000.jpg").stat().st_mtime_ns == written
     assert (output / "ImageSets/all.txt").read_text() == "a\nb\n"
+
+
+def test_two_at_once_take_turns(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one that is started in the midst of a video neither disturbs it nor writes anything itself."""
+    read, second = FolderVideo.frame, ThreadPoolExecutor(1)
+    started: list[Future[None]] = []
+
+    def reading(video: FolderVideo, index: int) -> Any:
+        if not started:
+            started.append(second.submit(run, options(source)))
+            with pytest.raises(TimeoutError):
+                started[0].result(0.3)
+        return read(video, index)
+
+    monkeypatch.setattr(FolderVideo, "frame", reading)
+    run(options(source))
+    times = {path: path.stat().st_mtime_ns for path in (source.parent / "output").rglob("*g")}
+    assert len([path for path in times if path.suffix == ".jpg"]) == 4
+    assert started[0].result(60) is None
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert not (source.parent / "output/.prepare.lock").exists()
 
 
 def test_a_damaged_frame_is_named_and_nothing_of_its_video_stays(source: Path) -> None:

@@ -1,5 +1,8 @@
 """Annotated objects kept on disk: the same regions, the same scores, and never those of other annotations."""
 
+import errno
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -161,6 +164,20 @@ def test_who_comes_second_waits_and_reads(davis: Path, tmp_path: Path, monkeypat
         go_on.set()
         assert_same(first.result(60), second.result(60))
     assert written == [0, 1, 2, 3, 4, 5]
+
+
+def test_on_a_disk_that_cannot_lock_the_files_are_the_same(
+    davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    source, cache, other = predictions(davis), tmp_path / "cache", tmp_path / "other"
+    plain = evaluate(data_set(davis), source, workers=0, cache=cache)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for _ in range(2):
+        assert evaluate(data_set(davis), source, workers=0, cache=other).objects == plain.objects
+        assert content(other) == content(cache)
 
 
 KILLED = """

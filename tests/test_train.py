@@ -142,6 +142,21 @@ def test_a_short_training_leaves_checkpoints_and_metrics_and_goes_on(command: Co
     assert [row["step"] for row in rows(run)] == ["0", "1", "2", "3"]
 
 
+def test_another_training_in_the_same_folder_is_let_work(
+    command: Command, holding: Callable[..., subprocess.Popen[str]]
+) -> None:
+    lock = RUN / "one/training.lock"
+    other = holding(lock)
+    settings = ["train", *TINY, "name=one", *steps(1)]
+    command(*settings).error(1, f"process {other.pid} trains in", str(lock), "repeat the command", "name=<new name>")
+    assert not (RUN / "one/checkpoints").exists()
+    other.kill()
+    other.wait()
+    done = command(*settings)
+    assert done.status == 0, done.err
+    assert not lock.exists()
+
+
 def test_a_training_that_is_killed_and_interrupted_ends_as_an_undisturbed_one(
     command: Command, own: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,8 @@ Each video has one file, `<hash>.regions`. The hash covers its annotations and t
 holds the mask, boundary and near map of each region, one bit per pixel; then the index, one row per region; then the
 sizes of both. Regions are read when asked for, so memory does not grow with the video. A mark at the end shows that a
 file is complete. An incomplete file is rewritten in place, by one process at a time, so leftovers of a killed process
-do no harm. A complete file is never written to.
+do no harm. Where files cannot be locked, each process that finds none complete writes one aside. A complete file is
+never written to.
 """
 
 import fcntl
@@ -16,9 +17,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from vosbench.evaluation.metrics import Objects, Region
+from vosbench.runs.claims import NO_LOCKS
 from vosbench.runs.code import sources
 from vosbench.runs.identity import digest
-from vosbench.util.files import naming
+from vosbench.util.files import naming, replacing
 from vosbench.video.video import LabelMap, Video
 
 # A row: frame, its height and width, id, top, left, rows, columns, area, length, offset of its bits. A frame without
@@ -94,7 +96,9 @@ def _fill(path: Path, video: Video) -> tuple[BinaryIO, Rows]:
     """The same for a missing or incomplete file. Another process may fill it while this one waits for the lock."""
     file = path.open("a+b")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        if not _locked(file):
+            file.close()
+            return _fill_aside(path, video)
         rows = _index(file)
         if rows is None:
             rows = _write(file, video)
@@ -104,6 +108,28 @@ def _fill(path: Path, video: Video) -> tuple[BinaryIO, Rows]:
         file.close()
         raise
     return file, rows
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Waits for the lock of a file. False: its disk has no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def _fill_aside(path: Path, video: Video) -> tuple[BinaryIO, Rows]:
+    """The same where files cannot be locked."""
+    with replacing(path) as aside:
+        file = aside.open("w+b")
+        try:
+            return file, _write(file, video)
+        except BaseException:
+            file.close()
+            raise
 
 
 def _index(file: BinaryIO) -> Rows | None:
