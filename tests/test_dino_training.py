@@ -78,9 +78,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     with monkeypatch.context() as dying:
         dying.setenv("DIES_AT", "5")
         command(*settings, "name=ended").error(130, "goes on from here")
-    assert (
-        torch.load(RUN / "ended/checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
-    )  # the step at hand is saved
+    assert torch.load(RUN / "ended/checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
     assert command(*settings, "name=ended").status == 0
     whole, ended = (checkpoint(RUN / name / "checkpoints/last.ckpt") for name in ("whole", "ended"))
     assert whole.keys() == ended.keys()
