@@ -119,7 +119,9 @@ def test_frames_are_counted_where_packets_do_not_tell(tmp_path: Path, monkeypatc
     check_access(path, video)
 
 
-def test_random_access_begins_at_the_key_frame_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The frames at which readers begin, as they do."""
     begun: list[int] = []
     begin = FrameReader._begin
 
@@ -128,6 +130,20 @@ def test_random_access_begins_at_the_key_frame_before(tmp_path: Path, monkeypatc
         begin(reader, entry)
 
     monkeypatch.setattr(FrameReader, "_begin", counted)
+    return begun
+
+
+def test_reading_onwards_seeks_once(tmp_path: Path, begun: list[int]) -> None:
+    video = VideoFile(write(tmp_path / "v.mp4", count=30, g="30"))
+    for index in range(30):
+        video.frame(index)
+    assert begun == [0]
+    video.frame(1)
+    assert begun == [0, 0]
+    video.close()
+
+
+def test_random_access_begins_at_the_key_frame_before(tmp_path: Path, begun: list[int]) -> None:
     for name in ("h264.avi", "mpeg2.mpg", "h264.ts", "open.mp4", "bare.h264"):
         video = VideoFile(write(tmp_path / name, KINDS[name][0], 20, **KINDS[name][1]))
         begun.clear()

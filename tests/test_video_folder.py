@@ -9,8 +9,6 @@ import pytest
 from PIL import Image
 
 from vosbench.datasets.video_folder import VideoFolder, open_video
-from vosbench.video.frame_index import Entry
-from vosbench.video.frame_reader import FrameReader
 from vosbench.video.images import write_label_map
 from vosbench.video.video_file import VideoFile
 
@@ -49,24 +47,6 @@ def test_every_frame_is_found_in_any_order(tmp_path: Path, name: str, codec: str
         np.testing.assert_array_equal(video.frame(index), through[index])
     video.close()
     np.testing.assert_array_equal(video.frame(12), through[12])
-    video.close()
-
-
-def test_reading_onwards_seeks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    video = VideoFile(write_video(tmp_path / "v.mp4", group=30))
-    seeks: list[int] = []
-    begin = FrameReader._begin
-
-    def counted(reader: FrameReader, entry: Entry) -> None:
-        seeks.append(entry.frame)
-        begin(reader, entry)
-
-    monkeypatch.setattr(FrameReader, "_begin", counted)
-    for index in range(30):
-        video.frame(index)
-    assert seeks == [0]
-    video.frame(1)
-    assert seeks == [0, 0]
     video.close()
 
 
