@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
 from vosbench.util.errors import UserError
-from vosbench.video.images import VOID
+from vosbench.video.palette import VOID
 
 Matrix = Float64[np.ndarray, "3 3"]  # of points (x, y, 1) in pixels, with pixel centres at halves
 Place = Float64[np.ndarray, "2"]  # of a crop in its frame: (x, y), from 0 (left, top) to 1 (right, bottom)

@@ -20,7 +20,8 @@ from vosbench.datasets.pseudo_labels import PseudoLabels
 from vosbench.datasets.sampling import ClipTable, FrameSampler
 from vosbench.settings.making import placed
 from vosbench.util.errors import UserError
-from vosbench.video.images import VOID, resize_labels
+from vosbench.video.images import resize_labels
+from vosbench.video.palette import VOID
 from vosbench.video.video import Dataset, Image, LabelMap, Video
 
 T = TypeVar("T")

@@ -19,7 +19,8 @@ from vosbench.settings.options import FileName, Where
 from vosbench.util.errors import HERE, Problems, UserError
 from vosbench.util.wording import some
 from vosbench.video.formats import USUAL_FRAMES, is_frame, is_mask, unread_frames
-from vosbench.video.images import VOID, image_size, read_image, read_label_map
+from vosbench.video.images import image_size, read_image, read_label_map
+from vosbench.video.palette import VOID
 from vosbench.video.video import Frames, Image, LabelMap, Video, check_size, initial_masks
 
 log = logging.getLogger(__name__)

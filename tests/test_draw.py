@@ -20,7 +20,8 @@ from vosbench.inference.visuals import Vectors
 from vosbench.methods.copy_first.method import CopyFirst
 from vosbench.methods.mamp.method import MAMP
 from vosbench.nn.optical_flow import Dis, NoFlow
-from vosbench.video.images import PALETTE, read_image, read_label_map, write_label_map
+from vosbench.video.images import read_image, read_label_map, write_label_map
+from vosbench.video.palette import PALETTE
 
 Command = Callable[..., Any]
 Picture = NDArray[np.uint8]

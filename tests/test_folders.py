@@ -14,8 +14,8 @@ from vosbench.datasets.video_folder import VideoFolder, open_video
 from vosbench.datasets.vip import Vip
 from vosbench.datasets.youtube_vos import YoutubeVos
 from vosbench.util.errors import UserError
-from vosbench.video.images import PALETTE
 from vosbench.video.leftovers import check_all_read
+from vosbench.video.palette import PALETTE
 from vosbench.video.video import check_sizes
 
 Command = Callable[..., Any]

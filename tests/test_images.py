@@ -9,8 +9,9 @@ from PIL import Image, ImageOps
 
 from vosbench.util.errors import UserError
 from vosbench.video.formats import FRAME_SUFFIXES, MASK_SUFFIXES, UNREAD_SUFFIXES
-from vosbench.video.images import PALETTE, image_size, read_image, read_label_map, write_label_map
+from vosbench.video.images import image_size, read_image, read_label_map, write_label_map
 from vosbench.video.judgement import grey_levels, palette_fault
+from vosbench.video.palette import PALETTE
 
 ORIENTATION = 0x0112
 UNALIKE = np.random.default_rng(0).integers(0, 255, (6, 10), np.uint8)  # unlike itself, however it is turned

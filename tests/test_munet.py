@@ -23,7 +23,7 @@ from vosbench.methods.munet.method import MUNet
 from vosbench.methods.munet.motion import MotionAwareAttention, MotionUncertaintyLayer
 from vosbench.ops.affinity import local_affinity
 from vosbench.ops.aggregate import aggregated_logits
-from vosbench.video.images import VOID
+from vosbench.video.palette import VOID
 
 
 def tiny(**options: Any) -> MUNet:

@@ -17,7 +17,8 @@ from vosbench.evaluation.predictions.label_maps import open_source
 from vosbench.evaluation.predictions.rle import write_rle
 from vosbench.evaluation.protocols.protocol import SubmissionFormat
 from vosbench.tasks import pack
-from vosbench.video.images import PALETTE, read_label_map, write_label_map
+from vosbench.video.images import read_label_map, write_label_map
+from vosbench.video.palette import PALETTE
 from vosbench.video.video import Image, LabelMap, Video
 
 Command = Callable[..., Any]

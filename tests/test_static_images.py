@@ -12,7 +12,8 @@ from PIL import Image
 from vosbench.datasets.coco import Coco
 from vosbench.datasets.static_images import StaticImages
 from vosbench.util.errors import Problems
-from vosbench.video.images import PALETTE, write_label_map
+from vosbench.video.images import write_label_map
+from vosbench.video.palette import PALETTE
 
 Command = Callable[..., Any]
 SIZE = (24, 32)

@@ -10,7 +10,8 @@ from PIL import Image as Pillow
 
 from vosbench.drawing import encoding, overlays
 from vosbench.drawing.contact_sheet import contact_sheet
-from vosbench.video.images import PALETTE, read_image, read_label_map
+from vosbench.video.images import read_image, read_label_map
+from vosbench.video.palette import PALETTE
 
 RED, GREEN = PALETTE[3:6], PALETTE[6:9]
 

@@ -14,7 +14,7 @@ from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jacc
 from vosbench.evaluation.protocols.protocol import Measure, ObjectScores, Protocol, SubmissionFormat
 from vosbench.util.errors import UserError
 from vosbench.util.wording import listing
-from vosbench.video.images import VOID
+from vosbench.video.palette import VOID
 
 J_AND_F = Measure("J&F-Mean", parts=("J-Mean", "F-Mean"))
 MEASURES = tuple(

@@ -16,7 +16,7 @@ from vosbench.evaluation.protocols.davis import GAPS, J_AND_F, MEASURES, aggrega
 from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.util.errors import UserError
 from vosbench.util.wording import listing
-from vosbench.video.images import VOID
+from vosbench.video.palette import VOID
 
 __all__ = ["aggregate", "score", "summarise"]
 

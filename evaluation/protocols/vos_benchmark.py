@@ -14,7 +14,7 @@ from vosbench.evaluation.metrics import Curves, Objects, Pair, check_sizes, jacc
 from vosbench.evaluation.protocols.davis import INNER_FRAMES, J_AND_F, TOO_SHORT
 from vosbench.evaluation.protocols.protocol import Measure, ObjectScores, Protocol
 from vosbench.util.errors import UserError
-from vosbench.video.images import VOID
+from vosbench.video.palette import VOID
 
 MEANS = tuple(Measure(f"{name}-Mean", parts=(f"{name}-Mean",)) for name in ("J", "F"))
 History = dict[int, list[tuple[int, float, float]]]

@@ -17,7 +17,7 @@ from vosbench.evaluation.protocols.vos_benchmark import MEANS, History, curves_o
 from vosbench.evaluation.protocols.vos_benchmark import aggregate as means
 from vosbench.util.errors import UserError
 from vosbench.util.wording import listing
-from vosbench.video.images import VOID
+from vosbench.video.palette import VOID
 
 __all__ = ["aggregate", "score", "summarise"]
 

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosbench.ops.cluster import Clusters
-from vosbench.video.images import VOID, resize_labels
+from vosbench.video.images import resize_labels
+from vosbench.video.palette import VOID
 from vosbench.video.video import LabelMap, Video
 
 

@@ -23,7 +23,7 @@ from vosbench.ops.tokens import Tokens, Usage, read_tokens
 from vosbench.settings.checks import below, not_above, not_sizes, outside, refuse
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
-from vosbench.video.images import VOID
+from vosbench.video.palette import VOID
 
 Masks = Float[Tensor, "b n h w"]
 

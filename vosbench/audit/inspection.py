@@ -18,8 +18,8 @@ from vosbench.util.errors import UserError
 from vosbench.util.reading import reading
 from vosbench.util.wording import rows_columns
 from vosbench.video.formats import is_frame, is_image, is_mask
-from vosbench.video.images import PALETTE, VOID
 from vosbench.video.judgement import contradiction
+from vosbench.video.palette import PALETTE, VOID
 from vosbench.video.video import Image, LabelMap, Video
 from vosbench.video.video_file import OtherSize, VideoFile
 

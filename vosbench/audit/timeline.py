@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from vosbench.audit.findings import Note, Problem, VideoFacts
 from vosbench.util.wording import some
-from vosbench.video.images import VOID
+from vosbench.video.palette import VOID
 from vosbench.video.video import Video
 
 MOST_OBJECTS = 20  # the limit of protocol davis-unsupervised, and what methods are designed for

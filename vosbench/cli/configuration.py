@@ -3,7 +3,6 @@
 import copy
 import importlib
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,20 +21,20 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from vosbench.cli import words
+from vosbench.cli.explanations import Known, explain, explain_choice, explain_value
 from vosbench.runs.names import key_of, run_name, stage_name, subject, subject_group
-from vosbench.settings import renamed
 from vosbench.settings.option_types import fit
 from vosbench.settings.options import Content, FileName, Role, Where
 from vosbench.settings.recipe import hint_of, hints, role_of
-from vosbench.util.errors import UsageError, one_line, unknown
+from vosbench.util.errors import UsageError, unknown
 
 
 class HydraKeys(TypedDict):
@@ -189,11 +188,11 @@ def _compose(verb: str, changes: Sequence[str], *, partial: bool) -> DictConfig:
                 verb, list(changes), mode, from_shell=False, validate_sweep_overrides=not partial
             )
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise UsageError(_explain(verb, error)) from error
+        raise UsageError(explain(verb, error, lambda: _known(verb))) from error
     except ValueError as error:
         if not str(error).startswith("Config group override"):
             raise
-        raise UsageError(_explain_choice(verb, changes)) from error
+        raise UsageError(explain_choice(changes, _known(verb))) from error
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -221,7 +220,7 @@ def _running(config: DictConfig) -> Iterator[DictConfig]:
         HydraConfig.instance().set_config(config)
         yield config
     except OmegaConfBaseException as error:
-        raise UsageError(_explain_value(error)) from error
+        raise UsageError(explain_value(error)) from error
     finally:
         HydraConfig.instance().cfg = before
 
@@ -240,6 +239,11 @@ def groups(config: DictConfig) -> dict[str, list[str]]:
     names = sorted(str(name) for name in config.hydra.runtime.choices if not str(name).startswith("hydra/"))
     with _hydra() as hydra:
         return {name: _options_of(hydra.config_loader, name.split("@")[0]) for name in names}
+
+
+def _known(verb: str) -> Known:
+    config = compose(verb, partial=True)
+    return Known(config, groups(config))
 
 
 def _options_of(loader: ConfigLoader, group: str) -> list[str]:
@@ -279,75 +283,3 @@ def _hydra() -> Iterator[Hydra]:
             yield everywhere.hydra
     finally:
         everywhere.hydra = outer
-
-
-def _explain(verb: str, error: Exception) -> str:
-    """One line for a configuration that cannot be composed."""
-    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
-        return _unknown_option(verb, error.missing_cfg_file, error.options)
-    if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}': write key=value{_quoted_for_shell(error.override)}"
-    ambiguous = re.match(r"Ambiguous value for argument '(.*)'", str(error))
-    if ambiguous:
-        return f"{ambiguous[1]} is a list of values: add --multirun to run each{_quoted_for_shell(ambiguous[1])}"
-    key = re.match(r"Could not override '([^'@]+)'", str(error))
-    if key:
-        node = getattr(error.__cause__, "parent_node", None)
-        return _unknown_key(compose(verb, partial=True), node and node._get_root(), key[1])
-    misfit = re.match(r"In '(.+?)': Could not override '(.+?)'", str(error))
-    if misfit:
-        return f"conf/{misfit[1]}.yaml sets {misfit[2]}, which vosbench {verb} does not have"
-    return one_line(re.split(r"\n(?:Config search path|See https)", str(error))[0])
-
-
-def _quoted_for_shell(override: str) -> str:
-    """The remedy for a value with special characters: the whole word to type."""
-    key, equals, value = override.partition("=")
-    return f", or, for a text, {shlex.quote(f'{key}={words.quoted(value)}')}" if equals else ""
-
-
-def _unknown_option(verb: str, path: str, beside: Sequence[str]) -> str:
-    """One line for an unknown option of the group that `path` begins with. `beside`: the options in its folder."""
-    known = groups(compose(verb, partial=True))
-    group = next((name for name in known if path.startswith(f"{name}/")), path.rpartition("/")[0])
-    option = path.removeprefix(f"{group}/")
-    return renamed.option(group, option) or unknown(group, option, known.get(group, beside))
-
-
-def _explain_choice(verb: str, changes: Sequence[str]) -> str:
-    """One line for a choice that is null or a number: `flow=null`. Groups that may be left out are left out with ~."""
-    known = groups(compose(verb, partial=True))
-    for change in changes:
-        key, _, value = change.lstrip("+~").partition("=")
-        if key in known and value not in known[key]:
-            without = f", or leave the group out with ~{key}" if key in ("experiment", "logger") else ""
-            return f"{change}: give one of its options{without}: {', '.join(known[key])}"
-    return "choices of groups are names of their options"
-
-
-def _unknown_key(default: DictConfig, config: DictConfig | None, key: str) -> str:
-    """One line for an unknown key: the part of it that is wrong, and the known keys there.
-
-    `config` is the composed configuration, if known; `default` is the verb's without overrides.
-    """
-    node: Any = default if config is None or key.split(".")[0] not in config else config
-    above = ""
-    for part in key.split("."):
-        if not isinstance(node, DictConfig):
-            return f"key '{above[:-1]}' is a single value, so there is no '{key}'"
-        if part not in node:
-            known = {f"{above}{name!s}" for name in node if name != "hydra"} | (
-                set() if above else set(groups(default))
-            )
-            old = renamed.key(above + part, known | groups(default).keys())
-            return old or unknown("key", above + part, known - {above + part})
-        node, above = node._get_node(part), f"{above}{part}."
-    return f"key '{key}' cannot be set that way"
-
-
-def _explain_value(error: OmegaConfBaseException) -> str:
-    """One line for a value that cannot be resolved."""
-    key = error.full_key
-    if isinstance(error, MissingMandatoryValue):
-        return f"key '{key}' has no value: add {key}=… to the command"
-    return f"key '{key}': {one_line(str(error).splitlines()[0])}"

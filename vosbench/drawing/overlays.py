@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from vosbench.video.images import PALETTE, VOID
+from vosbench.video.palette import PALETTE, VOID
 
 Image = UInt8[np.ndarray, "h w 3"]
 Picture = UInt8[np.ndarray, "_ _ 3"]  # jaxtyping: any size, also different from other pictures'

@@ -25,7 +25,8 @@ from vosbench.settings.options import FileName, Placed, Where
 from vosbench.util.errors import Problems, UserError
 from vosbench.util.files import naming, replacing
 from vosbench.util.wording import rows_columns, some
-from vosbench.video.images import VOID, write_label_map
+from vosbench.video.images import write_label_map
+from vosbench.video.palette import VOID
 from vosbench.video.video import Dataset, LabelMap, Video
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,9 @@ import numpy as np
 
 from vosbench.util.files import hash_files
 from vosbench.util.wording import rows_columns
-from vosbench.video.images import VOID, image_size, read_image, read_label_map
+from vosbench.video.images import image_size, read_image, read_label_map
 from vosbench.video.leftovers import NOTHING, Leftovers
+from vosbench.video.palette import VOID
 from vosbench.video.video import Image, LabelMap, Video, check_size, initial_masks
 
 

@@ -10,22 +10,10 @@ from vosbench.util.errors import UserError
 from vosbench.util.files import replacing
 from vosbench.video.depth import raw_mode, scaled
 from vosbench.video.formats import pictures_in
-from vosbench.video.judgement import LOSSY, PALETTE, SHADES, VOID, grey_levels, not_ids
+from vosbench.video.judgement import LOSSY, SHADES, grey_levels, not_ids
 from vosbench.video.opening import opened
 from vosbench.video.orientation import upright, upright_size
-
-__all__ = [
-    "PALETTE",
-    "VOID",
-    "image_size",
-    "nearest",
-    "read_image",
-    "read_label_map",
-    "resize_image",
-    "resize_labels",
-    "size_of_short_side",
-    "write_label_map",
-]
+from vosbench.video.palette import PALETTE, VOID
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:

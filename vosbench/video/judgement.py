@@ -10,26 +10,13 @@ from PIL import Image as Pillow
 from vosbench.util.errors import UserError
 from vosbench.video.depth import largest_value, raw_mode
 from vosbench.video.opening import opened
+from vosbench.video.palette import PALETTE, VOID
 
-VOID = 255
 OBJECTS = 20  # few frames have more: many more values are grey levels
 LOSSY = ("JPEG", "MPO")
 SHADES = "has {levels} grey levels, as an antialiased or soft mask has: give each pixel the id of one object"
 BLACK = (0, 0, 0)
 Colour = tuple[int, int, int]
-
-
-def _voc_palette() -> list[int]:
-    """The PASCAL VOC colour map that DAVIS uses: bit k of an id's interleaved bit planes sets bit 7-k of R, G, B."""
-    ids = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
-    for k in range(8):
-        for channel in range(3):
-            colours[:, channel] |= (((ids >> (3 * k + channel)) & 1) << (7 - k)).astype(np.uint8)
-    return [int(value) for value in colours.flatten()]
-
-
-PALETTE = _voc_palette()
 _IDS = {colour: id_ for id_, colour in enumerate(zip(PALETTE[::3], PALETTE[1::3], PALETTE[2::3], strict=True))}
 
 
