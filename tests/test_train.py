@@ -60,6 +60,11 @@ class Ends(Callback):
         step, how = os.environ.get("ENDS", "-1 -").split()
         if trainer.global_step == int(step):
             os.kill(os.getpid(), signal.Signals[how])
+
+
+class EndsInValidation(Callback):
+    def on_validation_start(self, *_) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
 '''
 OWN_METHOD = """
 # @package _global_
@@ -181,6 +186,15 @@ def test_a_training_that_is_killed_and_interrupted_ends_as_an_undisturbed_one(
         assert same(RUN / "whole/checkpoints" / checkpoint, RUN / "ended/checkpoints" / checkpoint)
     assert rows(RUN / "ended") == rows(RUN / "whole")
     assert [row["lr"] for row in rows(RUN / "ended")][::3] == ["0.001", "0.0005", "0.00025"]
+
+
+def test_an_interrupt_after_the_last_step_ends_the_command(command: Command, own: str) -> None:
+    settings = ["train", *TINY, *steps(2, validated=2), "name=late", "--config-dir", own]
+    late = command(*settings, "+callbacks.late={_target_:own.EndsInValidation}")
+    late.error(130, "interrupted")
+    assert "trained 2 steps" in late.out
+    assert [bool(row["val/J&F"]) for row in rows(RUN / "late")] == [False, True]
+    assert "already trained 2 steps" in command(*settings, "+callbacks.late={_target_:own.EndsInValidation}").out
 
 
 def test_a_batch_in_parts_is_learned_as_a_whole_one(command: Command, own: str) -> None:

@@ -110,13 +110,14 @@ def _train(options: Options) -> None:
     engine = _engine(options, fingerprint, init, data.protocol)
     if init != "none":
         _initialise(engine, init)
+    saving = LastCheckpoint(last, options.save_every)
     trainer = make_trainer(
         options.trainer,
         run=options.run,
         callbacks=[
             *([Fresh(Path(options.run))] if options.overwrite else []),
             *_callbacks(options.callbacks),
-            LastCheckpoint(last, options.save_every),
+            saving,
         ],
         logger=make_logger(options.logger),
         best_by=None if data.protocol is None else data.protocol.monitored,
@@ -129,6 +130,8 @@ def _train(options: Options) -> None:
         file.unlink(missing_ok=True)
     _fit(trainer, engine, data, None if done is None else last)
     say("trained %d steps; checkpoint=%s", trainer.global_step, find(options.run))
+    if saving.stop.asked:  # after the last step: whatever was to follow this training is to end, too
+        raise KeyboardInterrupt
 
 
 def _stored(last: Path, options: Options) -> dict[str, Any] | None:
