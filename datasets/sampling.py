@@ -137,8 +137,12 @@ class ClipTable:
     def epoch(self, index: int) -> int:
         """The epoch of sample `index`, counted from 0."""
         while not self._ends or self._ends[-1] <= index:
-            self._ends.append((self._ends[-1] if self._ends else 0) + int(self._counts(len(self._ends))[1].sum()))
+            self._ends.append((self._ends[-1] if self._ends else 0) + self.samples(len(self._ends)))
         return int(np.searchsorted(self._ends, index, side="right"))
+
+    def samples(self, epoch: int) -> int:
+        """The number of samples of an epoch."""
+        return int(self._counts(epoch)[1].sum())
 
     def other(self, index: int, rng: np.random.Generator) -> int:
         """Another sample of the same epoch; `index` itself if it is the only one."""

@@ -1,11 +1,14 @@
 """Shared by all tests: shapes and types are checked as they run, one thread each, and where the real video is."""
 
+import atexit
 import logging
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +23,9 @@ from PIL import Image
 
 # Tests share small machines; processes that tests start inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Digests of files that tests write are not remembered beyond them.
+os.environ["VOSBENCH_CACHE"] = tempfile.mkdtemp(prefix="vosbench-cache-")
+atexit.register(shutil.rmtree, os.environ["VOSBENCH_CACHE"], ignore_errors=True)
 # On processors with AVX2 and no AVX-512, oneDNN's AVX2 kernels of PyTorch 2.15 write past their buffers in the backward
 # pass of small convolutions, and the process aborts.
 if Path("/proc/cpuinfo").is_file() and "avx512" not in Path("/proc/cpuinfo").read_text():

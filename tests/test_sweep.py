@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vosbench.cli import configuration, sweep
+from vosbench.cli import configuration, places, sweep
 
 TABLE = """
 params: {memory: "stm,previous"}
@@ -176,7 +176,7 @@ def test_jobs_that_would_meet_are_refused(
 def test_jobs_that_do_not_meet(verb: str, typed: list[str]) -> None:
     found = sweep.jobs(verb, typed, multirun=True)
     assert found is not None
-    sweep.check(verb, found)
+    places.placed(verb, found)
 
 
 def test_names_of_swept_files_give_safe_folders_of_their_own(run_name: Callable[..., str]) -> None:

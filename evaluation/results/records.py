@@ -54,7 +54,7 @@ class Record:
                    flow network learned from true flow) | supervised (learned from masks or labels)
     training_data  the data that weights and flow network learned from, earlier stages first
     parameters     number of weights
-    checkpoint     "untrained", or {"name", "sha256"}
+    checkpoint     "untrained", or {"name", "sha256"}, and {"processes"} if more than one trained it
     resolution     the data set's resolution folder; frames: "all" or "annotated" frames were given to the method
     subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: the part of the data set scored; None: all of it
     inference      the size at which the method saw frames, such as "short side 480"; None: their own size

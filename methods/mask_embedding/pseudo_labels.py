@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 8  # frames encoded at a time
 PATIENCE = 20  # seconds between log lines about a long update
+REMEDY = "remove it, and repeat the command"
 
 
 class ClusterVideos(L.Callback):
@@ -98,14 +99,22 @@ class ClusterVideos(L.Callback):
         self._before_step(trainer, _engine(pl_module))
 
     def _before_step(self, trainer: L.Trainer, engine: Engine) -> None:
-        """Makes the updates that the next step's clips need, unless they exist."""
-        if trainer.global_step >= trainer.max_steps:
+        """Makes the updates that the next step's clips need, unless they exist. Logs those that no step needed before,
+        even if they exist: a run that was killed may have made them without saving its log."""
+        step = trainer.global_step
+        if step >= trainer.max_steps:
             return
-        batch = engine.batch
-        first = trainer.global_step * batch
-        for update in sorted({self.labels.update(self.clips.table.epoch(i)) for i in range(first, first + batch)}):
+        needed = self._updates(step, engine.batch)
+        for update in sorted(needed):
             if not self.labels.done(update).is_file():
                 self._make(trainer, _method(engine), update)
+        if trainer.is_global_zero:
+            for update in sorted(needed - (self._updates(step - 1, engine.batch) if step else set())):
+                self._log(trainer, update)
+
+    def _updates(self, step: int, batch: int) -> set[int]:
+        """The updates that the clips of a step read."""
+        return {self.labels.update(self.clips.table.epoch(i)) for i in range(step * batch, (step + 1) * batch)}
 
     def _drop_stale(self, recipe: str) -> None:
         """Removes pseudo-labels that another training left in this run folder."""
@@ -132,11 +141,11 @@ class ClusterVideos(L.Callback):
         method.train(training)
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            self._finish(trainer, update, list(videos))
+            self._finish(update, list(videos))
         trainer.strategy.barrier()
 
-    def _finish(self, trainer: L.Trainer, update: int, names: Sequence[str]) -> None:
-        """Marks an update as complete and logs its statistics.
+    def _finish(self, update: int, names: Sequence[str]) -> None:
+        """Marks an update as complete, with the statistics of each video.
 
         Raises UserError for a video that another process, maybe on another machine, has claimed and not labelled.
         """
@@ -144,14 +153,16 @@ class ClusterVideos(L.Callback):
             if not self._record(update, name).is_file():
                 claim = self._claim(update, name)
                 raise UserError(f"{claim.path} is held by {claim.holder()}: repeat the command when that is done")
-        remedy = "remove it, and repeat the command"
-        found: dict[str, Found] = {name: read_json(self._record(update, name), "", remedy) for name in names}
+        found = {name: read_json(self._record(update, name), "", REMEDY) for name in names}
         replace_file(self.labels.done(update), json.dumps(found, indent=1).encode())
+        self._drop_old()
+
+    def _log(self, trainer: L.Trainer, update: int) -> None:
+        found: dict[str, Found] = read_json(self.labels.done(update), "", REMEDY)
         means = summary(list(found.values()))
         log.info("pseudo-labels of epoch %d: %s", update, describe(means, len(found)))
         for logger in trainer.loggers:
             logger.log_metrics({f"pseudo_labels/{key}": value for key, value in means.items()}, trainer.global_step)
-        self._drop_old()
 
     def _drop_old(self) -> None:
         """Removes complete updates except the first, for comparison, and the last two, which clips read."""

@@ -53,6 +53,7 @@ class Common:
     overrides: Where[list[str]]
     paths: Where[dict[str, FileName]]
     sweep: Where[str | None]
+    launcher: Where[dict[str, Any]]
     hydra: Where[HydraKeys]
 
 

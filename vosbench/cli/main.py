@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.resources import files
@@ -14,9 +15,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vosbench import __version__
-from vosbench.cli import configuration, sweep, terminal, threads, words
+from vosbench.cli import configuration, launch, sweep, terminal, threads, words
 from vosbench.cli.errors import reported
 from vosbench.cli.run_folder import folder_for
+from vosbench.launching import lifeline
 from vosbench.util.errors import UsageError, unknown
 
 VERBS = {
@@ -61,6 +63,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main() -> None:
     """Runs the command in `sys.argv`; on failure, ends the process with a status and one line on stderr."""
+    lifeline.follow()
     threads.wait_without_work()
     terminal.print_anything()
     with reported():
@@ -81,19 +84,28 @@ def main() -> None:
 
 def _run(typed: argparse.Namespace) -> None:
     flags = ["--config-dir", str(typed.config_dir)] if typed.config_dir else []
+    launching, typed.words = launch.divided(typed.words)
     jobs = sweep.jobs(typed.verb, typed.words, typed.multirun)
-    if jobs is not None:
-        sweep.check(typed.verb, jobs)
-        sweep.run([[typed.verb, *flags, *job] for job in jobs])
+    if jobs is not None or launching:
+        launch.run(typed.verb, flags, jobs or [typed.words], launching)
         return
     # Configuration errors are found before a run folder exists.
     config = configuration.compose(typed.verb, typed.words)
     configuration.options(configuration.task(typed.verb), configuration.resolve(config))
+    if config.get("plan"):  # it writes nothing, so it has no run folder
+        _plan(typed.verb, config)
+        return
     # A training starts its other processes from sys.argv with Hydra overrides appended, so flags must come first.
     sys.argv[1:] = ["--config-name", typed.verb, *flags, *configuration.for_hydra(typed.verb, typed.words)]
     configuration.register()
     with folder_for(configuration.run_folder(config)):
         _job()
+
+
+def _plan(verb: str, config: DictConfig) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    module = configuration.task(verb)
+    module.run(configuration.options(module, configuration.resolve(config)))
 
 
 @hydra.main(config_path="pkg://vosbench.conf", version_base="1.3")

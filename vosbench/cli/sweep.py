@@ -1,12 +1,8 @@
-"""Sweeps: runs each row of a table or combination of values in a separate process, just like the single command."""
+"""Sweeps: the commands that lists of values and tables of rows stand for."""
 
 import itertools
-import shlex
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -16,7 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 from vosbench.cli import configuration, words
 from vosbench.runs.names import key_of
 from vosbench.util.errors import UsageError, one_line, unknown
-from vosbench.util.files import name_of
 
 _OWN = ("sweep", "row", "hydra.mode")
 
@@ -73,57 +68,6 @@ def _rows(verb: str, rows: Mapping[str, list[str]], names: Sequence[str]) -> lis
         if name not in rows:
             raise UsageError(unknown("row", name, rows))
     return [_parse(configuration.for_hydra(verb, rows[name])) for name in names or rows] or [[]]
-
-
-def check(verb: str, jobs: Sequence[Sequence[str]]) -> None:
-    """Raises UsageError if two jobs with different overrides would write into the same place."""
-    seen: dict[_Place, Sequence[str]] = {}
-    for job in jobs:
-        place = _place(verb, job)
-        before = job if place is None else seen.setdefault(place, job)
-        keys = dict.fromkeys(key_of(word) for word in (*before, *job) if (word in before) != (word in job))
-        if place and keys:
-            fixed = [key for key in ("name", "hydra.run.dir", "output") if key in map(key_of, job)]
-            remedy = f"leave out {' and '.join(fixed)}, or " * bool(fixed)
-            raise UsageError(
-                f"the results for different values of {', '.join(keys)} would meet in {place.folder}: "
-                f"{remedy}run them one by one, each with {fixed[-1] if fixed else 'name'}= of its own"
-            )
-
-
-class _Place(NamedTuple):
-    """Where a job writes: its output or run folder, and what has a place of its own inside."""
-
-    folder: str
-    inside: tuple[str, ...]
-
-
-def _place(verb: str, job: Sequence[str]) -> _Place | None:
-    """None for a job that writes nothing, and for a wrong command: the others run, and it ends with its own error."""
-    try:
-        config = configuration.compose(verb, job)
-        folder, values = configuration.run_folder(config), configuration.resolve(config)
-    except UsageError:
-        return None
-    video, dataset = values.get("input"), values.get("dataset") or {}
-    source = [name_of(Path(video))] if video else [dataset.get("name"), dataset.get("split"), values.get("protocol")]
-    inside = (*source, values.get("size"), values.get("kinds"))
-    return _Place(str(values.get("output") or folder), tuple(map(str, inside))) if folder else None
-
-
-def run(commands: Sequence[Sequence[str]]) -> None:
-    """Runs `vosbench` with each list of arguments, one after the other, even if some fail.
-
-    If some failed, exits at the end with status 1 and lists them.
-    """
-    failed = []
-    for number, command in enumerate(commands, 1):
-        print(f"[{number}/{len(commands)}] vosbench {shlex.join(command)}", flush=True)
-        status = subprocess.run([sys.executable, "-m", "vosbench", *command], check=False).returncode
-        if status:
-            failed.append(f"vosbench {shlex.join(command)} (status {status})")
-    if failed:
-        raise SystemExit(f"vosbench: error: {len(failed)} of {len(commands)} jobs failed: " + "; ".join(failed))
 
 
 def _parse(changes: Sequence[str]) -> list[Override]:

@@ -6,6 +6,8 @@ import os
 import sys
 from contextlib import suppress
 
+from vosbench.util.progress import is_loud
+
 CLOSED = 141  # the status of a command that SIGPIPE ends, as a shell reports it
 
 
@@ -17,13 +19,16 @@ def print_anything() -> None:
 
 
 def prepare_logs() -> None:
-    """Makes log files UTF-8 everywhere, and ends the command when what shows its log is closed."""
+    """Makes log files UTF-8 everywhere, ends the command when what shows its log is closed, and shows no progress in
+    lines where there is a bar."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             if isinstance(handler.stream, io.TextIOWrapper):
                 handler.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         elif isinstance(handler, logging.StreamHandler):
             handler.handleError = _stop_if_closed  # type: ignore[method-assign]
+            if handler.stream.isatty():
+                handler.addFilter(is_loud)
 
 
 def discard_output() -> None:

@@ -1,7 +1,9 @@
 """Reading files of weights: PyTorch's and safetensors."""
 
+import hashlib
 import json
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -31,6 +33,8 @@ METADATA = {  # vosbench's own; earlier versions did not write all of it
     "training_data": list[str] | None,
     "supervision": str | None,
     "steps": int | None,
+    "processes": list[int] | None,
+    "sha256": str | None,
 }
 
 
@@ -50,12 +54,26 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
         _refuse_empty(path)
         with safe_open(path, "pt") as file:
             metadata = json.loads((file.metadata() or {}).get("vosbench", "{}"))
-            return {key: file.get_tensor(key).float() for key in file.keys()}, metadata  # noqa: SIM118
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if isinstance(metadata, dict) and metadata.get("sha256") not in (None, digest_of(state)):
+            raise ValueError("it is damaged: its weights do not have their checksum")
+        return {key: tensor.float() for key, tensor in state.items()}, metadata
+
+
+def digest_of(state: Mapping[str, Tensor]) -> str:
+    """A checksum of weights: sha256, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        tensor = state[key].contiguous()
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _pytorch(path: Path) -> tuple[dict[str, Tensor], Any]:
     with reading(path, "checkpoint", REMEDY):
         _refuse_empty(path)
+        _check_sums(path)
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except UnpicklingError as error:  # which advises to load the file unsafely
@@ -77,6 +95,14 @@ def _unsafe(said: str) -> str:
     """What is wrong with a file that does not hold weights alone."""
     found = re.search(r"GLOBAL (\S+)", said)
     return f"it holds {found[1]}, which is no weight" if found else "it is no file of weights"
+
+
+def _check_sums(path: Path) -> None:
+    """PyTorch's files are zip archives with a checksum of each part, which `torch.load` does not look at."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"it is damaged: {damaged} does not have its checksum")
 
 
 def _refuse_empty(path: Path) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from vosbench.evaluation.results import records
 from vosbench.method import Method
+from vosbench.nn.weight_files import digest_of
 from vosbench.settings.making import made
 from vosbench.settings.options import FileName, Where
 from vosbench.util.errors import UserError
@@ -52,15 +53,16 @@ def run(options: Options) -> None:
         "colours": method.colours,
         "training_data": checkpoint.training_data,
         "steps": checkpoint.steps,
+        "processes": checkpoint.processes,
         "licence": options.licence,
     }
     counted = {key for key, _ in method.named_buffers()}
     tensors = {key: _small(tensor, exact=key in counted) for key, tensor in method.state_dict().items()}
-    content = save(tensors, {"vosbench": json.dumps(metadata)})
+    content = save(tensors, {"vosbench": json.dumps({**metadata, "sha256": digest_of(tensors)})})
     parameters = sum(parameter.numel() for parameter in method.parameters())
     text = card(options, method, checkpoint, parameters, len(content))
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, content)
+    replace_file(path, content, synced=True)
     replace_file(path.with_suffix(".md"), text.encode(errors="replace"))
     log.info("wrote %s (%.1f MB) and its card %s", path, path.stat().st_size / 1e6, path.with_suffix(".md"))
 

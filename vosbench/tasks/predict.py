@@ -14,11 +14,13 @@ from typing import Any
 from vosbench.datasets.video_folder import open_video
 from vosbench.drawing.encoding import write_video
 from vosbench.drawing.overlays import overlay
+from vosbench.inference.plan import plan
 from vosbench.inference.prediction_folder import ChangedCode, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.settings.making import made
 from vosbench.settings.options import FileName, Placed, Where
 from vosbench.util.errors import Unfinished, UsageError, UserError
+from vosbench.util.progress import tell
 from vosbench.video.leftovers import check_all_read, tell_given_palettes
 from vosbench.video.video import Video
 
@@ -38,6 +40,7 @@ class Options(PredictorOptions):
     output: Where[FileName | None]
     overlay: Where[bool]
     fps: Where[float]
+    plan: Where[bool] = False
 
     def __post_init__(self) -> None:
         if not self.fps:
@@ -61,6 +64,9 @@ def run(options: Options) -> None:
     tell_given_palettes(videos)
     folder = PredictionFolder(Path(options.output or default))
     predictor = Predictor.load(options)
+    if options.plan:
+        tell(plan(predictor, videos))
+        return
     others = predictor.predict(videos, folder, overwrite=options.overwrite, changed_code=options.changed_code)
     for name in others:
         log.info("%s is left to %s (%s)", name, (claim := folder.claim(name)).holder(), claim.path)

@@ -4,14 +4,15 @@ checkpoints/{last,best}.ckpt. Repeating the command resumes it."""
 import logging
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from vosbench.datasets.sampling import StepSampler
@@ -26,10 +27,14 @@ from vosbench.settings.options import Content, FileName, Keywords, Positive, See
 from vosbench.settings.recipe import modules, settings, target
 from vosbench.training.checkpointing import Fresh, LastCheckpoint
 from vosbench.training.datamodule import ClipData, ClipOptions
+from vosbench.training.loggers import Loggers
 from vosbench.training.module import Engine
-from vosbench.training.trainer import GIVEN, TrainerOptions, make_logger, make_optimizer, make_trainer
+from vosbench.training.plan import plan
+from vosbench.training.progress import Progress
+from vosbench.training.trainer import GIVEN, TrainerOptions, make_optimizer, make_trainer
 from vosbench.util.errors import UsageError, UserError
 from vosbench.util.files import content_digest
+from vosbench.util.progress import tell
 from vosbench.util.wording import some
 from vosbench.weights.loading import initialise
 from vosbench.weights.origin import find, name_of, of_training
@@ -65,6 +70,7 @@ class Options:
     seed: Seed
     overwrite: Where[bool]
     changed_code: Where[Literal["refuse", "keep"]]
+    plan: Where[bool] = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for a method with nothing to train, which its class says."""
@@ -75,6 +81,12 @@ class Options:
 def run(options: Options) -> None:
     """Trains up to step `trainer.max_steps`. Raises UserError if the run folder holds another training, or if another
     process trains there."""
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if options.plan:
+        _plan(options)
+        return
     with _claimed(Path(options.run)):
         _train(options)
 
@@ -93,10 +105,33 @@ def _claimed(run: Path) -> Iterator[None]:
         yield
 
 
+def _plan(options: Options) -> None:
+    """Says what the training will take. Neither the run folder nor the data's fingerprint is touched."""
+    data = ClipData(options.data, options.seed)
+    last = Path(options.run, "checkpoints", "last.ckpt")
+    stored = _stored(last, options)
+    torch.manual_seed(options.seed)
+    engine = _engine(options, Fingerprint(), options.init if stored is None else "none", data.protocol)
+    makes_labels = bool(options.callbacks.get("pseudo_labels"))
+    kept = {name: callback for name, callback in options.callbacks.items() if name != "pseudo_labels"}
+
+    def trainer(run: str, steps: int, more: Sequence[L.Callback]) -> L.Trainer:
+        settings: TrainerOptions = {**options.trainer, "max_steps": steps, "val_check_interval": steps}
+        return make_trainer(settings, run=run, callbacks=[*_callbacks(kept), *more], loggers=[], best_by=None)
+
+    found = plan(
+        engine,
+        data,
+        trainer,
+        steps=options.trainer["max_steps"],
+        done=int((stored or {}).get("steps") or 0),
+        validated=options.trainer["val_check_interval"],
+        makes_labels=makes_labels,
+    )
+    rank_zero_only(tell)({"run folder": options.run, **found})
+
+
 def _train(options: Options) -> None:
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     last, steps = Path(options.run, "checkpoints", "last.ckpt"), options.trainer["max_steps"]
     data = ClipData(options.data, options.seed)
     stored = _stored(last, options)
@@ -111,6 +146,7 @@ def _train(options: Options) -> None:
     if init != "none":
         _initialise(engine, init)
     saving = LastCheckpoint(last, options.save_every)
+    loggers = Loggers(options.logger or {}, Path(options.run), fresh=done is None)
     trainer = make_trainer(
         options.trainer,
         run=options.run,
@@ -118,8 +154,9 @@ def _train(options: Options) -> None:
             *([Fresh(Path(options.run))] if options.overwrite else []),
             *_callbacks(options.callbacks),
             saving,
+            Progress(data.batch),
         ],
-        logger=make_logger(options.logger),
+        loggers=loggers.all,
         best_by=None if data.protocol is None else data.protocol.monitored,
     )
     parts = trainer.accumulate_grad_batches
@@ -128,8 +165,9 @@ def _train(options: Options) -> None:
     say("training from step %d to %d on %s", done or 0, steps, where)
     for file in Path(options.run).glob("hpc_ckpt_*.ckpt"):  # in a Slurm job, Lightning would start from it
         file.unlink(missing_ok=True)
-    _fit(trainer, engine, data, None if done is None else last)
-    say("trained %d steps; checkpoint=%s", trainer.global_step, find(options.run))
+    loggers.start({**asdict(options), "commit": commit()})
+    _fit(trainer, engine, data, None if done is None else last, loggers)
+    say("trained %d steps%s; checkpoint=%s", trainer.global_step, _best_score(trainer), find(options.run))
     if saving.stop.asked:  # after the last step: whatever was to follow this training is to end, too
         raise KeyboardInterrupt
 
@@ -205,13 +243,23 @@ def _callbacks(chosen: dict[str, Any]) -> list[L.Callback]:
     return [made(callback, f"callbacks.{name}") for name, callback in chosen.items() if callback]
 
 
-def _fit(trainer: L.Trainer, engine: Engine, data: "ClipData", resume: Path | None) -> None:
+def _best_score(trainer: L.Trainer) -> str:
+    best = trainer.checkpoint_callback
+    if not isinstance(best, ModelCheckpoint) or best.best_model_score is None:
+        return ""
+    return f"; best {best.monitor} {float(best.best_model_score):.4f} in {best.best_model_path}"
+
+
+def _fit(trainer: L.Trainer, engine: Engine, data: ClipData, resume: Path | None, loggers: Loggers) -> None:
     """Fits the engine. An interrupt is a KeyboardInterrupt, as in every verb."""
+    failed = True
     try:
         trainer.fit(engine, datamodule=data, ckpt_path=resume, weights_only=False)
+        failed = False
     except SystemExit as end:  # Lightning turns an interrupt or SIGTERM into this
         raise KeyboardInterrupt from end
     finally:
+        loggers.finish(failed=failed)
         # The other processes may wait for this one forever. They get time to report what is wrong.
         for process in getattr(trainer.strategy.launcher, "procs", []):
             try:

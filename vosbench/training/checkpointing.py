@@ -33,7 +33,8 @@ RESUMED = {
 }  # what resuming needs
 
 log = logging.getLogger(__name__)
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last is what Slurm may send before a time limit
+ASKING = (signal.SIGUSR1, signal.SIGUSR2)  # what Slurm may send before a time limit, maybe more than once
+STOPPING = (signal.SIGINT, signal.SIGTERM, *ASKING)
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -44,7 +45,7 @@ class WholeFiles(TorchCheckpointIO):
         content = io.BytesIO()
         torch.save(checkpoint, content)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        replace_file(Path(path), content.getvalue())
+        replace_file(Path(path), content.getvalue(), synced=True)
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **settings: Any) -> dict[str, Any]:
         """Raises UserError naming a file that cannot be read, or from which no training can resume."""
@@ -116,8 +117,8 @@ class LastCheckpoint(Checkpoint):
 
 
 class StopRequest:
-    """Notes an interrupt or a termination signal, so that training ends after the step at hand. A second one ends it at
-    once."""
+    """Notes an interrupt or a termination signal, so that training ends after the step at hand. A second interrupt or
+    termination ends it at once."""
 
     def __init__(self) -> None:
         self.asked = self.agreed = False
@@ -140,10 +141,11 @@ class StopRequest:
             self.agreed = self.asked
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and number not in ASKING:
             raise KeyboardInterrupt
+        if not self.asked:
+            log.info("%s: saving after this step; an interrupt ends at once", signal.Signals(number).name)
         self.asked = True
-        log.info("%s: saving after this step; once more ends at once", signal.Signals(number).name)
 
 
 class MetricsFile(Logger):

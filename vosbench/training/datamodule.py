@@ -19,6 +19,8 @@ from vosbench.settings.making import made, placed
 from vosbench.settings.options import Keywords, Natural, Positive, Where
 from vosbench.training.validation import check_videos
 from vosbench.util.errors import UsageError, UserError
+from vosbench.util.progress import progress_bar
+from vosbench.video.digests import all_digests
 from vosbench.video.leftovers import check_all_read
 from vosbench.video.video import Dataset, Video
 
@@ -76,10 +78,12 @@ class ClipData(L.LightningDataModule):
     def fingerprint(self) -> str:
         """A digest of the training videos, and of their annotations if these are read."""
         videos = dict(self.clips.videos)  # a source may be repeated
-        found = {name: video.fingerprint() for name, video in videos.items()}
+        wanted = {name: video.fingerprint for name, video in videos.items()}
         if self.clips.labels:
-            found |= {f"{name} labels": video.annotation_fingerprint() for name, video in videos.items()}
-        return data_digest(found)
+            wanted |= {f"{name} labels": video.annotation_fingerprint for name, video in videos.items()}
+        with progress_bar("videos") as progress:
+            task = progress.add_task("reading training data", total=len(wanted))
+            return data_digest(all_digests(wanted, lambda: progress.advance(task)))
 
     def train_dataloader(self) -> DataLoader[Clip | UserError]:
         trainer = self.trainer

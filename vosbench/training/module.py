@@ -1,6 +1,6 @@
 """The LightningModule: sums and logs a method's losses, sets up its optimizer, and scores it on validation videos."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import lightning as L
@@ -9,15 +9,19 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from vosbench.contract import Clip
+from vosbench.drawing.overlays import Picture, overlay
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.inference.memory import Memory
 from vosbench.inference.propagator import Propagator, propagate
 from vosbench.inference.resizing import Resizing
 from vosbench.ops.processes import share_buffers
+from vosbench.training.loggers import others, show
 from vosbench.training.validation import means, of_all_processes, score_video
 from vosbench.util.errors import UserError
-from vosbench.video.video import Video
+from vosbench.video.video import LabelMap, Video
+
+EXAMPLES = 4  # validation videos of which loggers get a picture
 
 
 class Engine(L.LightningModule):
@@ -49,6 +53,7 @@ class Engine(L.LightningModule):
         self.memory, self.inference, self.protocol = memory, inference, protocol
         self.seed, self.metadata = seed, metadata
         self._scored: dict[ObjectKey, dict[str, float]] = {}
+        self._examples: dict[str, Picture] = {}
 
     def training_step(self, clip: Clip, _: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):
@@ -64,6 +69,7 @@ class Engine(L.LightningModule):
         self.log_dict(named, batch_size=len(clip.videos), sync_dist=True)
         self.log("loss", total.detach(), prog_bar=True, batch_size=len(clip.videos), sync_dist=True)
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self._log_step(self.global_step)
         return total
 
     def on_validation_start(self) -> None:
@@ -73,7 +79,16 @@ class Engine(L.LightningModule):
         """Scores the objects of one video; the scores of all videos are averaged at the end."""
         assert self.protocol is not None  # otherwise there would be no videos
         propagator: Propagator[Any, Any] = Propagator(self.method, self.memory(), self.inference, self.device)  # type: ignore[arg-type]
-        self._scored |= score_video(video, propagate(propagator, video), self.protocol)
+        maps = propagate(propagator, video)
+        if others(self.loggers) and len(self._examples) < EXAMPLES:
+            maps = self._watched(video, maps)
+        self._scored |= score_video(video, maps, self.protocol)
+
+    def _watched(self, video: Video, maps: Iterable[LabelMap]) -> Iterator[LabelMap]:
+        """The label maps unchanged. Keeps a picture of the last."""
+        for labels in maps:
+            yield labels
+        self._examples[video.name] = overlay(video.frame(len(video.frame_names) - 1), labels)
 
     def on_validation_epoch_end(self) -> None:
         """Logs `val/<measure>` as the protocol averages it over all objects of all videos, such as val/J&F, val/J and
@@ -81,8 +96,16 @@ class Engine(L.LightningModule):
         assert self.protocol is not None
         scores = means(of_all_processes(self._scored), self.protocol)
         self._scored = {}
+        for name, picture in self._examples.items():
+            show(self.loggers, f"val/{name}", picture, self.global_step - 1)
+        self._examples = {}
         values = {f"val/{name}": torch.tensor(score) for name, score in scores.items()}
         self.log_dict(values, sync_dist=True, prog_bar=True)
+        self._log_step(self.global_step - 1)
+
+    def _log_step(self, step: int) -> None:
+        """Tells loggers the step. Lightning's own count is one too high after resuming from the end of a training."""
+        self.log("step", float(step))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.method.named_parameters())
@@ -95,6 +118,10 @@ class Engine(L.LightningModule):
         stored = checkpoint["vosbench"]
         self.metadata |= {key: stored[key] for key in ("training_data", "supervision") if key in stored}
         self.metadata["commits"] = list(dict.fromkeys([*stored.get("commits", []), *self.metadata["commits"]]))
+        self.metadata["processes"] = stored.get("processes", [])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["vosbench"] = self.metadata
+        """The numbers of processes count because each has batch norm statistics of its own, unless they are
+        synchronised."""
+        numbers = {*self.metadata.get("processes", []), self.trainer.world_size}
+        checkpoint["vosbench"] = {**self.metadata, "processes": sorted(numbers)}

@@ -1,4 +1,4 @@
-"""Builds Lightning's Trainer, its logger and the optimizer. Wrong settings are found at once."""
+"""Builds Lightning's Trainer and the optimizer. Wrong settings are found at once."""
 
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch import nn
 
@@ -19,7 +19,7 @@ from vosbench.settings.making import made, placed
 from vosbench.settings.options import Counted, Positive, Range
 from vosbench.settings.recipe import text
 from vosbench.training.checkpointing import WholeFiles
-from vosbench.util.errors import UsageError, UserError, one_line
+from vosbench.util.errors import UsageError, one_line
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -50,7 +50,7 @@ def make_trainer(
     *,
     run: str,
     callbacks: Sequence[L.Callback],
-    logger: Logger | None,
+    loggers: Sequence[Logger],
     best_by: Measure | None,
 ) -> L.Trainer:
     """A trainer that writes to the folder `run`. `best_by`: the validation measure by which the best weights are kept;
@@ -66,7 +66,7 @@ def make_trainer(
             *callbacks,  # last.ckpt is written after best.ckpt, and so knows the best score
         ],
         "plugins": [WholeFiles(), *_slurm()],
-        "logger": logger or False,
+        "logger": list(loggers) or False,
         "check_val_every_n_epoch": None,
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # StepSampler divides clips among processes itself
@@ -101,22 +101,6 @@ def _best(folder: Path, measure: Measure) -> ModelCheckpoint:
     """Keeps the weights with the best score of this measure."""
     mode = "min" if measure.falling else "max"
     return ModelCheckpoint(folder, "best", monitor=f"val/{measure.label}", mode=mode, enable_version_counter=False)
-
-
-def make_logger(settings: dict[str, Any] | None) -> Logger | None:
-    """Raises UserError if Weights & Biases cannot be reached or no user is logged in."""
-    if settings is None:
-        return None
-    logger: Logger = made(settings, "logger")
-    try:
-        if isinstance(logger, WandbLogger):
-            _ = logger.experiment  # starts the run there: an error must come before training begins
-    except Exception as error:
-        if not type(error).__module__.startswith("wandb."):
-            raise
-        remedy = "use `wandb login`, or logger.offline=true, which needs no account"
-        raise UserError(f"logger=wandb: {one_line(error).rstrip('.')}: {remedy}") from error
-    return logger
 
 
 def make_optimizer(settings: dict[str, Any], method: nn.Module) -> Optimizer:

@@ -1,6 +1,8 @@
 """Writing files whole or not at all, with errors that name the file. No packages: scoring processes import this."""
 
+import errno
 import hashlib
+import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -20,16 +22,21 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, synced: bool = False) -> Iterator[Path]:
     """Gives a temporary path whose file replaces `path` at the end: `with replacing(path) as aside: …`
 
-    After an error the temporary file is removed. An OSError of writing it names `path`.
+    After an error the temporary file is removed. An OSError of writing it names `path`. `synced`: the file is on the
+    disk before it replaces another, so that not even a power cut leaves half of it.
     """
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # process numbers of two machines may be equal
     try:
         with naming(aside):
             yield aside
+            if synced:
+                _sync(aside)
             aside.replace(path)
+            if synced:
+                _sync(path.parent)
     except OSError as error:
         if str(error.filename) == str(aside):
             error.filename = str(path)
@@ -39,10 +46,23 @@ def replacing(path: Path) -> Iterator[Path]:
             aside.unlink(missing_ok=True)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes a temporary file and renames it, so that `path` is never half written. An OSError names the file."""
-    with replacing(path) as aside:
+def replace_file(path: Path, content: bytes, *, synced: bool = False) -> None:
+    """Writes a temporary file and renames it, so that `path` is never half written; see `replacing`. An OSError names
+    the file."""
+    with replacing(path, synced=synced) as aside:
         aside.write_bytes(content)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file or the entries of a folder are on the disk. Some network disks cannot do that for folders."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def name_of(path: Path) -> str:

@@ -1,9 +1,60 @@
-"""A progress bar for long work."""
+"""Progress of long work: a bar in the terminal, and a line in the log now and then."""
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+PATIENCE = 60.0  # seconds between two lines
+QUIETLY = {"quiet": True}  # marks lines that a terminal with a bar does not need
+
+log = logging.getLogger(__name__)
 
 
-def progress_bar() -> Progress:
-    """Counts frames on one line, which disappears at the end."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, transient=True)
+class Bar(Progress):
+    """Counts on one line, which disappears at the end. What it counts also stands in the log, every minute."""
+
+    def __init__(self, unit: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        super().__init__(*columns, transient=True)
+        self._unit, self._said = unit, time.monotonic()
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        super().advance(task_id, advance)
+        if time.monotonic() - self._said > PATIENCE:
+            self._said = time.monotonic()
+            task = self._tasks[task_id]
+            left = "" if task.time_remaining is None else f", {duration(task.time_remaining)} left"
+            text = "%s: %d of %d %s%s"
+            log.info(text, task.description, task.completed, task.total or 0, self._unit, left, extra=QUIETLY)
+
+
+def progress_bar(unit: str = "frames") -> Bar:
+    """A bar for work that is counted in `unit`."""
+    return Bar(unit)
+
+
+def is_loud(record: Any) -> bool:
+    """A filter of log records: whether a terminal with a bar shows a line."""
+    return not getattr(record, "quiet", False)
+
+
+def duration(seconds: float) -> str:
+    """A time for people: 40 s, 12 min, 3 h 5 min, 2 days 4 h."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} days {minutes % 1440 // 60} h"
+
+
+def tell(found: Mapping[str, str]) -> None:
+    """Logs facts by name, one on a line."""
+    width = max(map(len, found))
+    for name, text in found.items():
+        log.info("%-*s  %s", width, name, text)

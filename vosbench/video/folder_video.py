@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vosbench.util.files import hash_files
 from vosbench.util.wording import rows_columns
+from vosbench.video.digests import digest_of
 from vosbench.video.images import image_size, read_image, read_label_map
 from vosbench.video.leftovers import NOTHING, Leftovers
 from vosbench.video.palette import VOID
@@ -89,7 +89,7 @@ class FolderVideo(Video):
         """sha256 over the mask files' contents, and over how they are read: nothing is decoded."""
         kept = [(index, name) for index, name in enumerate(self.frame_names) if name in self.annotations]
         reading = f"{kept} {self.binary} {sorted((self.starts or {}).items())}\n"
-        files = hash_files((name, self.annotations[name]) for _, name in kept)
+        files = digest_of([(name, self.annotations[name]) for _, name in kept])
         return hashlib.sha256(reading.encode() + files.encode()).hexdigest()
 
     def given(self, index: int) -> LabelMap | None:

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosbench.util.errors import HERE, UserError, one_or_all
-from vosbench.util.files import hash_files
 from vosbench.util.wording import rows_columns
+from vosbench.video.digests import digest_of
 from vosbench.video.leftovers import NOTHING, Leftovers
 
 Image = UInt8[np.ndarray, "h w 3"]
@@ -103,7 +103,7 @@ class Video(ABC):
         """sha256 over the frames: their names and the contents of their files, or their pixels if they have none."""
         files = [(name, self.frame_file(index)) for index, name in enumerate(self.frame_names)]
         whole = [(name, file) for name, file in files if file is not None]
-        content = hash_files(whole) if len(whole) == len(files) else self._pixels
+        content = digest_of(whole) if len(whole) == len(files) else self._pixels
         return hashlib.sha256(json.dumps([self.name, self.frame_names, content]).encode()).hexdigest()
 
     def annotation_fingerprint(self) -> str:

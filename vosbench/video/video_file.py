@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vosbench.util.errors import UserError
-from vosbench.util.files import content_digest
 from vosbench.util.wording import rows_columns
 from vosbench.video.container import named_errors
+from vosbench.video.digests import digest_of_file
 from vosbench.video.frame_index import FrameIndex
 from vosbench.video.frame_reader import FrameReader
 from vosbench.video.images import read_label_map, size_of_short_side
@@ -133,7 +133,7 @@ class VideoFile(Video):
 
     def fingerprint(self) -> str:
         """sha256 over the frames' names, the content of the file, and the size that frames are decoded to."""
-        content = [self.name, self.frame_names, content_digest(self.path), self.short_side]
+        content = [self.name, self.frame_names, digest_of_file(self.path), self.short_side]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def close(self) -> None:

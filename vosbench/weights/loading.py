@@ -1,6 +1,5 @@
 """Loading trained weights into a method: checkpoints of trainings, shipped or exported weights, or authors' files."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
+from vosbench.util.files import content_digest
 from vosbench.util.reading import reading
 from vosbench.weights.origin import Checkpoint, find, known_as, name_of, shipped
 
@@ -38,8 +38,8 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
     _load(method, state if trained else method.adapt(state), path)
     name = checkpoint if path == shipped(checkpoint) else path.name
     data = tuple(metadata.get("training_data", ()))
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Checkpoint(name, sha256, data, metadata.get("steps"), metadata.get("supervision"))
+    processes = tuple(metadata.get("processes") or ())
+    return Checkpoint(name, content_digest(path), data, metadata.get("steps"), metadata.get("supervision"), processes)
 
 
 def initialise(module: nn.Module, init: str) -> list[str]:

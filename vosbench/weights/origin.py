@@ -13,6 +13,7 @@ from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
 from vosbench.util.supervision import Learned, Supervision, strongest
+from vosbench.util.wording import some
 
 # What old weights, from before methods had names, say they were trained for → the method's name.
 NAMES = {
@@ -26,13 +27,14 @@ NAMES = {
 @dataclass(frozen=True)
 class Checkpoint:
     """Identifies a method's weights. `name` is "untrained", a shipped name or a file name. `sha256` is the file's.
-    `supervision` is None if the file does not say."""
+    `supervision` is None if the file does not say. `processes`: how many trained it at once, one number or several."""
 
     name: str
     sha256: str
     training_data: tuple[str, ...]
     steps: int | None
     supervision: Supervision | None
+    processes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def facts(method: Method[Any, Any], checkpoint: Checkpoint) -> dict[str, Any]:
         weights = Origin(checkpoint.training_data, checkpoint.supervision or method.supervision)
     all_of_it = combined(weights, Origin((), method.supervision), *map(_checked, method.helpers))
     found = "untrained" if untrained else {"name": checkpoint.name, "sha256": checkpoint.sha256}
+    if isinstance(found, dict) and max(checkpoint.processes, default=1) > 1:
+        found["processes"] = some(checkpoint.processes)
     return {
         "algorithm": name_of(method),
         "supervision": all_of_it.supervision,

@@ -1,0 +1,127 @@
+"""Runs the jobs of a command: by `launcher=`, each as a process of its own, and says at the end which failed."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from vosbench.cli import configuration, places
+from vosbench.cli.errors import UNFINISHED
+from vosbench.launching.job import Job, Launcher, outcome
+from vosbench.runs.identity import digest
+from vosbench.runs.names import key_of
+from vosbench.settings.making import made
+from vosbench.settings.option_types import fit
+from vosbench.util.errors import UsageError
+
+LIST = "sweep.list"
+# Hydra's own, which would do nothing here.
+REFUSED = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweep", "hydra.sweeper.max_batch_size")
+SHARING = ("predict", "benchmark")  # verbs whose processes share out their videos
+
+
+def divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that say how jobs are launched, and the others. Raises UsageError for Hydra's own launchers."""
+    own = []
+    for word in words:
+        key = key_of(word)
+        if any(key == refused or key.startswith(f"{refused}.") for refused in REFUSED):
+            raise UsageError(
+                f"{key} has no effect here: choose launcher=local, slurm or ray; see vosbench <verb> --help"
+            )
+        if key == LIST or key.split(".")[0] == "launcher":
+            own.append(word)
+    return own, [word for word in words if word not in own]
+
+
+def run(verb: str, flags: Sequence[str], jobs: Sequence[Sequence[str]], words: Sequence[str]) -> None:
+    """Runs all jobs (lists of overrides) as the `words` say, even if some fail; `sweep.list=true` only prints them.
+
+    A job that starts from the weights of another runs after it. If some failed, exits at the end with status 1 and
+    lists them. Raises UsageError for jobs that would write into the same place, and for settings of the launcher.
+    """
+    ordered = places.placed(verb, jobs)
+    typed = [word for word in words if key_of(word) != LIST]
+    launcher = _launcher(verb, typed)
+    if _listed(words):
+        for job in ordered:
+            print(_job("", verb, flags, job.words, Path()))
+        return
+    folder = _folder(verb, ordered)
+    commands = {
+        job: _copies(f"{number}/{len(ordered)}", verb, flags, job.words, folder / f"{number:03}.log", launcher.copies)
+        for number, job in enumerate(ordered, 1)
+    }
+    failed: dict[Job, str] = {}
+    lost: set[places.Placed] = set()
+    for wave in places.waves(ordered):
+        ready = [job for job in wave if not any(job.needs(other) for other in lost)]
+        ended = launcher.run([each for job in ready for each in commands[job]]) if ready else {}
+        ended = _without_shared(ended, [commands[job] for job in ready])
+        ended |= {commands[job][0]: "not started: a job that it starts from failed" for job in wave if job not in ready}
+        failed |= ended
+        lost |= {job for job in wave if not ended.keys().isdisjoint(commands[job])}
+    if failed:
+        raise SystemExit(_summary(failed, len(ordered)))
+
+
+def _launcher(verb: str, words: Sequence[str]) -> Launcher:
+    config = configuration.compose(verb, words, partial=True)
+    settings = OmegaConf.to_container(config.launcher, resolve=True)
+    launcher: Launcher = made(fit({"launcher": settings}, {"launcher": dict[str, Any]})["launcher"], "launcher")
+    if launcher.copies > 1 and verb not in SHARING:
+        raise UsageError(f"launcher.copies={launcher.copies}: only {' and '.join(SHARING)} share out their videos")
+    return launcher
+
+
+def _listed(words: Sequence[str]) -> bool:
+    values = [word.partition("=")[2].lower() for word in words if key_of(word) == LIST]
+    if any(value not in ("true", "false") for value in values):
+        raise UsageError(f"{LIST}={values[-1]}: give true or false")
+    return values[-1:] == ["true"]
+
+
+def _folder(verb: str, jobs: Sequence[places.Placed]) -> Path:
+    """Where the logs of a sweep are: the same folder whenever it is repeated."""
+    runs = configuration.compose(verb, [word for word in jobs[0].words if key_of(word) == "runs"], partial=True).runs
+    text = "\n".join(" ".join(job.words) for job in jobs)
+    return Path(
+        runs, "sweeps", f"{verb}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    ).absolute()
+
+
+def _job(number: str, verb: str, flags: Sequence[str], words: Sequence[str], log: Path) -> Job:
+    return Job(number, (verb, *flags, *words), Path.cwd(), log)
+
+
+def _copies(number: str, verb: str, flags: Sequence[str], words: Sequence[str], log: Path, copies: int) -> list[Job]:
+    """A job, and those that share its videos with it, which only predict."""
+    first = _job(number, verb, flags, words, log)
+    if copies == 1:
+        return [first]
+    if "overwrite=true" in words:
+        raise UsageError("overwrite=true with launcher.copies: each would redo what others have done: leave out one")
+    config = configuration.compose("predict", partial=True)
+    known = {*map(str, config), *configuration.groups(config)}
+    shared = [word for word in words if re.split(r"[./]", key_of(word))[0] in known]
+    return [first] + [
+        _job(f"{number} {copy}", "predict", flags, shared, log.with_suffix(f".{copy}.log"))
+        for copy in range(2, copies + 1)
+    ]
+
+
+def _without_shared(ended: dict[Job, str], copies: Sequence[Sequence[Job]]) -> dict[Job, str]:
+    """Without the copies that left videos to others, where one of them found all done."""
+    whole = [each for each in copies if any(job not in ended for job in each)]
+    left = {job for each in whole for job in each if ended.get(job) == outcome(UNFINISHED)}
+    return {job: what for job, what in ended.items() if job not in left}
+
+
+def _summary(failed: dict[Job, str], count: int) -> str:
+    lines = [f"vosbench: error: {len(failed)} of {count} jobs failed; to repeat them:"]
+    for job, what in failed.items():
+        told = job.last_line()
+        lines.append(f"  - {job} ({what}{f'; {told}' if told else ''}{f'; {job.log}' if job.log.is_file() else ''})")
+    return "\n".join(lines)
