@@ -86,10 +86,7 @@ def _listed(words: Sequence[str]) -> bool:
 def _folder(verb: str, jobs: Sequence[places.Placed]) -> Path:
     """Where the logs of a sweep are: the same folder whenever it is repeated."""
     runs = configuration.compose(verb, [word for word in jobs[0].words if key_of(word) == "runs"], partial=True).runs
-    text = "\n".join(" ".join(job.words) for job in jobs)
-    return Path(
-        runs, "sweeps", f"{verb}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
-    ).absolute()
+    return Path(runs, "sweeps", f"{verb}-{digest([job.words for job in jobs])[:8]}").absolute()
 
 
 def _job(number: str, verb: str, flags: Sequence[str], words: Sequence[str], log: Path) -> Job:
