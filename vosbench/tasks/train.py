@@ -48,6 +48,7 @@ NOISE = (  # Lightning's warnings about its own use of torch, and about what res
     r"The '.*_dataloader' does not have many workers",
     r"Found \d+ module\(s\) in eval mode at the start of training",
     r"The number of training batches .* is smaller than the logging interval",
+    r"The `srun` command is available on your system but is not used",
 )
 
 
