@@ -393,16 +393,3 @@ def processes(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Sequence[str]], 
 
     monkeypatch.setattr(Local, "run", run)
     return started
-
-
-def test_a_failed_job_stops_no_other(tmp_path: Path) -> None:
-    """Both data sets are missing, so both jobs say so and the sweep fails, in processes of their own."""
-    command = [sys.executable, "-m", "vosbench", "evaluate", "-m", "dataset=davis2016,davis2017", "predictions=none"]
-    done = subprocess.run(
-        [*command, f"paths.data={tmp_path}"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    lines = done.stderr.splitlines()
-    assert len(lines) == 3, done.stderr
-    assert all(str(tmp_path) in line for line in lines[:2])
-    assert "2 of 2 jobs failed" in lines[2]

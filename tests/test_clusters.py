@@ -103,11 +103,11 @@ def test_a_failing_job_stops_no_other(slurm: dict[str, str], vosbench: Vosbench)
     assert status == 1
     head, failed = err.strip().splitlines()
     assert head.startswith("vosbench: error: 1 of 2 jobs failed")
-    assert "optimizer.lr=1e30" in failed
+    assert "optimizer.lr=1e+30" in failed
     assert "status 1; the loss is" in failed
     assert out.count("submitted") == 2
     (run,) = Path("runs/mamp_small").glob("*/checkpoints/last.ckpt")
-    assert "1e-3" in str(run)
+    assert "optimizer.lr-0.001" in str(run)
 
 
 def test_jobs_that_are_requeued_or_preempted_go_on(slurm: dict[str, str], vosbench: Vosbench) -> None:
@@ -189,7 +189,7 @@ def test_a_failing_job_stops_no_other_on_ray(ray: None, vosbench: Vosbench) -> N
     assert "status 1; the loss is" in err
     assert "] done: trained 3 steps" in out
     (run,) = Path("runs/mamp_small").glob("*/checkpoints/last.ckpt")
-    assert "1e-3" in str(run)
+    assert "optimizer.lr-0.001" in str(run)
 
 
 def test_more_than_the_cluster_has_is_one_line(ray: None, vosbench: Vosbench) -> None:

@@ -119,6 +119,7 @@ def _without_shared(ended: dict[Job, str], copies: Sequence[Sequence[Job]]) -> d
 def _summary(failed: dict[Job, str], count: int) -> str:
     lines = [f"vosbench: error: {len(failed)} of {count} jobs failed; to repeat them:"]
     for job in sorted(failed, key=lambda job: job.log):
-        told = [failed[job], job.last_line().removeprefix("vosbench: error: "), str(job.log) * job.log.is_file()]
+        log = job.log.relative_to(job.folder) if job.log.is_relative_to(job.folder) else job.log
+        told = [failed[job], job.last_line().removeprefix("vosbench: error: "), str(log) * job.log.is_file()]
         lines.append(f"  - {job} ({'; '.join(filter(None, told))})")
     return "\n".join(lines)
