@@ -181,8 +181,10 @@ def _outcome(submitted: Any) -> str:
     if not first.paths.result_pickle.is_file():
         state = re.search(r"JobState=(\w+)", _said("scontrol", "show", "job", submitted.job_id) or "")
         return f"Slurm's job {submitted.job_id} left no result{f': {state[1]}' if state else ''}"
-    error = first.exception()
-    return "" if error is None else one_line(str(error).strip().splitlines()[-1].rpartition("ChildProcessError: ")[2])
+    if (error := first.exception()) is None:
+        return ""
+    own = re.search(r"ChildProcessError: (.+)", str(error))
+    return one_line(own[1] if own else error)
 
 
 def _said(*command: str) -> str | None:
