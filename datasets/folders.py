@@ -57,23 +57,32 @@ def scan_folders(
     images: Path, labels: Path | None, *, without: Collection[Path] = ()
 ) -> tuple[list[Path], dict[str, Path], Leftovers]:
     """The images of a folder, the masks of another, by stem, and what else there is."""
-    paths, masks = list_images(images, without), {} if labels is None else list_masks(labels)
-    leftovers = Leftovers() if labels is None else mask_leftovers(labels, {path.stem for path in paths})
-    unread = unread_frames(path for path in files(images) if path not in without)
+    found = [path for path in files(images) if path not in without]
+    marked = [] if labels is None else files(labels)
+    paths = _in_order(images, found)
+    masks = {} if labels is None else by_stem(labels, filter(is_mask, marked))
+    leftovers = _beside(marked, {path.stem for path in paths})
+    unread = unread_frames(found)
     return paths, masks, leftovers._replace(unread_frames=unread, bare=without_mask(paths, masks))
 
 
 def mask_leftovers(labels: Path, stems: Collection[str]) -> Leftovers:
     """What a folder of masks holds beside those of frames with these stems."""
-    found = files(labels)
+    return _beside(files(labels), stems)
+
+
+def _beside(found: Sequence[Path], stems: Collection[str]) -> Leftovers:
     orphans = tuple(path for path in found if is_mask(path) and path.stem not in stems)
     return Leftovers(unread_masks=unread_masks(found), orphans=orphans)
 
 
-def list_images(folder: Path, without: Collection[Path] = ()) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """The frames of a folder in order of their names. Raises UserError if two of them have the same stem."""
-    frames = by_stem(folder, (path for path in files(folder) if is_frame(path) and path not in without))
-    return sorted(frames.values(), key=_natural)
+    return _in_order(folder, files(folder))
+
+
+def _in_order(folder: Path, found: Iterable[Path]) -> list[Path]:
+    return sorted(by_stem(folder, filter(is_frame, found)).values(), key=_natural)
 
 
 def list_masks(folder: Path) -> dict[str, Path]:

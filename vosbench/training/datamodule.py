@@ -77,13 +77,7 @@ class ClipData(L.LightningDataModule):
 
     def fingerprint(self) -> str:
         """A digest of the training videos, and of their annotations if these are read."""
-        videos = dict(self.clips.videos)  # a source may be repeated
-        wanted = {name: video.fingerprint for name, video in videos.items()}
-        if self.clips.labels:
-            wanted |= {f"{name} labels": video.annotation_fingerprint for name, video in videos.items()}
-        with progress_bar("videos") as progress:
-            task = progress.add_task("reading training data", total=len(wanted))
-            return data_digest(all_digests(wanted, lambda: progress.advance(task)))
+        return fingerprint_of(self.clips)
 
     def train_dataloader(self) -> DataLoader[Clip | UserError]:
         trainer = self.trainer
@@ -113,6 +107,17 @@ class ClipData(L.LightningDataModule):
         if isinstance(batch, UserError):
             raise batch
         return batch.to(device) if isinstance(batch, Clip) else batch
+
+
+def fingerprint_of(clips: Clips) -> str:
+    """A digest of the videos of clips, and of their annotations if these are read."""
+    videos = dict(clips.videos)  # a source may be repeated
+    wanted = {name: video.fingerprint for name, video in videos.items()}
+    if clips.labels:
+        wanted |= {f"{name} labels": video.annotation_fingerprint for name, video in videos.items()}
+    with progress_bar("videos") as progress:
+        task = progress.add_task("reading training data", total=len(wanted))
+        return data_digest(all_digests(wanted, lambda: progress.advance(task)))
 
 
 def _place(source: str) -> str:

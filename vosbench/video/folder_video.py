@@ -1,7 +1,7 @@
 """Videos whose frames are image files."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from vosbench.video.digests import digest_of
 from vosbench.video.images import image_size, read_image, read_label_map
 from vosbench.video.leftovers import NOTHING, Leftovers
 from vosbench.video.palette import VOID
+from vosbench.video.paths import light_list, light_mapping
 from vosbench.video.video import Image, LabelMap, Video, check_size, initial_masks
 
 
@@ -29,8 +30,8 @@ class FolderVideo(Video):
     """
 
     name: str
-    frames: tuple[Path, ...]
-    annotations: dict[str, Path]
+    frames: Sequence[Path]
+    annotations: Mapping[str, Path]
     binary: bool = False
     late_objects: bool = False
     any_size: bool = False
@@ -38,6 +39,10 @@ class FolderVideo(Video):
     seen: Mapping[int, bool] = field(default_factory=dict)
     starts: Mapping[int, int] | None = None
     leftovers: Leftovers = NOTHING
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frames", light_list(self.frames))
+        object.__setattr__(self, "annotations", light_mapping(self.annotations))
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:  # type: ignore[override]
