@@ -39,7 +39,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerParameters=sched_interval=2,sched_min_interval=0
 ReturnToService=2
-NodeName=localhost CPUs=$(nproc) State=UNKNOWN
+NodeName=localhost CPUs=$(nproc --all) State=UNKNOWN
 PartitionName=all Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 CONF
 if ! pgrep -x munged >/dev/null; then
