@@ -48,6 +48,8 @@ NOISE = (  # Lightning's warnings about its own use of torch, and about what res
     r"The '.*_dataloader' does not have many workers",
     r"Found \d+ module\(s\) in eval mode at the start of training",
     r"The number of training batches .* is smaller than the logging interval",
+    r"The `srun` command is available on your system but is not used",
+    r"MLFlow only allows",
 )
 
 
@@ -146,7 +148,7 @@ def _train(options: Options) -> None:
     if init != "none":
         _initialise(engine, init)
     saving = LastCheckpoint(last, options.save_every)
-    loggers = Loggers(options.logger or {}, Path(options.run), fresh=done is None)
+    loggers = Loggers(options.logger or {}, Path(options.run), done=done or 0, anew=options.overwrite)
     trainer = make_trainer(
         options.trainer,
         run=options.run,
@@ -247,7 +249,7 @@ def _best_score(trainer: L.Trainer) -> str:
     best = trainer.checkpoint_callback
     if not isinstance(best, ModelCheckpoint) or best.best_model_score is None:
         return ""
-    return f"; best {best.monitor} {float(best.best_model_score):.4f} in {best.best_model_path}"
+    return f"; best {best.monitor} {float(best.best_model_score):.4f} in checkpoints/best.ckpt"
 
 
 def _fit(trainer: L.Trainer, engine: Engine, data: ClipData, resume: Path | None, loggers: Loggers) -> None:
