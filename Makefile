@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench clean
+.PHONY: help setup check test slow demo bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,8 +23,11 @@ check: setup  ## lint, formatting, types, and that every configuration composes
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/test_configs.py
 
-test: setup  ## all tests; those on real video too when VOSBENCH_DATA names their folder
-	$(BIN)/pytest --numprocesses auto --dist worksteal
+test: setup  ## all tests but the slow ones; those on real video too when VOSBENCH_DATA names their folder
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow"
+
+slow: setup  ## the slow tests: the demo, work that is killed again and again, Slurm and Ray
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m slow
 
 demo: setup  ## train, predict, score and report on the embedded data set, in minutes on a CPU
 	$(BIN)/vosbench demo

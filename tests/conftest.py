@@ -26,6 +26,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Digests of files that tests write are not remembered beyond them.
 os.environ["VOSBENCH_CACHE"] = tempfile.mkdtemp(prefix="vosbench-cache-")
 atexit.register(shutil.rmtree, os.environ["VOSBENCH_CACHE"], ignore_errors=True)
+# A shell that starts the tests in the background has them ignore interrupts, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # On processors with AVX2 and no AVX-512, oneDNN's AVX2 kernels of PyTorch 2.15 write past their buffers in the backward
 # pass of small convolutions, and the process aborts.
 if Path("/proc/cpuinfo").is_file() and "avx512" not in Path("/proc/cpuinfo").read_text():

@@ -8,6 +8,7 @@ import pytest
 from vosbench.cli import main as cli
 
 
+@pytest.mark.slow
 def test_demo_trains_scores_and_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

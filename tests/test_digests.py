@@ -26,7 +26,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Pa
 def read(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What was read."""
     seen: list[object] = []
-    monkeypatch.setattr(digests, "hash_files", lambda files: (seen.append(files), hash_files(files))[1])
+
+    def noted(files: list[tuple[str, Path]]) -> str:
+        seen.append(files)
+        return hash_files(files)
+
+    monkeypatch.setattr(digests, "hash_files", noted)
     return seen
 
 

@@ -1,7 +1,4 @@
-"""Work that is killed at random moments, and repeated, ends with the same files as undisturbed work.
-
-Two kills each belong to the suite. The series of 20 are marked `slow`.
-"""
+"""Work that is killed at random moments, and repeated, ends with the same files as undisturbed work."""
 
 import json
 import os
@@ -35,20 +32,21 @@ KINDS = {
     "sweep": ["train", "-m", "method=mamp_small", "method.channels=8", *NETWORK, *CLIPS, *STEPS, "seed=0,1"],
 }
 VARIES = (".hydra", "run.log", "sweeps", ".records")  # holds times, or the command of the last run
+KILLS = 20
 UNEQUAL = ("time", "speed", "command", "overrides")  # fields of a record
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_work_ends_like_undisturbed_work(kind: str, kills: int, tmp_path: Path) -> None:
+def test_killed_work_ends_like_undisturbed_work(kind: str, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
     began = time.monotonic()
     assert start(kind, whole).wait() == 0
     took = time.monotonic() - began
-    moments = random.Random(f"{kind} {kills}")
-    for _ in range(kills):
+    moments = random.Random(kind)
+    for _ in range(KILLS):
         process = start(kind, killed)
         time.sleep(moments.uniform(0.2, 1.1) * took)
         os.killpg(process.pid, signal.SIGKILL)

@@ -86,6 +86,7 @@ def test_without_an_interval_they_are_made_once(command: Command) -> None:
     train(command, 5, "data.clips.labels=pseudo", "name=two").error(1, "labels=pseudo", "pseudo_labels=none")
 
 
+@pytest.mark.slow
 def test_a_killed_update_goes_on_and_training_ends_as_an_undisturbed_one(command: Command) -> None:
     """Killed while the second update is being made: one video is whole, the other is not."""
     assert train(command, 3, "callbacks.pseudo_labels.every=1", "save_every=2").status == 0

@@ -118,7 +118,7 @@ def _without_shared(ended: dict[Job, str], copies: Sequence[Sequence[Job]]) -> d
 
 def _summary(failed: dict[Job, str], count: int) -> str:
     lines = [f"vosbench: error: {len(failed)} of {count} jobs failed; to repeat them:"]
-    for job, what in failed.items():
-        told = job.last_line()
-        lines.append(f"  - {job} ({what}{f'; {told}' if told else ''}{f'; {job.log}' if job.log.is_file() else ''})")
+    for job in sorted(failed, key=lambda job: job.log):
+        told = [failed[job], job.last_line().removeprefix("vosbench: error: "), str(job.log) * job.log.is_file()]
+        lines.append(f"  - {job} ({'; '.join(filter(None, told))})")
     return "\n".join(lines)

@@ -66,7 +66,7 @@ def digest_of(state: Mapping[str, Tensor]) -> str:
     for key in sorted(state):
         tensor = state[key].contiguous()
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

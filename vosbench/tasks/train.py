@@ -113,7 +113,8 @@ def _plan(options: Options) -> None:
     last = Path(options.run, "checkpoints", "last.ckpt")
     stored = _stored(last, options)
     torch.manual_seed(options.seed)
-    engine = _engine(options, Fingerprint(), options.init if stored is None else "none", data.protocol)
+    # Initial weights take neither time nor memory, and the training that they come from may still be to do.
+    engine = _engine(options, Fingerprint(), "none", data.protocol)
     makes_labels = bool(options.callbacks.get("pseudo_labels"))
     kept = {name: callback for name, callback in options.callbacks.items() if name != "pseudo_labels"}
 
@@ -249,7 +250,7 @@ def _best_score(trainer: L.Trainer) -> str:
     best = trainer.checkpoint_callback
     if not isinstance(best, ModelCheckpoint) or best.best_model_score is None:
         return ""
-    return f"; best {best.monitor} {float(best.best_model_score):.4f} in checkpoints/best.ckpt"
+    return f"; best {best.monitor} {float(best.best_model_score):.4f}"
 
 
 def _fit(trainer: L.Trainer, engine: Engine, data: ClipData, resume: Path | None, loggers: Loggers) -> None:
