@@ -27,7 +27,7 @@ from vosbench.settings.options import Content, FileName, Keywords, Positive, See
 from vosbench.settings.recipe import modules, settings, target
 from vosbench.training.checkpointing import Fresh, LastCheckpoint
 from vosbench.training.datamodule import ClipData, ClipOptions
-from vosbench.training.loggers import Loggers
+from vosbench.training.loggers import LoggerOptions, Loggers
 from vosbench.training.module import Engine
 from vosbench.training.plan import plan
 from vosbench.training.progress import Progress
@@ -66,7 +66,7 @@ class Options:
     data: ClipOptions
     inference: dict[str, Any]
     trainer: Where[Annotated[TrainerOptions, Keywords(L.Trainer, given=GIVEN)]]
-    logger: Where[dict[str, Any] | None]
+    logger: Where[LoggerOptions | None]
     init: Content[FileName]
     save_every: Where[Positive]
     seed: Seed

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import UInt8
@@ -27,6 +27,16 @@ REMEDIES = {
     "tensorboard": "set logger.tensorboard.save_dir to a folder that can be written",
     "mlflow": "start its server, or set logger.mlflow.tracking_uri=<address>, or null for a folder",
 }
+
+
+class LoggerOptions(TypedDict, total=False):
+    """Keys of conf/logger/*.yaml."""
+
+    project: str
+    offline: bool
+    wandb: dict[str, Any]
+    tensorboard: dict[str, Any]
+    mlflow: dict[str, Any]
 
 
 class Loggers:
