@@ -85,7 +85,8 @@ def run(options: Options) -> None:
     process trains there."""
     for message in NOISE:
         warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for package in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(package).setLevel(logging.WARNING)
     if options.plan:
         _plan(options)
         return
