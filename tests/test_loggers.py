@@ -99,9 +99,7 @@ def test_each_writes_one_run_that_a_repeated_training_goes_on_with(command: Comm
     assert len(mlflow_runs(client)) == 2
 
 
-def test_runs_end_after_an_error_and_are_taken_up_though_nothing_was_saved(
-    command: Command, every: list[str]
-) -> None:
+def test_runs_end_after_an_error_and_are_taken_up_though_nothing_was_saved(command: Command, every: list[str]) -> None:
     import wandb
 
     broken = train(command, 4, *every, "optimizer.lr=1e30", "data.validation=null")

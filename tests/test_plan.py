@@ -30,7 +30,13 @@ DINO = [
     *("data=collage", *COLLAGE, "data.clips.size=40", "data.clips.scale=null", "data.batch_size=4"),
     *("data.validation=null", "trainer.precision=32-true", "trainer.max_steps=20"),
 ]
-MUNET = ["method=munet_small", "method.width=4", "method.channels=[4,4]", "method.decoder_width=4", "data=munet_collage"]
+MUNET = [
+    "method=munet_small",
+    "method.width=4",
+    "method.channels=[4,4]",
+    "method.decoder_width=4",
+    "data=munet_collage",
+]
 MUNET += [*COLLAGE, "data.validation=null", "data.batch_size=2", "data.clips.size=32", "trainer.max_steps=20"]
 STILLS = [*MUNET, "sampler=stills", "data.clips.sampler.length=3"]  # three copies of one frame
 Command = Callable[..., Any]

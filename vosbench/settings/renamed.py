@@ -78,7 +78,7 @@ KEYS = {
     "inference.square": "inference=square inference.square=<pixels>",
     "inference.upsample": "inference=mamp_ytvos_released",
     **{f"logger.{name}": f"logger.wandb.{name}" for name in ("group", "name", "save_dir")},
-    **{f"logger.{name}": f"+logger.wandb.{name}" for name in ("entity", "id", "job_type", "log_model", "notes", "tags")},
+    **{f"logger.{name}": f"+logger.wandb.{name}" for name in ("entity", "id", "log_model", "notes", "tags")},
     "method.alignment": "method.variant=released",
     "method.coarse_input": "method.variant=released",
     "method.memory_input": "method.variant=released",

@@ -3,8 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,17 +15,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from vosbench.settings import renamed
 from vosbench.settings.making import made
 from vosbench.training.checkpointing import MetricsFile
-from vosbench.util.errors import UsageError, UserError, one_line
+from vosbench.training.logger_errors import told
+from vosbench.util.errors import UsageError
 from vosbench.util.files import replace_file
 from vosbench.util.reading import read_json
 
 RUNS = "loggers.json"  # in the run folder: the ids of the runs that loggers began, by the logger's name
 IDS = {"wandb": "id", "mlflow": "run_id"}  # the argument of a logger that names the run to go on with
-REMEDIES = {
-    "wandb": "use `wandb login`, or logger.offline=true, which needs no account",
-    "tensorboard": "set logger.tensorboard.save_dir to a folder that can be written",
-    "mlflow": "start its server, or set logger.mlflow.tracking_uri=<address>, or null for a folder",
-}
 
 
 class LoggerOptions(TypedDict, total=False):
@@ -69,7 +64,7 @@ class Loggers:
             shutil.rmtree(self._run / "tensorboard", ignore_errors=True)
             (self._run / RUNS).unlink(missing_ok=True)
         for name, logger in self.named.items():
-            with _told(name):
+            with told(name):
                 getattr(logger, "experiment", None)  # this begins the run
                 self._take_up(name, logger, configuration)
 
@@ -85,8 +80,10 @@ class Loggers:
         if name == "tensorboard" and self._done:
             more["purge_step"] = self._done  # a run that was killed may have logged later steps
         if name == "mlflow":
-            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # new versions want to be told that a folder will do
-        with _told(name):
+            os.environ.setdefault(
+                "MLFLOW_ALLOW_FILE_STORE", "true"
+            )  # new versions want to be told that a folder will do
+        with told(name):
             logger: Logger = made({**settings, **more}, f"logger.{name}")
         return logger
 
@@ -110,21 +107,6 @@ def _chosen(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         if old := renamed.key(f"logger.{name}", {f"logger.{logger}" for logger in found}):
             raise UsageError(old)
     return found
-
-
-@contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Makes a UserError of what a logger's package raises, and of a package that is not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if name not in REMEDIES:
-            raise
-        raise UserError(f"logger={name} needs a package: pip install 'vosbench[{name}]'") from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in (name, "requests", "urllib3") or name not in REMEDIES:
-            raise
-        raise UserError(f"logger={name}: {one_line(error).rstrip('.')}: {REMEDIES[name]}") from error
 
 
 def others(loggers: Iterable[Logger]) -> list[Logger]:
