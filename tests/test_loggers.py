@@ -111,6 +111,7 @@ def test_runs_end_after_an_error_and_are_taken_up_though_nothing_was_saved(comma
     assert not (RUN / "checkpoints").exists()
     assert train(command, 1, *every, "data.validation=null").status == 0
     assert len({id_ for id_, _ in wandb_runs()}) == 1
+    assert steps_of(events().Scalars("loss")) == [0]
     (run,) = mlflow_runs(mlflow_client())
     assert run.info.status == "FINISHED"
 
@@ -125,6 +126,20 @@ def test_metrics_csv_is_the_same_beside_any_logger(command: Command) -> None:
     assert found[0] == found[1] == found[2]
     assert found[0].splitlines()[0] == "step,train/reconstruction,loss,lr,val/J,val/F,val/J&F"
     assert not (RUN / "loggers.json").exists()
+
+
+def test_a_logger_of_ones_own(command: Command) -> None:
+    folder = Path("own/logger")
+    folder.mkdir(parents=True)
+    target = "_target_: lightning.pytorch.loggers.CSVLogger"
+    (folder / "single.yaml").write_text(f"{target}\nsave_dir: ${{run}}/single\n")
+    (folder / "named.yaml").write_text(f"named: {{{target}, save_dir: '${{run}}/named'}}\n")
+    assert train(command, 1, "--config-dir", "own", "logger=single").status == 0
+    assert train(command, 2, "--config-dir", "own", "logger=[named,csv]").status == 0
+    for name in ("single", "named"):
+        (written,) = (RUN / name).rglob("metrics.csv")
+        assert "clips_per_second" in written.read_text()
+    assert [line.split(",")[0] for line in (RUN / "metrics.csv").read_text().splitlines()] == ["step", "0", "1"]
 
 
 @pytest.mark.parametrize("interval", [1, 3])

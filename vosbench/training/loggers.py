@@ -77,12 +77,10 @@ class Loggers:
 
     def _make(self, name: str, settings: Mapping[str, Any]) -> Logger:
         more: dict[str, Any] = {IDS[name]: self._ids[name]} if name in IDS and name in self._ids else {}
-        if name == "tensorboard" and self._done:
+        if name == "tensorboard":
             more["purge_step"] = self._done  # a run that was killed may have logged later steps
-        if name == "mlflow":
-            os.environ.setdefault(
-                "MLFLOW_ALLOW_FILE_STORE", "true"
-            )  # new versions want to be told that a folder will do
+        if name == "mlflow":  # new versions write a folder only if they are told that it will do
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         with told(name):
             logger: Logger = made({**settings, **more}, f"logger.{name}")
         return logger
