@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vosbench.cli import configuration, sweep
+from vosbench.cli import configuration, launch, sweep
 from vosbench.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
@@ -40,8 +40,9 @@ ELSEWHERE = [command for command in COMMANDS if "--config-dir" in command]  # ne
 def jobs_of(command: str) -> list[tuple[str, list[str]]]:
     """The verb and the overrides of every single command that this one stands for."""
     typed = cli.parse(words_of(command))
-    found = sweep.jobs(typed.verb, typed.words, typed.multirun)
-    return [(typed.verb, job) for job in ([typed.words] if found is None else found)]
+    _, words = launch.divided(typed.words)  # what is said to the launcher is no part of a job
+    found = sweep.jobs(typed.verb, words, typed.multirun)
+    return [(typed.verb, job) for job in ([words] if found is None else found)]
 
 
 def test_commands_are_found() -> None:

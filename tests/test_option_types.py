@@ -31,7 +31,8 @@ WRONG = {
     "predict fps=fast": "fps=fast: give a number",
     "predict inference=3": "inference=3: give one of its options: "
     "halved, mamp_ytvos_released, munet_small, short_side, square",
-    "train logger=null": "logger=null: give one of its options, or leave the group out with ~logger: csv, wandb",
+    "train logger=null": "logger=null: give one of its options, or leave the group out with ~logger: "
+    "csv, mlflow, tensorboard, wandb",
     "predict flow=1.5": "flow=1.5: give one of its options: dis, none, raft_large, raft_small",
     "evaluate overwrite=maybe": "overwrite=maybe: give true or false",
     "evaluate overwrite=1": "overwrite=1: give true or false",

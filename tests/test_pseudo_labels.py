@@ -120,6 +120,23 @@ main()
     assert all(torch.equal(value, weights(last)[key]) for key, value in expected.items())
 
 
+def test_a_kill_between_an_update_and_the_next_save_leaves_no_gap_in_metrics(command: Command) -> None:
+    """The update before step 2 is whole, but metrics.csv does not know of it yet: it is as old as the checkpoint."""
+    settings = ["callbacks.pseudo_labels.every=1", "save_every=2"]
+    assert train(command, 2, *settings).status == 0
+    saved = {path: path.read_bytes() for path in (RUN / "metrics.csv", RUN / "checkpoints/last.ckpt")}
+    assert train(command, 4, *settings).status == 0
+    whole = (RUN / "metrics.csv").read_bytes()
+    for path, content in saved.items():
+        path.write_bytes(content)
+    assert (RUN / "labels/1/DONE").is_file()
+    assert train(command, 4, *settings).status == 0
+    assert (RUN / "metrics.csv").read_bytes() == whole
+    header, *rows = whole.decode().splitlines()
+    column = header.split(",").index("pseudo_labels/overlap")
+    assert [bool(row.split(",")[column]) for row in rows] == [True, False, True, False]
+
+
 def test_labels_may_be_finer_than_cells(command: Command) -> None:
     assert train(command, 2, "callbacks.pseudo_labels.finer=4").status == 0
     assert read_label_map(RUN / "labels/0/collage/train_00/00000.png").shape == (24, 32)

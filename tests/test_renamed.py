@@ -67,7 +67,10 @@ def test_an_old_key_is_one_line(command: Callable[..., Any], method: str, typed:
 
 @pytest.mark.parametrize("new", sorted(set(renamed.KEYS.values())))
 def test_what_stands_for_an_old_key_composes(new: str) -> None:
-    configuration.compose("benchmark", ["method=mask_embedding", *new.replace("<pixels>", "9").split()])
+    if "logger." in new:
+        configuration.compose("train", ["logger=wandb", f"{new}=9"])
+    else:
+        configuration.compose("benchmark", ["method=mask_embedding", *new.replace("<pixels>", "9").split()])
 
 
 @pytest.mark.parametrize(("group", "old", "new"), OPTIONS)
@@ -150,9 +153,24 @@ def test_an_old_key_in_a_file_of_ones_own_is_one_line() -> None:
 
 def test_old_keys_are_gone() -> None:
     config = configuration.resolve(configuration.compose("benchmark", ["method=mask_embedding"]))
+    config["logger"] = configuration.resolve(configuration.compose("train", ["logger=wandb"]))["logger"]
     for old in renamed.KEYS:
         group, name = old.split(".")
         assert name not in config[group]
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("logger.name=x", "logger.name is now logger.wandb.name"),
+        ("logger.save_dir=x", "logger.save_dir is now logger.wandb.save_dir"),
+        ("+logger.entity=x", "logger.entity is now +logger.wandb.entity"),
+    ],
+)
+def test_old_keys_of_wandb(command: Callable[..., Any], typed: str, line: str) -> None:
+    tiny = ["data=collage", "data.sources.collage.dataset.videos=1", "data.validation=null"]
+    command("train", *tiny, "logger=[wandb,tensorboard]", "logger.offline=true", typed).error(2, line)
+    assert not Path("runs").exists()
 
 
 def test_null_is_no_option(command: Callable[..., Any]) -> None:

@@ -151,7 +151,7 @@ def make(values: Values, verb: str, section: str) -> None:
         case "data":
             ClipData(settings, 0)
         case "trainer":
-            make_trainer(settings, run="run", callbacks=[], logger=None, best_by=None)
+            make_trainer(settings, run="run", callbacks=[], loggers=[], best_by=None)
 
 
 def failure(values: Values, verb: str, section: str) -> Exception | None:

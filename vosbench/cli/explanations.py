@@ -27,6 +27,9 @@ def explain(verb: str, error: Exception, known: Callable[[], Known]) -> str:
         return _unknown_option(known().groups, error.missing_cfg_file, error.options)
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}': write key=value{_quoted_for_shell(error.override)}"
+    unfound = re.search(r"Could not load '(.+)'\.", str(error))  # one of several options: logger=[csv,nosuch]
+    if unfound:
+        return _unknown_option(known().groups, unfound[1], ())
     ambiguous = re.match(r"Ambiguous value for argument '(.*)'", str(error))
     if ambiguous:
         return f"{ambiguous[1]} is a list of values: add --multirun to run each{_quoted_for_shell(ambiguous[1])}"

@@ -1,8 +1,6 @@
 """What predicting will take, estimated from the first frames of the video that needs most memory."""
 
-import time
 from collections.abc import Sequence
-from itertools import islice
 from statistics import median
 
 import numpy as np
@@ -11,6 +9,7 @@ from vosbench.inference.device import autocast, peak_memory_mb, reset_peak_memor
 from vosbench.inference.predictor import Predictor
 from vosbench.inference.propagator import Propagator
 from vosbench.util.progress import duration
+from vosbench.util.wording import rows_columns
 from vosbench.video.video import Video
 
 FRAMES = 30  # that are tried: enough to fill most memories
@@ -20,25 +19,29 @@ def plan(predictor: Predictor, videos: Sequence[Video]) -> dict[str, str]:
     """What predicting these videos will take, by name, for people to read. Nothing is written."""
     objects = {video.name: _objects(video) for video in videos}
     video = max(videos, key=lambda video: video.size[0] * video.size[1] * (1 + objects[video.name]))
-    propagator = Propagator(predictor.method, predictor.memory(), predictor.inference, predictor.device)
     reset_peak_memory(predictor.device)
-    began = time.monotonic()
-    with autocast(predictor.device, predictor.precision):
-        for index in islice(range(len(video.frame_names)), FRAMES):
-            propagator.step(video.frame(index), video.given(index))
-    tried = len(propagator.seconds)
-    memory = peak_memory_mb(predictor.device)
+    tried = _tried(predictor, video)
+    memory, seconds = peak_memory_mb(predictor.device), median(tried.seconds[-5:])
     frames = sum(len(each.frame_names) for each in videos)
-    seconds = median(propagator.seconds[-5:])
+    count = sum(parameter.numel() for parameter in predictor.method.parameters())
     return {
-        "parameters": f"{sum(parameter.numel() for parameter in predictor.method.parameters()):,}",
+        "parameters": f"{count:,}",
         "videos": f"{len(videos):,}, {frames:,} frames, at most {max(objects.values())} objects",
-        "tried": f"{tried} frames of {video.name}, {video.size[0]}×{video.size[1]} pixels, "
-        f"{objects[video.name]} objects, in {duration(time.monotonic() - began)}",
+        "tried": f"{len(tried.seconds)} frames of {video.name}, {rows_columns(video.size)} pixels (rows×columns), "
+        f"{len(tried.ids)} objects",
         "memory": f"{memory:,.0f} MB of {'the GPU' if predictor.device.type == 'cuda' else 'the process'}",
         "time": f"about {duration(frames * seconds)} on {predictor.device} in {predictor.precision}, "
-        f"{seconds:.3f} s a frame like these",
+        f"{seconds:.3f} s for each frame like the last ones tried",
     }
+
+
+def _tried(predictor: Predictor, video: Video) -> Propagator[object, object]:
+    """The method after the first frames of a video."""
+    propagator = Propagator(predictor.method, predictor.memory(), predictor.inference, predictor.device)
+    with autocast(predictor.device, predictor.precision):
+        for index in range(min(FRAMES, len(video.frame_names))):
+            propagator.step(video.frame(index), video.given(index))
+    return propagator
 
 
 def _objects(video: Video) -> int:

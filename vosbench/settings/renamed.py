@@ -77,6 +77,8 @@ KEYS = {
     "inference.halve_from": "inference=halved inference.halve_from=<pixels>",
     "inference.square": "inference=square inference.square=<pixels>",
     "inference.upsample": "inference=mamp_ytvos_released",
+    **{f"logger.{name}": f"logger.wandb.{name}" for name in ("group", "name", "save_dir")},
+    **{f"logger.{name}": f"+logger.wandb.{name}" for name in ("entity", "id", "log_model", "notes", "tags")},
     "method.alignment": "method.variant=released",
     "method.coarse_input": "method.variant=released",
     "method.memory_input": "method.variant=released",
@@ -188,9 +190,13 @@ def option(group: str, name: str) -> str | None:
 
 
 def key(name: str, known: Collection[str]) -> str | None:
-    """One line for a former key, if its replacement sets one of the `known` keys; else None."""
+    """One line for a former key, if its replacement sets one of the `known` keys, or one below `logger.wandb`; else
+    None."""
     new = KEYS.get(name)
-    return f"{name} is now {new}" if new and new.split("=")[0] in known else None
+    if new is None:
+        return None
+    place = "logger.wandb" if name.startswith("logger.") else new.split("=")[0]
+    return f"{name} is now {new}" if place in known else None
 
 
 def importable(name: str) -> str | None:

@@ -62,11 +62,11 @@ def run(options: Options) -> None:
         videos, default = dataset.videos, Path(options.run, "predictions", f"{dataset.name}-{dataset.split}")
     check_all_read(videos)
     tell_given_palettes(videos)
-    folder = PredictionFolder(Path(options.output or default))
     predictor = Predictor.load(options)
     if options.plan:
         tell(plan(predictor, videos))
         return
+    folder = PredictionFolder(Path(options.output or default))
     others = predictor.predict(videos, folder, overwrite=options.overwrite, changed_code=options.changed_code)
     for name in others:
         log.info("%s is left to %s (%s)", name, (claim := folder.claim(name)).holder(), claim.path)

@@ -27,7 +27,7 @@ from vosbench.settings.options import Content, FileName, Keywords, Positive, See
 from vosbench.settings.recipe import modules, settings, target
 from vosbench.training.checkpointing import Fresh, LastCheckpoint
 from vosbench.training.datamodule import ClipData, ClipOptions
-from vosbench.training.loggers import Loggers
+from vosbench.training.loggers import LoggerOptions, Loggers
 from vosbench.training.module import Engine
 from vosbench.training.plan import plan
 from vosbench.training.progress import Progress
@@ -49,6 +49,7 @@ NOISE = (  # Lightning's warnings about its own use of torch, and about what res
     r"Found \d+ module\(s\) in eval mode at the start of training",
     r"The number of training batches .* is smaller than the logging interval",
     r"The `srun` command is available on your system but is not used",
+    r"MLFlow only allows",
 )
 
 
@@ -65,7 +66,7 @@ class Options:
     data: ClipOptions
     inference: dict[str, Any]
     trainer: Where[Annotated[TrainerOptions, Keywords(L.Trainer, given=GIVEN)]]
-    logger: Where[dict[str, Any] | None]
+    logger: Where[LoggerOptions | None]
     init: Content[FileName]
     save_every: Where[Positive]
     seed: Seed
@@ -84,7 +85,8 @@ def run(options: Options) -> None:
     process trains there."""
     for message in NOISE:
         warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for package in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(package).setLevel(logging.WARNING)
     if options.plan:
         _plan(options)
         return
@@ -112,7 +114,8 @@ def _plan(options: Options) -> None:
     last = Path(options.run, "checkpoints", "last.ckpt")
     stored = _stored(last, options)
     torch.manual_seed(options.seed)
-    engine = _engine(options, Fingerprint(), options.init if stored is None else "none", data.protocol)
+    # Initial weights take neither time nor memory, and the training that they come from may still be to do.
+    engine = _engine(options, Fingerprint(), "none", data.protocol)
     makes_labels = bool(options.callbacks.get("pseudo_labels"))
     kept = {name: callback for name, callback in options.callbacks.items() if name != "pseudo_labels"}
 
@@ -147,7 +150,7 @@ def _train(options: Options) -> None:
     if init != "none":
         _initialise(engine, init)
     saving = LastCheckpoint(last, options.save_every)
-    loggers = Loggers(options.logger or {}, Path(options.run), fresh=done is None)
+    loggers = Loggers(options.logger or {}, Path(options.run), done=done or 0, anew=options.overwrite)
     trainer = make_trainer(
         options.trainer,
         run=options.run,
@@ -248,7 +251,7 @@ def _best_score(trainer: L.Trainer) -> str:
     best = trainer.checkpoint_callback
     if not isinstance(best, ModelCheckpoint) or best.best_model_score is None:
         return ""
-    return f"; best {best.monitor} {float(best.best_model_score):.4f} in {best.best_model_path}"
+    return f"; best {best.monitor} {float(best.best_model_score):.4f}"
 
 
 def _fit(trainer: L.Trainer, engine: Engine, data: ClipData, resume: Path | None, loggers: Loggers) -> None:

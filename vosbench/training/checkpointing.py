@@ -181,11 +181,12 @@ class MetricsFile(Logger):
     def save(self) -> None:
         if not self._started:
             return
-        keys = dict.fromkeys(key for row in self._rows.values() for key in row)
+        rows = dict(sorted(self._rows.items()))
+        keys = dict.fromkeys(key for row in rows.values() for key in row)  # in the order in which steps log them
         text = io.StringIO()
         writer = csv.DictWriter(text, ["step", *keys], lineterminator="\n")
         writer.writeheader()
-        writer.writerows({"step": step, **row} for step, row in sorted(self._rows.items()))
+        writer.writerows({"step": step, **row} for step, row in rows.items())
         self.path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(self.path, text.getvalue().encode())
 

@@ -1,91 +1,114 @@
 """Where a training is logged: metrics.csv always, and Weights & Biases, TensorBoard, MLflow or one's own logger."""
 
 import json
+import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import UInt8
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from vosbench.settings import renamed
 from vosbench.settings.making import made
 from vosbench.training.checkpointing import MetricsFile
-from vosbench.util.errors import UserError, one_line
+from vosbench.training.logger_errors import told
+from vosbench.util.errors import UsageError
 from vosbench.util.files import replace_file
 from vosbench.util.reading import read_json
 
-RUNS = "loggers.json"  # in the run folder: the runs that loggers began, by the logger's name
-RESUMED = {"wandb": "id", "mlflow": "run_id"}  # a logger's argument for the run that it goes on with
-REMEDIES = {
-    "wandb": "use `wandb login`, or logger.offline=true, which needs no account",
-    "mlflow": "start its server, or set logger.mlflow.tracking_uri=<address> or null for a folder",
-}
+RUNS = "loggers.json"  # in the run folder: the ids of the runs that loggers began, by the logger's name
+IDS = {"wandb": "id", "mlflow": "run_id"}  # the argument of a logger that names the run to go on with
+
+
+class LoggerOptions(TypedDict, total=False):
+    """Keys of conf/logger/*.yaml."""
+
+    project: str
+    offline: bool
+    wandb: dict[str, Any]
+    tensorboard: dict[str, Any]
+    mlflow: dict[str, Any]
 
 
 class Loggers:
-    """The loggers of a training, which write one run each, however often it is interrupted.
+    """The loggers of a training. Each writes one run, however often the training is interrupted.
 
-    settings  by name, such as {"wandb": {"_target_": …}}; other keys are for these to refer to
+    settings  by name, such as {"wandb": {"_target_": …}}, or of a single logger of one's own; other keys are values
+              that these refer to
     run       the run folder
-    fresh     whether the training starts anew
+    done      steps that an earlier run did
+    anew      begins new runs
 
-    Raises UserError for a logger whose package is not installed, or that cannot reach its server.
+    Raises UserError for a logger whose package is not installed, or that refuses its settings.
     """
 
-    def __init__(self, settings: Mapping[str, Any], run: Path, *, fresh: bool) -> None:
-        self._path = run / RUNS
-        self._known: dict[str, str] = {}
-        if self._path.is_file() and not fresh:
-            self._known = read_json(self._path, "", "remove it, and loggers begin new runs")
-        if "_target_" in settings:
-            settings = {"own": settings}
-        chosen = {name: each for name, each in settings.items() if isinstance(each, Mapping) and "_target_" in each}
-        self.named = {name: self._make(name, each) for name, each in chosen.items()}
+    def __init__(self, settings: Mapping[str, Any], run: Path, *, done: int, anew: bool) -> None:
+        self._run, self._anew, self._done = run, anew, done
+        self._ids: dict[str, str] = {}
+        if (run / RUNS).is_file() and not anew:
+            self._ids = read_json(run / RUNS, "", "remove it, and loggers begin new runs")
+        self.named = {name: self._make(name, each) for name, each in _chosen(settings).items()}
         self.all: list[Logger] = [MetricsFile(run / "metrics.csv"), *self.named.values()]
 
     @rank_zero_only
     def start(self, configuration: Mapping[str, Any]) -> None:
-        """Begins or takes up their runs, so that an error comes before training, and gives them the configuration."""
+        """Begins or takes up the runs, so that an error comes before training, and gives them the configuration.
+
+        Raises UserError for a logger that cannot reach its server.
+        """
+        if self._anew:
+            shutil.rmtree(self._run / "tensorboard", ignore_errors=True)
+            (self._run / RUNS).unlink(missing_ok=True)
         for name, logger in self.named.items():
-            with_remedy(name, lambda logger=logger: getattr(logger, "experiment", None))
-            if name != "mlflow" or name not in self._known:  # its parameters cannot change
-                logger.log_hyperparams(dict(configuration))
-        runs = {name: str(logger.version) for name, logger in self.named.items() if name in RESUMED}
-        if runs:
-            replace_file(self._path, json.dumps(runs).encode())
+            with told(name):
+                getattr(logger, "experiment", None)  # this begins the run
+                self._take_up(name, logger, configuration)
 
     @rank_zero_only
     def finish(self, *, failed: bool) -> None:
-        """Ends the runs. Lightning does so itself, except with Weights & Biases."""
+        """Ends the runs of Weights & Biases. Lightning ends all others."""
         for logger in self.named.values():
             if isinstance(logger, WandbLogger):
                 logger.experiment.finish(exit_code=int(failed))
 
     def _make(self, name: str, settings: Mapping[str, Any]) -> Logger:
-        given = {RESUMED[name]: self._known[name]} if name in self._known and name in RESUMED else {}
-        try:
-            logger: Logger = made({**settings, **given}, f"logger.{name}")
-        except ModuleNotFoundError as error:
-            raise UserError(f"logger={name} needs a package: pip install 'vosbench[{name}]'") from error
+        more: dict[str, Any] = {IDS[name]: self._ids[name]} if name in IDS and name in self._ids else {}
+        if name == "tensorboard":
+            more["purge_step"] = self._done  # a run that was killed may have logged later steps
+        if name == "mlflow":  # new versions write a folder only if they are told that it will do
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        with told(name):
+            logger: Logger = made({**settings, **more}, f"logger.{name}")
         return logger
 
+    def _take_up(self, name: str, logger: Logger, configuration: Mapping[str, Any]) -> None:
+        known = name in self._ids
+        if name in IDS:
+            self._ids[name] = str(logger.version)
+            replace_file(self._run / RUNS, json.dumps(self._ids).encode())
+        if known and isinstance(logger, MLFlowLogger):
+            logger.experiment.update_run(logger.run_id, "RUNNING")  # its configuration cannot change
+        else:
+            logger.log_hyperparams(dict(configuration))
 
-def with_remedy(name: str, start: Any) -> None:
-    """Calls `start`. Raises UserError for what the logger's package raises."""
-    try:
-        start()
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in (name, "requests", "urllib3"):
-            raise
-        raise UserError(
-            f"logger={name}: {one_line(error).rstrip('.')}: {REMEDIES.get(name, 'see its manual')}"
-        ) from error
+
+def _chosen(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The settings of each logger by name. Raises UsageError for keys that are now one logger's."""
+    if "_target_" in settings:
+        return {"own": settings}
+    found = {name: each for name, each in settings.items() if isinstance(each, Mapping) and "_target_" in each}
+    for name in settings.keys() - found.keys():  # typed with a plus sign
+        if old := renamed.key(f"logger.{name}", {f"logger.{logger}" for logger in found}):
+            raise UsageError(old)
+    return found
 
 
 def others(loggers: Iterable[Logger]) -> list[Logger]:
-    """Those that take more than what a repeated training would log alike, such as speed and pictures."""
+    """Those beside metrics.csv. They also take speed and pictures, in which a repeated training may differ."""
     return [logger for logger in loggers if not isinstance(logger, MetricsFile)]
 
 

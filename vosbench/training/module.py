@@ -55,6 +55,11 @@ class Engine(L.LightningModule):
         self._scored: dict[ObjectKey, dict[str, float]] = {}
         self._examples: dict[str, Picture] = {}
 
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Mends Lightning's count of steps for loggers, which is one too high after going on from the end of a
+        training."""
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
+
     def training_step(self, clip: Clip, _: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             # Seeded by the step: what all clips share is drawn alike in all processes, and in a resumed run.
@@ -69,7 +74,6 @@ class Engine(L.LightningModule):
         self.log_dict(named, batch_size=len(clip.videos), sync_dist=True)
         self.log("loss", total.detach(), prog_bar=True, batch_size=len(clip.videos), sync_dist=True)
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
-        self._log_step(self.global_step)
         return total
 
     def on_validation_start(self) -> None:
@@ -80,7 +84,7 @@ class Engine(L.LightningModule):
         assert self.protocol is not None  # otherwise there would be no videos
         propagator: Propagator[Any, Any] = Propagator(self.method, self.memory(), self.inference, self.device)  # type: ignore[arg-type]
         maps = propagate(propagator, video)
-        if others(self.loggers) and len(self._examples) < EXAMPLES:
+        if others(self.trainer.loggers) and len(self._examples) < EXAMPLES:
             maps = self._watched(video, maps)
         self._scored |= score_video(video, maps, self.protocol)
 
@@ -97,15 +101,10 @@ class Engine(L.LightningModule):
         scores = means(of_all_processes(self._scored), self.protocol)
         self._scored = {}
         for name, picture in self._examples.items():
-            show(self.loggers, f"val/{name}", picture, self.global_step - 1)
+            show(self.trainer.loggers, f"val/{name}", picture, self.global_step - 1)
         self._examples = {}
         values = {f"val/{name}": torch.tensor(score) for name, score in scores.items()}
         self.log_dict(values, sync_dist=True, prog_bar=True)
-        self._log_step(self.global_step - 1)
-
-    def _log_step(self, step: int) -> None:
-        """Tells loggers the step. Lightning's own count is one too high after resuming from the end of a training."""
-        self.log("step", float(step))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.method.named_parameters())

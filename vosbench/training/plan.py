@@ -1,16 +1,16 @@
 """What a training will take, estimated from a few timed steps before it begins."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from statistics import median
+from statistics import mean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning as L
 import numpy as np
+import torch
 
 from vosbench.inference.device import peak_memory_mb, reset_peak_memory
 from vosbench.inference.propagator import Propagator, propagate
@@ -22,7 +22,7 @@ from vosbench.video.video import LabelMap
 WARM, TIMED = 2, 5  # steps that run before those that are timed, and those
 FRAMES = 5  # of a validation video that are timed, after its first
 
-log = logging.getLogger(__name__)
+Trained = Callable[[str, int, Sequence[L.Callback]], L.Trainer]
 
 
 class FourSegments:
@@ -34,10 +34,11 @@ class FourSegments:
 
 @dataclass
 class StepTimes(L.Callback):
-    """Times the steps of a training, and how long each waits for its clips. Seconds."""
+    """Seconds that each batch takes, those of waiting for its clips, and the peak memory in MB."""
 
-    steps: list[float] = field(default_factory=list)
+    batches: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    memory: float = 0
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         reset_peak_memory(module.device)
@@ -48,23 +49,23 @@ class StepTimes(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         if module.device.type == "cuda":
-            import torch
-
             torch.cuda.synchronize(module.device)
+        now = time.perf_counter()
         self.waits.append(self._waited)
-        self.steps.append(time.perf_counter() - self._end)
-        self._end = time.perf_counter()
+        self.batches.append(now - self._end)
+        self._end = now
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.memory = peak_memory_mb(module.device)
+
+    def seconds(self, parts: int) -> tuple[float, float]:
+        """Of a step, which has `parts` batches, and of its waiting."""
+        batches, waits = self.batches[WARM * parts :], self.waits[WARM * parts :]
+        return parts * mean(batches), parts * mean(waits)
 
 
 def plan(
-    engine: Engine,
-    data: ClipData,
-    trained: Callable[[str, int, Sequence[L.Callback]], L.Trainer],
-    *,
-    steps: int,
-    done: int,
-    validated: int,
-    makes_labels: bool,
+    engine: Engine, data: ClipData, trained: Trained, *, steps: int, done: int, validated: int, makes_labels: bool
 ) -> dict[str, str]:
     """What the training will take, by name, for people to read. Nothing is written into the run folder.
 
@@ -79,38 +80,47 @@ def plan(
     with TemporaryDirectory(prefix="vosbench-plan-") as folder:
         trainer = trained(folder, WARM + TIMED, [timer])
         trainer.fit(engine, datamodule=data)
-    device = trainer.strategy.root_device
-    parts = trainer.accumulate_grad_batches
-    step, wait = (parts * median(times[WARM * parts :]) for times in (timer.steps, timer.waits))
-    memory = peak_memory_mb(device)
-    validations = (steps // validated) - (done // validated) if data.validation else 0
-    frames = sum(len(video.frame_names) for video in data.validation)
-    validating = validations * frames * _frame_seconds(engine, data) if validations else 0.0
-    left, clip = steps - done, len(data.clips.table[0][1]) * (1 + data.clips.paste)
-    samples, epoch = left * data.batch, data.clips.table.samples(0)
-    parameters = list(engine.method.parameters())
+    validations = steps // validated - min(steps, done) // validated if data.validation else 0
+    validating = validations * _seconds_of_validation(engine, data, trainer) if validations else 0.0
+    left = max(0, steps - done)
+    step, wait = timer.seconds(trainer.accumulate_grad_batches)
+    gpu, processes = trainer.strategy.root_device.type == "cuda", trainer.world_size
     return {
-        "parameters": f"{sum(p.numel() for p in parameters):,}, "
-        f"{sum(p.numel() for p in parameters if p.requires_grad):,} of them trained",
-        "steps": f"{left:,} from step {done:,}, on {trainer.world_size} × {device.type} in {trainer.precision}",
-        "samples": f"{samples:,}, {data.batch} a step; {samples / epoch:.1f} epochs of {epoch:,}",
-        "frames read": f"{samples * clip:,}, {clip} a sample",
-        "validation": f"{validations} × {len(data.validation)} videos, {frames:,} frames",
-        "memory": f"{memory:,.0f} MB of {'the GPU' if device.type == 'cuda' else 'the process'}, without workers",
-        "step": f"{step:.3f} s, {100 * min(1.0, wait / step):.0f} % of it waiting for clips",
+        "parameters": _parameters(engine),
+        "steps": f"{left:,}, from step {done:,}, on {processes} × {'GPU' if gpu else 'CPU'} in {trainer.precision}",
+        **_amounts(data, left),
+        "validation": f"{validations:,} times {len(data.validation):,} videos" if validations else "none",
+        "memory": f"{timer.memory:,.0f} MB of {'each GPU' if gpu else 'each process'}, without data.workers",
+        "step": f"{step:.3f} s, {100 * wait / step:.0f} % of it waiting for clips",
         "time": f"about {duration(left * step + validating)}, {duration(validating)} of it validation"
-        + "; pseudo-labels not counted" * makes_labels,
+        + "; making pseudo-labels is not counted" * makes_labels,
     }
 
 
-def _frame_seconds(engine: Engine, data: ClipData) -> float:
-    """Seconds for a frame of validation, from the first video."""
-    propagator: Propagator[Any, Any] = Propagator(
-        engine.method.eval(),  # type: ignore[arg-type]
-        engine.memory(),
-        engine.inference,
-        engine.device,
-    )
-    for _ in islice(propagate(propagator, data.validation[0]), FRAMES + 1):
-        pass
-    return median(propagator.seconds[1:] or propagator.seconds)
+def _parameters(engine: Engine) -> str:
+    parameters = list(engine.method.parameters())
+    trained = sum(each.numel() for each in parameters if each.requires_grad)
+    return f"{sum(each.numel() for each in parameters):,}, {trained:,} of them trained"
+
+
+def _amounts(data: ClipData, steps: int) -> dict[str, str]:
+    """Clips and frames of some steps. A clip of a still image reads one frame."""
+    samples, epoch = steps * data.batch, max(1, data.clips.table.samples(0))
+    _, frames = data.clips.table[0]
+    read = len(set(frames)) * (1 + data.clips.paste)
+    return {
+        "samples": f"{samples:,}, {data.batch} a step; {samples / epoch:.1f} epochs of {epoch:,}",
+        "frames read": f"{samples * read:,}, {read} a sample",
+    }
+
+
+def _seconds_of_validation(engine: Engine, data: ClipData, trainer: L.Trainer) -> float:
+    """Estimated from the first frames of the first video. Processes share out the videos."""
+    engine.to(trainer.strategy.root_device).eval()  # Lightning has left it on the CPU
+    propagator: Propagator[Any, Any] = Propagator(engine.method, engine.memory(), engine.inference, engine.device)  # type: ignore[arg-type]
+    with trainer.precision_plugin.forward_context():
+        for _ in islice(propagate(propagator, data.validation[0]), FRAMES + 1):
+            pass
+    frames = sum(len(video.frame_names) for video in data.validation)
+    processes = min(trainer.world_size, len(data.validation))
+    return frames / processes * median(propagator.seconds[1:] or propagator.seconds)

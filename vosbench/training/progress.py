@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import lightning as L
@@ -12,6 +13,21 @@ from vosbench.util.progress import PATIENCE, QUIETLY, duration
 log = logging.getLogger(__name__)
 
 
+@dataclass
+class Span:
+    """Steps since a moment."""
+
+    step: int
+    began: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> float:
+        return max(1e-9, time.monotonic() - self.began)
+
+    def rate(self, step: int) -> float:
+        """Steps per second."""
+        return (step - self.step) / self.seconds()
+
+
 class Progress(L.Callback):
     """batch: clips per step, over all processes"""
 
@@ -19,31 +35,25 @@ class Progress(L.Callback):
         self.batch = batch
 
     def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
-        self._said = time.monotonic()
-        self._restart(trainer)
-        self._took: list[float] = []
+        self._logged, self._told = Span(trainer.global_step), Span(trainer.global_step)
 
     def on_validation_end(self, trainer: L.Trainer, *_: Any) -> None:
-        self._restart(trainer)
+        self._logged = Span(trainer.global_step)  # loggers are given the speed of steps alone
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        steps = trainer.global_step - self._step
-        if not steps or trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            return
-        rate = steps / max(1e-9, time.monotonic() - self._since)
-        for logger in others(trainer.loggers):
-            logger.log_metrics({"clips_per_second": rate * self.batch}, trainer.global_step - 1)
-        if trainer.is_global_zero and time.monotonic() - self._said > PATIENCE:
-            self._said = time.monotonic()
-            self._say(trainer, rate)
-        self._restart(trainer)
+        step = trainer.global_step
+        if step > self._logged.step and not step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            speed = {"clips_per_second": self._logged.rate(step) * self.batch}
+            for logger in others(trainer.loggers):
+                logger.log_metrics(speed, step - 1)
+            self._logged = Span(step)
+        if step > self._told.step and self._told.seconds() > PATIENCE:
+            self._tell(trainer, self._told.rate(step))
+            self._told = Span(step)
 
-    def _restart(self, trainer: L.Trainer) -> None:
-        self._since, self._step = time.monotonic(), trainer.global_step
-
-    def _say(self, trainer: L.Trainer, rate: float) -> None:
+    def _tell(self, trainer: L.Trainer, rate: float) -> None:
         step, steps = trainer.global_step, trainer.max_steps
-        loss, left = trainer.callback_metrics.get("loss"), duration((steps - step) / rate)
-        told = "" if loss is None else f", loss {float(loss):.4g}"
-        text = "step %d of %d%s, %.3g clips a second, %s left"
-        log.info(text, step, steps, told, rate * self.batch, left, extra=QUIETLY)
+        if trainer.is_global_zero:
+            loss, left = float(trainer.callback_metrics["loss"]), duration((steps - step) / rate)
+            text = "step %d of %d, loss %.4g, %.3g clips a second, %s left"
+            log.info(text, step, steps, loss, rate * self.batch, left, extra=QUIETLY)

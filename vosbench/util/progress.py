@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from vosbench.util.wording import printable
+
 PATIENCE = 60.0  # seconds between two lines
 QUIETLY = {"quiet": True}  # marks lines that a terminal with a bar does not need
 
@@ -25,7 +27,7 @@ class Bar(Progress):
         super().advance(task_id, advance)
         if time.monotonic() - self._said > PATIENCE:
             self._said = time.monotonic()
-            task = self._tasks[task_id]
+            task = next(each for each in self.tasks if each.id == task_id)
             left = "" if task.time_remaining is None else f", {duration(task.time_remaining)} left"
             text = "%s: %d of %d %s%s"
             log.info(text, task.description, task.completed, task.total or 0, self._unit, left, extra=QUIETLY)
@@ -54,7 +56,7 @@ def duration(seconds: float) -> str:
 
 
 def tell(found: Mapping[str, str]) -> None:
-    """Logs facts by name, one on a line."""
+    """Prints facts by name, one on a line."""
     width = max(map(len, found))
     for name, text in found.items():
-        log.info("%-*s  %s", width, name, text)
+        print(f"{name:<{width}}  {printable(text)}")
