@@ -96,6 +96,18 @@ def test_whole_videos_are_kept_and_changed_ones_are_an_error(source: Path) -> No
     assert changed[:, :8, 1].mean() > 60 > read_image(frame)[:, :8, 1].mean()
 
 
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_video_that_has_lost_a_frame_is_written_again(source: Path, content: bytes | None) -> None:
+    run(options(source))
+    lost = source.parent / "output/JPEGImages/16p/a/00001.jpg"
+    whole = lost.read_bytes()
+    lost.unlink()
+    if content is not None:
+        lost.write_bytes(content)
+    run(options(source))
+    assert lost.read_bytes() == whole
+
+
 def test_an_interrupt_leaves_whole_videos_only_and_the_next_run_goes_on(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

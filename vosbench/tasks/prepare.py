@@ -16,7 +16,6 @@ from typing import Any
 
 from PIL import Image as Pillow
 from rich.markup import escape
-from rich.progress import track
 
 from vosbench.cli import words
 from vosbench.runs.claims import Claim, in_turn
@@ -26,6 +25,7 @@ from vosbench.settings.making import made
 from vosbench.settings.options import FileName, Placed, Where
 from vosbench.settings.recipe import settings
 from vosbench.util.errors import UserError
+from vosbench.util.progress import progress_bar
 from vosbench.util.reading import read_json
 from vosbench.util.workers import shared_out
 from vosbench.video.images import resize_image, resize_labels, size_of_short_side, write_label_map
@@ -91,9 +91,10 @@ def _prepare(dataset: Dataset, form: _Form, options: Options) -> None:
     for folder in (images, labels, output / "ImageSets"):
         folder.mkdir(parents=True, exist_ok=True)
     if todo:
-        done = shared_out(partial(_write, images=images, labels=labels, form=form), todo, options.workers)
-        for _ in track(done, escape(f"{dataset.name} {dataset.split}"), total=len(todo)):
-            pass
+        with progress_bar("videos") as progress:
+            task = progress.add_task(escape(f"{dataset.name} {dataset.split}"), total=len(todo))
+            for _ in shared_out(partial(_write, images=images, labels=labels, form=form), todo, options.workers):
+                progress.advance(task)
     with _aside(output / "ImageSets" / f"{dataset.split}.txt") as listed:
         listed.write_text("".join(f"{video.name}\n" for video in dataset.videos), encoding="utf-8")
     log.info("%d videos written, %d were there", len(todo), len(dataset.videos) - len(todo))
@@ -110,7 +111,8 @@ def _overrides(dataset: Dataset, output: Path, resolution: str) -> list[str]:
 
 
 def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: bool) -> list[Video]:
-    """The videos still to write. Unless `overwrite`, raises UserError for a folder that differs, saying how."""
+    """The videos still to write, among them those that have lost a frame. Unless `overwrite`, raises UserError for a
+    folder that differs, saying how."""
     todo: list[Video] = []
     for video in videos:
         folder = images / video.name
@@ -119,13 +121,19 @@ def _missing(videos: Iterable[Video], images: Path, form: _Form, *, overwrite: b
                 raise UserError(f"{folder} was not written by vosbench prepare: choose another output, or remove it")
             manifest = {} if overwrite else read_json(folder / MANIFEST, "", "set overwrite=true, or another output")
             found, wanted = Fingerprint.read(manifest), _made_of(video, form)
-            if not overwrite and found == wanted:
+            if not overwrite and found == wanted and _is_whole(folder, video):
                 continue
-            if not overwrite:
+            if not overwrite and found != wanted:
                 differs = "; ".join(wanted.differences(found))
                 raise UserError(f"{folder} was prepared otherwise ({differs}): set overwrite=true, or another output")
         todo.append(video)
     return todo
+
+
+def _is_whole(folder: Path, video: Video) -> bool:
+    """Whether a prepared folder still holds every frame."""
+    there = {path.name for path in folder.iterdir() if path.stat().st_size}
+    return there.issuperset(f"{name}.jpg" for name in video.frame_names)
 
 
 def _made_of(video: Video, form: _Form) -> Fingerprint:
