@@ -68,7 +68,7 @@ def equal(found: Any, expected: Any) -> None:
 def picture(index: int, size: tuple[int, int] = SIZE) -> Image:
     """Two squares that move over noise, each of its own noise."""
     noise = np.random.default_rng(0).integers(0, 255, (3, *size, 3), np.uint8)
-    image = noise[0].copy()
+    image: Image = noise[0].copy()
     for number, (rows, columns) in enumerate(boxes(index, size), 1):
         image[rows, columns] = noise[number][: rows.stop - rows.start, : columns.stop - columns.start]
     return image
