@@ -124,11 +124,7 @@ class MAMP(Method[Features, Memory]):
         masks = [entry.value.masks for entry in context.references]
         gaps = [context.index - entry.index for entry in context.references]
         if self.matching == "mast" and max(gaps) > NEAR:  # otherwise windows are in their usual places
-            offsets = [
-                coarse_offsets(query.key, key, gap, self.radius, self.scale)
-                for key, gap in zip(keys, gaps, strict=True)
-            ]
-            return self._from_grid(offset_readout(query.key, keys, masks, offsets, self.radius, self.scale), query.size)
+            return self._from_grid(self._read_coarse_to_fine(query.key, keys, masks, gaps), query.size)
         positions = self._positions(query, context)
         return self.read_and_decode(query.key, keys, masks, query.size, self.radius, self.top_k, positions)
 
@@ -154,7 +150,8 @@ class MAMP(Method[Features, Memory]):
         keys = [entry.value.features.key for entry in context.references]
         cell = cell_at(pixel, STRIDE, (query.key.shape[2], query.key.shape[3]))
         choose = partial(local_matches, query.key, keys, cell, radius=self.radius, scale=self.scale, top_k=self.top_k)
-        found = {how: choose(positions=where, mask_oob=self.mask_oob) for how, where in rows.items()}
+        with torch.autocast(query.key.device.type, enabled=False):
+            found = {how: choose(positions=where, mask_oob=self.mask_oob) for how, where in rows.items()}
         return [
             {f"t−{gap}{how}": Matches(gap, *each) for gap, each in zip(gaps, chosen, strict=True)}
             for how, chosen in found.items()
@@ -184,6 +181,15 @@ class MAMP(Method[Features, Memory]):
                 skip_uniform=not self.training,  # labels are uniform nearly everywhere, colours nowhere
             )
         return self._from_grid(read, size)
+
+    def _read_coarse_to_fine(
+        self, query: Key, keys: Sequence[Key], masks: Sequence[Float[Tensor, "1 n h w"]], gaps: Sequence[int]
+    ) -> Float[Tensor, "1 n h w"]:
+        with torch.autocast(query.device.type, enabled=False):
+            offsets = [
+                coarse_offsets(query, key, gap, self.radius, self.scale) for key, gap in zip(keys, gaps, strict=True)
+            ]
+            return offset_readout(query, keys, masks, offsets, self.radius, self.scale)
 
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         return from_released(state)

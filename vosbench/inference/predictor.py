@@ -15,6 +15,7 @@ from vosbench.inference.device import (
     peak_memory_mb,
     reset_peak_memory,
 )
+from vosbench.inference.kernels import arranged
 from vosbench.inference.memory import Memory
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.propagator import Propagator, propagate
@@ -55,6 +56,8 @@ class PredictorOptions:
     seed: Seed
     device: Where[str]
     precision: str
+    channels_last: Where[bool]
+    compile: Where[bool]
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ class Predictor:
 
     @classmethod
     def load(cls, options: PredictorOptions) -> "Predictor":
-        """Builds it from configuration. Raises UserError for an unknown device or precision, or an unsuitable
-        checkpoint."""
+        """Builds it from configuration. Raises UserError for an unknown device or precision, an unsuitable
+        checkpoint, or a missing compiler."""
         check_precision(options.precision)
         device = device_named(options.device)
         torch.set_flush_denormal(True)  # denormal softmax weights make CPUs up to 39× slower
@@ -88,9 +91,11 @@ class Predictor:
         checkpoint, inference = restore(method, options.checkpoint, options.seed), made(options.inference, "inference")
         if checkpoint.name == "untrained" and has_weights(method) and "checkpoint=none" not in options.overrides:
             log.warning(UNTRAINED, name_of(method))
+        method = method.to(device).eval()
+        arranged(method, channels_last=options.channels_last, compiled=options.compile)
         parts = {key: getattr(options, key) for key in ("method", "memory", "inference", "precision")}
         return cls(
-            method=method.to(device).eval(),
+            method=method,
             memory=factory(options.memory, "memory", _convert_="all"),
             inference=inference,
             checkpoint=checkpoint,

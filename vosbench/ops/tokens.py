@@ -48,7 +48,8 @@ def read_tokens(
     Also, for each part of memory, how many queries attended to each of its tokens; None where that is not tracked.
 
     All objects share the query's keys but not those of memory, so this is one product batched over objects, in groups
-    that `chunk` bounds. Products follow autocast; the softmax is in float32. An object without tokens reads 0.
+    that `chunk` bounds. Affinities and softmax are in float32, and the products with values follow autocast. An object
+    without tokens reads 0.
 
     chunk  affinities held at a time (at least those of one query and object)
     """
@@ -73,7 +74,7 @@ def _read_group(
     read = []
     counts = [part.keys.new_zeros(len(part.keys), part.keys.shape[2], dtype=torch.float32) for part in memory]
     for queries in query.split(step, 1):
-        affinities = torch.cat([_affinity(queries * scale, part) for part in memory], 1)
+        affinities = torch.cat([_affinity(queries.float() * scale, part) for part in memory], 1)
         weights = affinities.softmax(1).split([part.keys.shape[2] for part in memory], 1)
         found = [part.values @ each for part, each in zip(memory, weights, strict=True)]
         read.append(torch.stack(found).sum(0) if len(found) > 1 else found[0])
@@ -84,7 +85,9 @@ def _read_group(
 
 
 def _affinity(queries: Float[Tensor, "c q"], part: Tokens) -> Float[Tensor, "n t q"]:
-    affinity = (part.keys.mT @ queries).float()
+    """In float32: half precision rounds affinities of 16 and more to eighths, and weights are their exponentials."""
+    with torch.autocast(queries.device.type, enabled=False):
+        affinity = part.keys.float().mT @ queries
     if part.counted is None:
         return affinity
     # Finite, so that an object without tokens reads the zeros of its padding, and not NaN.
