@@ -202,6 +202,17 @@ def test_killing_a_sweep_ends_its_job(started: Callable[..., "subprocess.Popen[s
     assert steps_of(run) > 0
 
 
+@pytest.mark.slow
+def test_jobs_of_two_processes_each(started: Callable[..., "subprocess.Popen[str]"]) -> None:
+    words = [*TINY, "trainer.devices=2", "trainer.max_steps=2", "seed=0,1"]
+    status, _, err = ended(started("train", "-m", *words))
+    assert status == 0, err
+    assert "Warning" not in err
+    runs = list(Path("runs/mamp_small").iterdir())
+    assert [steps_of(run) for run in runs] == [2, 2]
+    assert all("on 2 × cpu" in (run / "run.log").read_text() for run in runs)
+
+
 def test_copies_share_a_benchmark(command: Command) -> None:
     alone = command("benchmark", "method=copy_first", *COLLAGE, "runs=alone")
     assert alone.status == 0, alone.err
