@@ -25,6 +25,7 @@ check: setup  ## lint, formatting, types, and that every configuration composes
 
 test: setup  ## all tests but the slow ones; those on real video too when VOSBENCH_DATA names their folder
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow"
+	$(BIN)/pytest --numprocesses auto --dist worksteal tests/devices
 
 slow: setup  ## the slow tests: the demo, work that is killed again and again, Slurm and Ray
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m slow

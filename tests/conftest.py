@@ -10,14 +10,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import torch
 from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeDecorHintPep3119Exception
 from jaxtyping import install_import_hook
@@ -76,13 +74,6 @@ def real_data() -> Path:
 def reference() -> dict[str, Any]:
     """What tests/reference.py defines: sibling modules cannot be imported from tests."""
     return runpy.run_path(str(Path(__file__).with_name("reference.py")))
-
-
-@pytest.fixture(scope="session")
-def pretending() -> Callable[[], AbstractContextManager[torch.device]]:
-    """A pretend accelerator, for as long as its context lasts: see tests/pretend_device.py."""
-    found: Any = runpy.run_path(str(Path(__file__).with_name("pretend_device.py")))["pretending"]
-    return found  # type: ignore[no-any-return]
 
 
 class Outcome(NamedTuple):

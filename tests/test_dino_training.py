@@ -60,6 +60,7 @@ class Watch(Callback):
 '''
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_to_the_same_weights(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_documented_command_composes(command: str) -> None:
         configuration.options(configuration.task(verb), values)
 
 
+@pytest.mark.slow
 def test_run_folders_in_the_docs_are_those_that_documented_trainings_make() -> None:
     made = {
         str(folder.relative_to(Path.cwd()))

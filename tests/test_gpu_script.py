@@ -18,6 +18,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_every_section(tmp_path: Path) -> None:
     done = run("--device", "cpu", "--quick", "--output", str(tmp_path / "gpu.json"))
     assert done.returncode == 0, done.stderr

@@ -141,6 +141,7 @@ def test_code_of_libraries_is_not_followed() -> None:
     assert sources(["torch.optim.adam", "lightning.pytorch.loggers.wandb"]) == {}
 
 
+@pytest.mark.slow
 def test_who_edits_their_method_and_repeats_the_command_gets_the_new_score(tmp_path: Path, own: Path) -> None:
     settings = ["method=shifted", "dataset=collage", "dataset.videos=1", "dataset.max_frames=4", "workers=0"]
     command = ["benchmark", *settings, "pictures=0", "--config-dir", "mine"]
@@ -198,6 +199,7 @@ def test_training_goes_on_only_as_it_began(command: Command, change: str, said: 
     assert same.status == 0, same.err
 
 
+@pytest.mark.slow
 def test_a_second_stage_sees_that_the_first_was_trained_anew(command: Command) -> None:
     first = [*TRAIN, *SMALL, *STEPS, "name=first", "trainer.max_steps=1"]
     second = [*TRAIN, *SMALL, *STEPS, "name=second", "init=runs/mamp_small/first", "trainer.max_steps=1"]

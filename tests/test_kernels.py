@@ -64,6 +64,7 @@ def test_channels_last(name: str) -> None:
 
 
 # The others' networks are traced as for compiling, and then run as they are: compiling them takes minutes.
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "backend"), [("mamp", "inductor"), ("mask_embedding", "eager"), ("munet", "eager")])
 def test_compiled(name: str, backend: str) -> None:
     """In a process of its own: the checks of shapes in this one fail on the numberless shapes that torch traces."""

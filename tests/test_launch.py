@@ -174,6 +174,7 @@ def test_one_job_at_a_time_shows_its_errors_and_logs_them(started: Callable[...,
     assert len(list(Path("runs/sweeps").glob("evaluate-*/*.log"))) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_saves_its_job(started: Callable[..., "subprocess.Popen[str]"]) -> None:
     parent = started("train", "-m", *TINY, "seed=0,1", "trainer.max_steps=100000", "save_every=1")
     run = Path("runs/mamp_small")
@@ -187,6 +188,7 @@ def test_an_interrupted_sweep_saves_its_job(started: Callable[..., "subprocess.P
     assert not pids(str(Path.cwd()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_killing_a_sweep_ends_its_job(started: Callable[..., "subprocess.Popen[str]"], how: int) -> None:
     mark = f"runs={Path.cwd()}/runs"
@@ -213,6 +215,7 @@ def test_jobs_of_two_processes_each(started: Callable[..., "subprocess.Popen[str
     assert all("on 2 × cpu" in (run / "run.log").read_text() for run in runs)
 
 
+@pytest.mark.slow
 def test_copies_share_a_benchmark(command: Command) -> None:
     alone = command("benchmark", "method=copy_first", *COLLAGE, "runs=alone")
     assert alone.status == 0, alone.err

@@ -63,6 +63,7 @@ def every(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["logger=[wandb,tensorboard,mlflow]", "logger.offline=true", f"runs={tmp_path}/runs"]
 
 
+@pytest.mark.slow
 def test_each_writes_one_run_that_a_repeated_training_goes_on_with(command: Command, every: list[str]) -> None:
     for steps in (2, 4):
         done = train(command, steps, *every)
@@ -142,6 +143,7 @@ def test_a_logger_of_ones_own(command: Command) -> None:
     assert [line.split(",")[0] for line in (RUN / "metrics.csv").read_text().splitlines()] == ["step", "0", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", [1, 3])
 def test_a_training_that_is_extended_logs_as_a_long_one(command: Command, interval: int) -> None:
     """Its last step was validated. Lightning then counts the next steps one too high."""

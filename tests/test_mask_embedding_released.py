@@ -273,6 +273,7 @@ def test_the_first_stage_starts_from_the_backbone_of_the_pre_training(tmp_path: 
         initialise(made(widths=(16, 8)), str(path))
 
 
+@pytest.mark.slow
 def test_stages_start_from_each_other(command: Callable[..., Any]) -> None:
     tiny = ["method.widths=[8,8]", "method.channels=[8,8]", "data=collage", "data.sources.collage.dataset.videos=2"]
     tiny += [

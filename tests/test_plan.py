@@ -101,6 +101,7 @@ def process(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_and_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     out = process("train", "-m", *MAMP, "trainer.devices=2", "seed=0,1", "plan=true")

@@ -158,6 +158,7 @@ def test_what_counts_as_coarse() -> None:
     assert not fine(numbers.bfloat16().float())
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("method", ["mamp", "mask_embedding_small", "munet_small"])
 def test_half_precision_costs_nothing(method: str, real_data: Path) -> None:

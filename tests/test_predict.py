@@ -280,6 +280,7 @@ def test_folders_that_vosbench_did_not_write_are_never_touched(command: Command,
     assert {path: path.read_bytes() for path in frames.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_checkpoints(command: Command, davis: Path) -> None:
     train = ["train", *MAMP, "data=collage", "data.sources.collage.dataset.videos=1", "data.validation=null"]
     tiny = ["data.clips.size=32", "data.batch_size=1", "trainer.max_steps=1", "trainer.accelerator=cpu", "name=trained"]

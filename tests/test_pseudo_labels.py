@@ -79,6 +79,7 @@ def test_training_makes_an_update_every_so_many_epochs(command: Command) -> None
     ]
 
 
+@pytest.mark.slow
 def test_without_an_interval_they_are_made_once(command: Command) -> None:
     assert train(command, 5, "callbacks.pseudo_labels.every=null").status == 0
     assert [path.parent.name for path in RUN.glob("labels/*/DONE")] == ["0"]
@@ -120,6 +121,7 @@ main()
     assert all(torch.equal(value, weights(last)[key]) for key, value in expected.items())
 
 
+@pytest.mark.slow
 def test_a_kill_between_an_update_and_the_next_save_leaves_no_gap_in_metrics(command: Command) -> None:
     """The update before step 2 is whole, but metrics.csv does not know of it yet: it is as old as the checkpoint."""
     settings = ["callbacks.pseudo_labels.every=1", "save_every=2"]
@@ -143,6 +145,7 @@ def test_labels_may_be_finer_than_cells(command: Command) -> None:
     train(command, 2, "callbacks.pseudo_labels.finer=0", "name=two").error(1, "finer=0", "1 or more")
 
 
+@pytest.mark.slow
 def test_labels_of_another_training_are_not_used(command: Command) -> None:
     assert train(command, 1).status == 0
     first = contents(RUN / "labels/0/collage")
@@ -152,6 +155,7 @@ def test_labels_of_another_training_are_not_used(command: Command) -> None:
     train(command, 2).error(1, "callbacks.pseudo_labels.clusters 3 → ", "overwrite=true")
 
 
+@pytest.mark.slow
 def test_labels_of_another_start_are_not_used(command: Command) -> None:
     """The same command, but what `init` names has been trained anew, and the checkpoint is lost."""
     start = ["pseudo_labels=none", "method.decode=false", "optimizer.lr=1e-2"]
@@ -170,6 +174,7 @@ def test_the_first_and_the_last_updates_stay(command: Command) -> None:
     assert sorted(path.name for path in (RUN / "labels").iterdir() if path.is_dir()) == ["0", "2", "3"]
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_videos_and_learn_the_same(command: Command, tmp_path: Path) -> None:
     assert train(command, 2, "callbacks.pseudo_labels.every=1").status == 0
     together = ["trainer.devices=2", "trainer.strategy=ddp", "name=two", "callbacks.pseudo_labels.every=1"]

@@ -164,6 +164,7 @@ def test_another_training_in_the_same_folder_is_let_work(
     assert not lock.exists()
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_and_interrupted_ends_as_an_undisturbed_one(
     command: Command, own: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +348,7 @@ def test_an_error_in_a_reading_process_is_its_message(command: Command, davis: P
     )
 
 
+@pytest.mark.slow
 def test_two_processes_see_the_batches_of_one_inside_a_sweep(command: Command, own: str) -> None:
     settings = ["method=colour", *(word for word in TINY if "method" not in word), "data.validation=null", *steps(3)]
     for name in ("alone", "shared"):
@@ -366,6 +368,7 @@ def test_two_processes_see_the_batches_of_one_inside_a_sweep(command: Command, o
     assert [row["step"] for row in rows(Path("runs/colour/shared"))] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_an_error_in_one_of_two_processes_ends_both(own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     settings = ["method=colour", *(word for word in TINY if "method" not in word), "data.validation=null", *steps(3)]
@@ -375,6 +378,7 @@ def test_an_error_in_one_of_two_processes_ends_both(own: str, tmp_path: Path, mo
     assert "vosbench: error: rank 1 has something to say\n" in done.stderr
 
 
+@pytest.mark.slow
 def test_wandb_is_imported_only_when_chosen(tmp_path: Path) -> None:
     code = """
 import sys

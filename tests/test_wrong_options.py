@@ -216,6 +216,7 @@ def group(verb: str, name: str, *words: str) -> list[list[str]]:
     return [[*words, f"{name}={option}"] for option in options if not option.startswith("_")]
 
 
+@pytest.mark.slow
 def test_what_a_training_is_made_of() -> None:
     of_masks = "method=mask_embedding_small"
     choices = [

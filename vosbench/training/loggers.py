@@ -107,13 +107,13 @@ def _chosen(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def others(loggers: Iterable[Logger]) -> list[Logger]:
+def others(loggers: Iterable[object]) -> list[Logger]:
     """Those beside metrics.csv. They also take speed and pictures, in which a repeated training may differ."""
-    return [logger for logger in loggers if not isinstance(logger, MetricsFile)]
+    return [logger for logger in loggers if isinstance(logger, Logger) and not isinstance(logger, MetricsFile)]
 
 
 @rank_zero_only
-def show(loggers: Iterable[Logger], name: str, picture: UInt8[np.ndarray, "h w 3"], step: int) -> None:
+def show(loggers: Iterable[object], name: str, picture: UInt8[np.ndarray, "h w 3"], step: int) -> None:
     """Gives a picture to those loggers that take pictures."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):

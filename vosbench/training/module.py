@@ -84,7 +84,7 @@ class Engine(L.LightningModule):
         assert self.protocol is not None  # otherwise there would be no videos
         propagator: Propagator[Any, Any] = Propagator(self.method, self.memory(), self.inference, self.device)  # type: ignore[arg-type]
         maps = propagate(propagator, video)
-        if others(self.trainer.loggers) and len(self._examples) < EXAMPLES:
+        if others(self.loggers) and len(self._examples) < EXAMPLES:
             maps = self._watched(video, maps)
         self._scored |= score_video(video, maps, self.protocol)
 
@@ -101,7 +101,7 @@ class Engine(L.LightningModule):
         scores = means(of_all_processes(self._scored), self.protocol)
         self._scored = {}
         for name, picture in self._examples.items():
-            show(self.trainer.loggers, f"val/{name}", picture, self.global_step - 1)
+            show(self.loggers, f"val/{name}", picture, self.global_step - 1)
         self._examples = {}
         values = {f"val/{name}": torch.tensor(score) for name, score in scores.items()}
         self.log_dict(values, sync_dist=True, prog_bar=True)
