@@ -1,5 +1,5 @@
-"""The pretend accelerator of these tests. They run in processes of their own: torch has to know of it before it computes
-any gradients."""
+"""The pretend accelerator of these tests. They run in processes of their own: torch has to know of it before it
+computes any gradients."""
 
 import runpy
 from collections.abc import Callable
