@@ -25,10 +25,10 @@ check: setup  ## lint, formatting, types, and that every configuration composes
 
 test: setup  ## all tests but the slow ones; those on real video too when VOSBENCH_DATA names their folder
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow"
-	$(BIN)/pytest --numprocesses auto --dist worksteal tests/devices
 
-slow: setup  ## the slow tests: the demo, work that is killed again and again, Slurm and Ray
+slow: setup  ## the slow tests: the demo, work that is killed again and again, Slurm, Ray, a pretend GPU
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m slow
+	$(BIN)/pytest --numprocesses auto --dist worksteal tests/devices
 
 demo: setup  ## train, predict, score and report on the embedded data set, in minutes on a CPU
 	$(BIN)/vosbench demo
