@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test slow demo bench clean
+.PHONY: help setup check test slow kills demo bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,9 +26,12 @@ check: setup  ## lint, formatting, types, and that every configuration composes
 test: setup  ## all tests but the slow ones; those on real video too when VOSBENCH_DATA names their folder
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow"
 
-slow: setup  ## the slow tests: the demo, work that is killed again and again, Slurm, Ray, a pretend GPU
+slow: setup  ## the slow tests: the demo, Slurm, Ray, a pretend GPU
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m slow
 	$(BIN)/pytest --numprocesses auto --dist worksteal tests/devices
+
+kills: setup  ## work that is killed at 20 random moments ends as undisturbed work, half an hour
+	$(BIN)/pytest --numprocesses auto --dist worksteal tests/kills
 
 demo: setup  ## train, predict, score and report on the embedded data set, in minutes on a CPU
 	$(BIN)/vosbench demo

@@ -143,7 +143,7 @@ def test_an_interrupt_cancels_the_jobs(slurm: dict[str, str], vosbench: Vosbench
 
 
 def test_a_sweep_can_be_left_and_taken_up(slurm: dict[str, str], vosbench: Vosbench) -> None:
-    words = ["train", *TINY, "trainer.max_steps=50", *SLURM]
+    words = ["train", *TINY, "trainer.max_steps=300", *SLURM]
     status, _, err = ended(vosbench(*words, "launcher.wait=false", **slurm))
     assert status == 3
     assert "1 jobs are left to Slurm" in err

@@ -69,6 +69,7 @@ class ClusterVideos(L.Callback):
             found.append(f"every={every}: give 1 epoch or more, or null for once")
         refuse("callbacks.pseudo_labels", found)
         self.every, self.short_side = every, short_side
+        self._oldest = 0
         self.settings: dict[str, Any] = {
             "clusters": clusters,
             "steps": steps,
@@ -93,10 +94,23 @@ class ClusterVideos(L.Callback):
         trainer.strategy.barrier()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._note_saved(trainer, _engine(pl_module))
         self._before_step(trainer, _engine(pl_module))
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         self._before_step(trainer, _engine(pl_module))
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._note_saved(trainer, _engine(pl_module))
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if trainer.is_global_zero:
+            self._drop_old()
+
+    def _note_saved(self, trainer: L.Trainer, engine: Engine) -> None:
+        """Notes the oldest update that a training needs which goes on from the checkpoint of this step."""
+        step = min(trainer.global_step, trainer.max_steps - 1)
+        self._oldest = min(self._updates(step, engine.batch))
 
     def _before_step(self, trainer: L.Trainer, engine: Engine) -> None:
         """Makes the updates that the next step's clips need, unless they exist. Logs those that no step needed before,
@@ -165,9 +179,10 @@ class ClusterVideos(L.Callback):
             logger.log_metrics({f"pseudo_labels/{key}": value for key, value in means.items()}, trainer.global_step)
 
     def _drop_old(self) -> None:
-        """Removes complete updates except the first, for comparison, and the last two, which clips read."""
+        """Removes complete updates except the first, for comparison, the last two, which clips read, and those that are
+        needed to go on from the last checkpoint: they could not be made again from later weights."""
         whole = sorted(int(done.parent.name) for done in self.labels.root.glob("*/DONE"))
-        for update in whole[1:-2]:
+        for update in (update for update in whole[1:-2] if update < self._oldest):
             self.labels.done(update).unlink()
             shutil.rmtree(self.labels.folder(update))
 
