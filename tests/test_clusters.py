@@ -48,29 +48,6 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     subprocess.run(["bash", str(script), "stop", str(folder)], check=True, timeout=60)
 
 
-@pytest.fixture
-def vosbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vosbench]:
-    """Starts a command in a process of its own, in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    running = []
-
-    def start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vosbench", *arguments],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
-
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
-
-
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
@@ -97,9 +74,9 @@ def queued(slurm: dict[str, str]) -> list[str]:
 # Slurm
 
 
-def test_a_failing_job_stops_no_other(slurm: dict[str, str], vosbench: Vosbench) -> None:
+def test_a_failing_job_stops_no_other(slurm: dict[str, str], started: Vosbench) -> None:
     steps = ["trainer.max_steps=3", "trainer.log_every_n_steps=1"]
-    status, out, err = ended(vosbench("train", "-m", *TINY, *steps, "optimizer.lr=1e30,1e-3", *SLURM, **slurm))
+    status, out, err = ended(started("train", "-m", *TINY, *steps, "optimizer.lr=1e30,1e-3", *SLURM, **slurm))
     assert status == 1
     head, failed = err.strip().splitlines()
     assert head.startswith("vosbench: error: 1 of 2 jobs failed")
@@ -109,8 +86,8 @@ def test_a_failing_job_stops_no_other(slurm: dict[str, str], vosbench: Vosbench)
     assert len(list(Path("runs/mamp_small").glob("*/checkpoints/last.ckpt"))) == 1
 
 
-def test_jobs_that_are_requeued_or_preempted_go_on(slurm: dict[str, str], vosbench: Vosbench) -> None:
-    parent = vosbench("train", "-m", *TINY, *LONG, "seed=0,1", *SLURM, **slurm)
+def test_jobs_that_are_requeued_or_preempted_go_on(slurm: dict[str, str], started: Vosbench) -> None:
+    parent = started("train", "-m", *TINY, *LONG, "seed=0,1", *SLURM, **slurm)
     wait_for("runs/mamp_small/*/checkpoints/last.ckpt", 2)
     first, second = sorted(queued(slurm))
     said(slurm, "scontrol", "requeue", first)
@@ -123,15 +100,15 @@ def test_jobs_that_are_requeued_or_preempted_go_on(slurm: dict[str, str], vosben
         assert 0 == starts[0] < starts[1] < 400
 
 
-def test_two_tasks_train_together(slurm: dict[str, str], vosbench: Vosbench) -> None:
+def test_two_tasks_train_together(slurm: dict[str, str], started: Vosbench) -> None:
     two = ["trainer=ddp", "trainer.devices=2", "trainer.max_steps=2", "launcher.tasks=2"]
-    status, out, err = ended(vosbench("train", *TINY, *two, *SLURM, **slurm))
+    status, out, err = ended(started("train", *TINY, *two, *SLURM, **slurm))
     assert status == 0, (out, err)
     assert "on 2 × cpu" in wait_for("runs/mamp_small/*/run.log").read_text()
 
 
-def test_an_interrupt_cancels_the_jobs(slurm: dict[str, str], vosbench: Vosbench) -> None:
-    parent = vosbench("train", "-m", *TINY, *LONG, "seed=0,1", *SLURM, "launcher.parallel=1", **slurm)
+def test_an_interrupt_cancels_the_jobs(slurm: dict[str, str], started: Vosbench) -> None:
+    parent = started("train", "-m", *TINY, *LONG, "seed=0,1", *SLURM, "launcher.parallel=1", **slurm)
     wait_for("runs/mamp_small/*/checkpoints/last.ckpt")
     parent.send_signal(signal.SIGINT)
     assert ended(parent)[0] == 130
@@ -142,27 +119,27 @@ def test_an_interrupt_cancels_the_jobs(slurm: dict[str, str], vosbench: Vosbench
     assert len(list(Path().glob("runs/mamp_small/*"))) == 1
 
 
-def test_a_sweep_can_be_left_and_taken_up(slurm: dict[str, str], vosbench: Vosbench) -> None:
+def test_a_sweep_can_be_left_and_taken_up(slurm: dict[str, str], started: Vosbench) -> None:
     words = ["train", *TINY, "trainer.max_steps=300", *SLURM]
-    status, _, err = ended(vosbench(*words, "launcher.wait=false", **slurm))
+    status, _, err = ended(started(*words, "launcher.wait=false", **slurm))
     assert status == 3
     assert "1 jobs are left to Slurm" in err
-    status, out, err = ended(vosbench(*words, **slurm))
+    status, out, err = ended(started(*words, **slurm))
     assert status == 0, err
     assert "still in the queue" in out
     assert wait_for("runs/mamp_small/*/checkpoints/last.ckpt")
 
 
-def test_what_slurm_refuses_is_one_line(slurm: dict[str, str], vosbench: Vosbench) -> None:
-    status, _, err = ended(vosbench("train", *TINY, *SLURM, "launcher.partition=none_such", **slurm))
+def test_what_slurm_refuses_is_one_line(slurm: dict[str, str], started: Vosbench) -> None:
+    status, _, err = ended(started("train", *TINY, *SLURM, "launcher.partition=none_such", **slurm))
     assert status == 1
     assert "partition" in err
     assert err.splitlines()[-1].startswith("vosbench: error: launcher=slurm: ")
 
 
-def test_without_slurm_the_error_is_one_line(vosbench: Vosbench) -> None:
+def test_without_slurm_the_error_is_one_line(started: Vosbench) -> None:
     pytest.importorskip("submitit", reason="needs submitit: pip install 'vosbench[slurm]'")
-    status, _, err = ended(vosbench("train", *TINY, *SLURM, PATH=str(Path(sys.executable).parent)))
+    status, _, err = ended(started("train", *TINY, *SLURM, PATH=str(Path(sys.executable).parent)))
     assert status == 1
     assert err.startswith("vosbench: error: launcher=slurm: ")
     assert err.count("\n") == 1
@@ -178,9 +155,9 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
 
 
-def test_a_failing_job_stops_no_other_on_ray(ray: None, vosbench: Vosbench) -> None:
+def test_a_failing_job_stops_no_other_on_ray(ray: None, started: Vosbench) -> None:
     steps = ["trainer.max_steps=3", "trainer.log_every_n_steps=1"]
-    status, out, err = ended(vosbench("train", "-m", *TINY, *steps, "optimizer.lr=1e30,1e-3", "launcher=ray"))
+    status, out, err = ended(started("train", "-m", *TINY, *steps, "optimizer.lr=1e30,1e-3", "launcher=ray"))
     assert status == 1
     assert "1 of 2 jobs failed" in err
     assert "status 1; the loss is" in err
@@ -188,14 +165,14 @@ def test_a_failing_job_stops_no_other_on_ray(ray: None, vosbench: Vosbench) -> N
     assert len(list(Path("runs/mamp_small").glob("*/checkpoints/last.ckpt"))) == 1
 
 
-def test_more_than_the_cluster_has_is_one_line(ray: None, vosbench: Vosbench) -> None:
-    status, _, err = ended(vosbench("train", *TINY, "launcher=ray", "launcher.gpus=64"))
+def test_more_than_the_cluster_has_is_one_line(ray: None, started: Vosbench) -> None:
+    status, _, err = ended(started("train", *TINY, "launcher=ray", "launcher.gpus=64"))
     assert status == 1
     assert "launcher.gpus=64: the whole cluster has 0" in err
 
 
-def test_an_interrupt_ends_the_jobs_on_ray(ray: None, vosbench: Vosbench) -> None:
-    parent = vosbench("train", "-m", *TINY, *LONG, "seed=0,1", "launcher=ray", "launcher.parallel=1")
+def test_an_interrupt_ends_the_jobs_on_ray(ray: None, started: Vosbench) -> None:
+    parent = started("train", "-m", *TINY, *LONG, "seed=0,1", "launcher=ray", "launcher.parallel=1")
     wait_for("runs/mamp_small/*/checkpoints/last.ckpt")
     parent.send_signal(signal.SIGINT)
     assert ended(parent)[0] == 130

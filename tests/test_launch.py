@@ -4,9 +4,8 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +28,6 @@ TINY = [
 ]
 COLLAGE = ["dataset=collage", "dataset.videos=4", "dataset.length=4", "dataset.size=[48,64]"]
 Command = Callable[..., Any]
-
-
-@pytest.fixture
-def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Starts a command in a process of its own, in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    running = []
-
-    def start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vosbench", *arguments],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
-
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
