@@ -1,13 +1,16 @@
 """Loggers beside metrics.csv: one run each, however often a training is started, and what is in it."""
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vosbench.training import progress as training_progress
+from vosbench.training.loggers import Loggers
 from vosbench.util import progress
 
 TINY = [
@@ -179,6 +182,42 @@ def test_a_server_that_does_not_answer(command: Command, monkeypatch: pytest.Mon
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:1")
     train(command, 1, "logger=mlflow").error(1, "logger=mlflow: ", "start its server", "logger.mlflow.tracking_uri=")
+
+
+def test_a_server_that_is_lost(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+
+    def lost(*_: Any, **__: Any) -> None:
+        raise mlflow.exceptions.MlflowException("API request to http://localhost failed")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", lost)
+    done = train(command, 2, "logger=mlflow")
+    done.error(1, "logger=mlflow: API request to http://localhost failed: ", "start its server")
+    monkeypatch.undo()
+    assert train(command, 2, "logger=mlflow").status == 0
+
+
+def test_trainings_that_begin_at_once_share_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    known = mlflow.MlflowClient.get_experiment_by_name
+
+    def slowly(client: Any, name: str) -> Any:
+        found = known(client, name)
+        time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(mlflow.MlflowClient, "get_experiment_by_name", slowly)
+    target = "lightning.pytorch.loggers.MLFlowLogger"
+    settings = {"mlflow": {"_target_": target, "experiment_name": "one", "save_dir": str(tmp_path / "mlflow")}}
+    runs = [tmp_path / name for name in "abc"]
+    for run in runs:
+        run.mkdir()
+    each = [Loggers(settings, run, done=0, anew=False) for run in runs]
+    with ThreadPoolExecutor(len(each)) as pool:
+        list(pool.map(lambda loggers: loggers.start({}), each))
+    client = mlflow.MlflowClient(f"file:{tmp_path}/mlflow")
+    assert [found.name for found in client.search_experiments()].count("one") == 1
+    assert not list(tmp_path.rglob("*.lock"))
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def process(*arguments: str) -> str:
 def test_two_processes_and_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     out = process("train", "-m", *MAMP, "trainer.devices=2", "seed=0,1", "plan=true")
-    assert "[1/2] vosbench train" in out
+    assert out.startswith("2 jobs\n[1/2] vosbench train")
     assert "[2/2] vosbench train" in out
     assert re.findall(r"steps +20, from step 0, on (\d) × CPU", out) == ["2", "2"]
     assert not list(tmp_path.rglob("*"))

@@ -50,6 +50,8 @@ def run(verb: str, flags: Sequence[str], jobs: Sequence[Sequence[str]], words: S
             print(_job("", verb, flags, job.words, Path()))
         return
     folder = _folder(verb, ordered)
+    if len(ordered) > 1:
+        print(f"{len(ordered)} jobs", flush=True)
     commands = {
         job: _copies(f"{number}/{len(ordered)}", verb, flags, job.words, folder / f"{number:03}.log", launcher.copies)
         for number, job in enumerate(ordered, 1)

@@ -6,9 +6,9 @@ import subprocess
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import lightning as L
 import torch
@@ -16,28 +16,24 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from vosbench.datasets.sampling import StepSampler
-from vosbench.evaluation.protocols.protocol import Protocol
-from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.runs.claims import Claim
-from vosbench.runs.code import commit, sources
+from vosbench.runs.code import commit
 from vosbench.runs.identity import Fingerprint
-from vosbench.settings.making import factory, made
-from vosbench.settings.options import Content, FileName, Keywords, Positive, Seed, Where
-from vosbench.settings.recipe import modules, settings, target
+from vosbench.training import ingredients
 from vosbench.training.checkpointing import Fresh, LastCheckpoint
-from vosbench.training.datamodule import ClipData, ClipOptions
-from vosbench.training.loggers import LoggerOptions, Loggers
+from vosbench.training.datamodule import ClipData
+from vosbench.training.ingredients import Options
+from vosbench.training.loggers import Loggers
 from vosbench.training.module import Engine
 from vosbench.training.plan import plan
 from vosbench.training.progress import Progress
-from vosbench.training.trainer import GIVEN, TrainerOptions, make_optimizer, make_trainer
-from vosbench.util.errors import UsageError, UserError
-from vosbench.util.files import content_digest
+from vosbench.training.trainer import TrainerOptions, make_trainer
+from vosbench.util.errors import UserError
 from vosbench.util.progress import tell
 from vosbench.util.wording import some
 from vosbench.weights.loading import initialise
-from vosbench.weights.origin import find, name_of, of_training
+from vosbench.weights.origin import find
 
 log = logging.getLogger(__name__)
 say = rank_zero_only(log.info)
@@ -51,33 +47,6 @@ NOISE = (  # Lightning's warnings about its own use of torch, and about what res
     r"The `srun` command is available on your system but is not used",
     r"MLFlow only allows",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """The top-level keys of conf/train.yaml, which explains them."""
-
-    run: Where[FileName]
-    method: dict[str, Any]
-    memory: dict[str, Any]
-    optimizer: dict[str, Any]
-    schedule: dict[str, Any]
-    callbacks: dict[str, Any]
-    data: ClipOptions
-    inference: dict[str, Any]
-    trainer: Where[Annotated[TrainerOptions, Keywords(L.Trainer, given=GIVEN)]]
-    logger: Where[LoggerOptions | None]
-    init: Content[FileName]
-    save_every: Where[Positive]
-    seed: Seed
-    overwrite: Where[bool]
-    changed_code: Where[Literal["refuse", "keep"]]
-    plan: Where[bool] = False
-
-    def __post_init__(self) -> None:
-        """Raises UsageError for a method with nothing to train, which its class says."""
-        if getattr(target(self.method.get("_target_")), "supervision", None) == "none":
-            raise UsageError("this method has nothing to train: choose another, such as method=mamp")
 
 
 def run(options: Options) -> None:
@@ -115,13 +84,15 @@ def _plan(options: Options) -> None:
     stored = _stored(last, options)
     torch.manual_seed(options.seed)
     # Initial weights take neither time nor memory, and the training that they come from may still be to do.
-    engine = _engine(options, Fingerprint(), "none", data.protocol)
+    engine = ingredients.engine(options, Fingerprint(), "none", data.protocol)
     makes_labels = bool(options.callbacks.get("pseudo_labels"))
     kept = {name: callback for name, callback in options.callbacks.items() if name != "pseudo_labels"}
 
     def trainer(run: str, steps: int, more: Sequence[L.Callback]) -> L.Trainer:
         settings: TrainerOptions = {**options.trainer, "max_steps": steps, "val_check_interval": steps}
-        return make_trainer(settings, run=run, callbacks=[*_callbacks(kept), *more], loggers=[], best_by=None)
+        return make_trainer(
+            settings, run=run, callbacks=[*ingredients.callbacks(kept), *more], loggers=[], best_by=None
+        )
 
     found = plan(
         engine,
@@ -139,14 +110,14 @@ def _train(options: Options) -> None:
     last, steps = Path(options.run, "checkpoints", "last.ckpt"), options.trainer["max_steps"]
     data = ClipData(options.data, options.seed)
     stored = _stored(last, options)
-    fingerprint = _fingerprint(options, data, stored)
+    fingerprint = ingredients.fingerprint(options, data, stored)
     done = None if stored is None else _done(last, stored, fingerprint, options)
     if done is not None and done >= steps:
         log.info("already trained %d steps: nothing to do; checkpoint=%s", done, find(options.run))
         return
     torch.manual_seed(options.seed)
     init = options.init if done is None else "none"
-    engine = _engine(options, fingerprint, init, data.protocol)
+    engine = ingredients.engine(options, fingerprint, init, data.protocol)
     if init != "none":
         _initialise(engine, init)
     saving = LastCheckpoint(last, options.save_every)
@@ -156,7 +127,7 @@ def _train(options: Options) -> None:
         run=options.run,
         callbacks=[
             *([Fresh(Path(options.run))] if options.overwrite else []),
-            *_callbacks(options.callbacks),
+            *ingredients.callbacks(options.callbacks),
             saving,
             Progress(data.batch),
         ],
@@ -181,20 +152,6 @@ def _stored(last: Path, options: Options) -> dict[str, Any] | None:
     return read(last)[1] if last.is_file() and not options.overwrite else None
 
 
-def _fingerprint(options: Options, data: ClipData, stored: dict[str, Any] | None) -> Fingerprint:
-    """The fingerprint of the weights. If the file of `init` is gone since training began, its stored digest counts."""
-    values = {field.name: getattr(options, field.name) for field in fields(options) if field.name != "init"}
-    code = sources(["vosbench.training.module", "vosbench.datasets.clips", *modules(values)])
-    init = "none" if options.init == "none" else None
-    try:
-        init = init or content_digest(find(options.init, key="init"))
-    except UserError:
-        if stored is None:
-            raise
-        init = Fingerprint.read(stored.get("fingerprint")).weights
-    return Fingerprint(code, settings(values, Options), data.fingerprint(), init)
-
-
 def _done(last: Path, stored: dict[str, Any], fingerprint: Fingerprint, options: Options) -> int:
     """Number of steps that the run folder's checkpoint has trained. Raises UserError if its fingerprint differs."""
     made = Fingerprint.read(stored.get("fingerprint"))
@@ -209,42 +166,9 @@ def _done(last: Path, stored: dict[str, Any], fingerprint: Fingerprint, options:
     return int(stored["steps"])
 
 
-def _engine(options: Options, fingerprint: Fingerprint, init: str, protocol: Protocol | None) -> Engine:
-    method = made(options.method, "method")
-    names = [source["dataset"].get("name", name) for name, source in options.data["sources"].items()]
-    origin = of_training(method, names, init)
-    metadata = {
-        "method": name_of(method),
-        "colours": method.colours if isinstance(method, Method) else Method.colours,
-        "fingerprint": fingerprint.asdict(),
-        "commits": [commit()],
-        "training_data": list(origin.learned_from),
-        "supervision": origin.supervision,
-    }
-    return Engine(
-        method,
-        make_optimizer(options.optimizer, method),
-        made(options.schedule, "schedule"),
-        options.data["batch_size"],
-        factory(options.memory, "memory"),
-        made(options.inference, "inference"),
-        protocol,
-        options.seed,
-        metadata,
-    )
-
-
 def _initialise(engine: Engine, init: str) -> None:
     new = initialise(engine.method, init)
     say("weights of %s%s", init, f"; initial ones of {some(new)}" if new else "")
-
-
-def _callbacks(chosen: dict[str, Any]) -> list[L.Callback]:
-    """Raises UserError for settings of a callback that is not configured."""
-    for name, callback in chosen.items():
-        if callback and "_target_" not in callback:
-            raise UserError(f"callbacks.{name}: there is none to set {some(sorted(callback))} of: leave these out")
-    return [made(callback, f"callbacks.{name}") for name, callback in chosen.items() if callback]
 
 
 def _best_score(trainer: L.Trainer) -> str:
@@ -258,7 +182,8 @@ def _fit(trainer: L.Trainer, engine: Engine, data: ClipData, resume: Path | None
     """Fits the engine. An interrupt is a KeyboardInterrupt, as in every verb."""
     failed = True
     try:
-        trainer.fit(engine, datamodule=data, ckpt_path=resume, weights_only=False)
+        with loggers.explained():
+            trainer.fit(engine, datamodule=data, ckpt_path=resume, weights_only=False)
         failed = False
     except SystemExit as end:  # Lightning turns an interrupt or SIGTERM into this
         raise KeyboardInterrupt from end

@@ -3,7 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -12,6 +13,7 @@ from jaxtyping import UInt8
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from vosbench.runs.claims import Claim, in_turn
 from vosbench.settings import renamed
 from vosbench.settings.making import made
 from vosbench.training.checkpointing import MetricsFile
@@ -49,6 +51,7 @@ class Loggers:
     def __init__(self, settings: Mapping[str, Any], run: Path, *, done: int, anew: bool) -> None:
         self._run, self._anew, self._done = run, anew, done
         self._ids: dict[str, str] = {}
+        self._lock = Claim(Path((settings.get("mlflow") or {}).get("save_dir") or run).with_name("mlflow.lock"))
         if (run / RUNS).is_file() and not anew:
             self._ids = read_json(run / RUNS, "", "remove it, and loggers begin new runs")
         self.named = {name: self._make(name, each) for name, each in _chosen(settings).items()}
@@ -65,8 +68,17 @@ class Loggers:
             (self._run / RUNS).unlink(missing_ok=True)
         for name, logger in self.named.items():
             with told(name):
-                getattr(logger, "experiment", None)  # this begins the run
+                with in_turn("another training's logger", self._lock):  # or MLflow's experiment might be made twice
+                    getattr(logger, "experiment", None)  # this begins the run
                 self._take_up(name, logger, configuration)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Makes a UserError of a server that is lost while this context lasts."""
+        with ExitStack() as stack:
+            for name in self.named:
+                stack.enter_context(told(name))
+            yield
 
     @rank_zero_only
     def finish(self, *, failed: bool) -> None:
