@@ -56,10 +56,11 @@ def put(run: Path, made: Record) -> Path:
 
 
 ODD: dict[str, list[Any]] = {
-    "schema": [3, "2", None, [2], True],
+    "schema": [4, 0, "2", None, [2], True],
     "method": [None, 5, ["x"], {}],
     "parameters": ["many", True, 1.5, 10**400],
     "checkpoint": [5, [], {"name": None}, {"sha256": 5}],
+    "training": ["long", [], {"seed": "0"}, {"seed": 0, "recipe": "x", "steps": 1, "overrides": "x", "device": "cpu"}],
     "dataset": [None, [], 1.5],
     "subset": ["all", {}, {"videos": 1, "of": 2}, {"videos": "1", "of": 2, "max_frames": None}],
     "scores": [{}, "high", None, [], {"J&F-Mean": None}, {"J&F-Mean": float("nan")}, {"J&F-Mean": 1e999}, {"x": "1"}],

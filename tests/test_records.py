@@ -53,10 +53,10 @@ def test_fields_are_those_of_the_schema(tmp_path: Path) -> None:
     records.write(RECORD, FRAMES, tmp_path / "a.json")
     content = json.loads((tmp_path / "a.json").read_text())
     assert " ".join(content) == (
-        "schema method algorithm supervision training_data parameters checkpoint dataset split protocol resolution "
-        "frames subset inference scores objects speed remarks provenance"
+        "schema method algorithm supervision training_data parameters checkpoint training dataset split protocol "
+        "resolution frames subset inference scores objects speed remarks provenance"
     )
-    assert content["schema"] == 2
+    assert content["schema"] == 3
     assert content["speed"] is None
 
 
@@ -69,7 +69,7 @@ def test_no_arrays_beside_a_record(tmp_path: Path) -> None:
     [
         ("{", "cannot read record"),
         ("[]", "has schema None"),
-        ('{"schema": 3}', "has schema 3, this version reads 1 and 2"),
+        ('{"schema": 4}', "has schema 4, this version reads 1 to 3"),
         ('{"schema": 2, "method": "x", "speedo": 3}', "speedo"),
         ('{"schema": 1, "method": "x", "speedo": 3}', "speedo"),
     ],
@@ -159,7 +159,7 @@ def test_a_record_of_schema_1_is_read_and_shown(tmp_path: Path, command: Callabl
     content = json.loads(OLD.read_text())
     assert content["schema"] == 1
     made = records.read(OLD)
-    assert (made.schema, made.method, made.algorithm) == (2, "mamp_small", "mamp")
+    assert (made.schema, made.method, made.algorithm) == (3, "mamp_small", "mamp")
     assert (made.subset, made.inference, made.remarks) == (None, None, [])
     assert made.provenance is not None
     assert made.provenance["commits"] == [content["provenance"]["commit"]]
@@ -179,6 +179,14 @@ def test_foreign_predictions_of_schema_1_have_no_algorithm(tmp_path: Path) -> No
     path = tmp_path / "a.json"
     path.write_text(json.dumps({**json.loads(OLD.read_text()), "method": "mamp", "parameters": None}))
     assert records.read(path).algorithm is None
+
+
+def test_a_record_of_schema_2_says_nothing_of_its_training(tmp_path: Path) -> None:
+    records.write(RECORD, FRAMES, tmp_path / "a.json")
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert content.pop("training") is None
+    (tmp_path / "a.json").write_text(json.dumps({**content, "schema": 2}))
+    assert records.read(tmp_path / "a.json") == RECORD
 
 
 def test_parts_of_a_data_set_in_words() -> None:

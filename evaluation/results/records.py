@@ -21,7 +21,7 @@ from vosbench.util.reading import read_json, reading
 from vosbench.util.wording import printable, some
 
 log = logging.getLogger(__name__)
-SCHEMA = 2
+SCHEMA = 3
 LARGEST_VALUE = 1e9  # of a curve
 LARGEST = 2**28  # bytes of curves: a thousand times those of the largest benchmark
 Arrays = Mapping[str, Shaped[np.ndarray, " t"]]
@@ -31,6 +31,7 @@ NEW: dict[str, Any] = {
     "inference": None,
     "remarks": [],
 }  # fields that schema 1 did not have
+NEWER: dict[str, Any] = {"training": None}  # fields that schema 2 did not have
 # Name of a recipe in schema 1 → the method's own name.
 ALGORITHMS = {
     "copy_first": "copy_first",
@@ -55,6 +56,8 @@ class Record:
     training_data  the data that weights and flow network learned from, earlier stages first
     parameters     number of weights
     checkpoint     "untrained", or {"name", "sha256"}, and {"processes"} if more than one trained it
+    training       {seed, recipe (a digest of all but seeds), overrides, steps, hours, earlier_hours (of the stages
+                   before), device}: how the weights were trained
     resolution     the data set's resolution folder; frames: "all" or "annotated" frames were given to the method
     subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: the part of the data set scored; None: all of it
     inference      the size at which the method saw frames, such as "short side 480"; None: their own size
@@ -72,6 +75,7 @@ class Record:
     training_data: str | None = None
     parameters: int | None = None
     checkpoint: str | dict[str, str] | None = None
+    training: dict[str, Any] | None = None
     dataset: str
     split: str
     protocol: str
@@ -125,10 +129,12 @@ def read(path: Path) -> Record:
     remedy = "evaluate again, or move it away"
     content = read_json(path, "record", remedy)
     schema = content.get("schema") if isinstance(content, dict) else None
-    if type(schema) is not int or schema not in (1, SCHEMA):
-        raise UserError(f"record {path} has schema {str(schema)[:40]}, this version reads 1 and {SCHEMA}: {remedy}")
+    if type(schema) is not int or not 1 <= schema <= SCHEMA:
+        raise UserError(f"record {path} has schema {str(schema)[:40]}, this version reads 1 to {SCHEMA}: {remedy}")
     if schema == 1:
         content = _migrated(content)
+    if schema < SCHEMA:
+        content = {**content, **NEWER, "schema": SCHEMA}
     expected = {field.name for field in fields(Record)}
     if expected != set(content):
         odd = [name[:40] for name in (*sorted(set(content) - expected), *sorted(expected - set(content)))]
@@ -139,13 +145,13 @@ def read(path: Path) -> Record:
 
 
 def _migrated(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of schema 1 converted to the current schema. It does not say which part of its data set was scored."""
+    """A record of schema 1 as one of schema 2. It does not say which part of its data set was scored."""
     measured = content.get("parameters") is not None  # not foreign predictions, which may have any name
     algorithm = ALGORITHMS.get(str(content.get("method"))) if measured else None
     provenance = content.get("provenance")
     if isinstance(provenance, dict) and "commits" not in provenance:
         provenance = {**provenance, "commits": [provenance["commit"]] if provenance.get("commit") else []}
-    return {**content, **NEW, "schema": SCHEMA, "algorithm": algorithm, "provenance": provenance}
+    return {**content, **NEW, "algorithm": algorithm, "provenance": provenance}
 
 
 def frames_path(path: Path) -> Path:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from vosbench.runs.trainings import FIELDS as TRAINING
 from vosbench.util.plain import misfits
 from vosbench.util.wording import printable
 
@@ -17,6 +18,7 @@ FIELDS: dict[str, Any] = {
     "training_data": str | None,
     "parameters": int | None,
     "checkpoint": str | dict[str, str] | None,
+    "training": dict[str, Any] | None,
     "dataset": Text,
     "split": Text,
     "protocol": str,
@@ -42,14 +44,25 @@ SPEED = {
     "peak_memory_mb": float | None,
     "peak_memory_kind": str | None,
 }
-PROVENANCE = {"hashes": dict[str, str | None] | None, "commits": list[str] | None}
+PROVENANCE = {
+    "command": str | None,
+    "overrides": list[str] | None,
+    "seed": int | None,
+    "hashes": dict[str, str | None] | None,
+    "commits": list[str] | None,
+}
 OBJECT = re.compile(r".*_[0-9]{1,9}", re.DOTALL)
 
 
 def wrong_fields(content: Mapping[str, Any]) -> list[str]:
     """The fields of a record that hold something else than they should, inner ones as `speed.fps`."""
     found = misfits(content, FIELDS)
-    for name, kinds in (("subset", SUBSET), ("speed", SPEED), ("provenance", PROVENANCE)):
+    for name, kinds in (
+        ("subset", SUBSET),
+        ("speed", SPEED),
+        ("training", TRAINING),
+        ("provenance", PROVENANCE),
+    ):
         if name not in found and content.get(name) is not None:
             found += [f"{name}.{key}" for key in misfits(content[name], kinds)]
     if "subset" not in found and content["subset"] is not None and not SUBSET.keys() <= content["subset"].keys():

@@ -21,7 +21,7 @@ from vosbench.video.video import Dataset
 
 # Fields about what was scored, not how well: they can be corrected without scoring again.
 LABELS = (
-    *("method", "algorithm", "supervision", "training_data", "checkpoint"),
+    *("method", "algorithm", "supervision", "training_data", "checkpoint", "training"),
     *("resolution", "frames", "subset", "inference", "remarks"),
 )
 RESTRICTING = ("sequences", "exclude", "max_frames")  # settings that restrict a data set

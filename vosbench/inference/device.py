@@ -29,6 +29,11 @@ def device_named(name: str) -> torch.device:
     return device
 
 
+def device_name(device: torch.device) -> str:
+    """What tables call a device: a GPU's model, or the processor with its number of threads."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+
+
 def check_precision(precision: str) -> None:
     """Raises UserError for an unknown precision."""
     if precision not in AUTOCAST:

@@ -26,7 +26,7 @@ FIELDS = {  # of a record; earlier versions did not write those that may be null
     "latency_ms": list[float],
     "size": tuple[int, int],
     "peak_memory_mb": float,
-    "facts": dict[str, str | dict[str, str] | None] | None,
+    "facts": dict[str, str | dict[str, Any] | None] | None,
 }
 
 

@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from vosbench.runs import trainings
 from vosbench.util.errors import UserError
 from vosbench.util.plain import misfits
 from vosbench.util.reading import reading
@@ -34,6 +35,7 @@ METADATA = {  # vosbench's own; earlier versions did not write all of it
     "supervision": str | None,
     "steps": int | None,
     "processes": list[int] | None,
+    "training": dict[str, Any] | None,
     "sha256": str | None,
 }
 
@@ -44,9 +46,13 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Its key `supervision` says how the weights learned, if that is known.
     """
     state, metadata = _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
-    if not isinstance(metadata, Mapping) or misfits(metadata, METADATA):
+    if not isinstance(metadata, Mapping) or misfits(metadata, METADATA) or _is_odd(metadata.get("training")):
         raise UserError(f"cannot read checkpoint {path}: what it says of its training is damaged; {REMEDY}")
     return state, _said(metadata) if metadata else {}
+
+
+def _is_odd(training: Mapping[str, Any] | None) -> bool:
+    return training is not None and bool(misfits(training, trainings.FIELDS))
 
 
 def _safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from vosbench.evaluation.predictions.label_maps import PngFolder
 from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.results.provenance import provenance
 from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.evaluation.scoring.evaluate import check_lengths
+from vosbench.inference.device import device_name
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.runs.claims import TRIES, unlockable, wait_for
@@ -122,7 +122,7 @@ def speed(predictions: Sequence[Prediction], predictor: Predictor) -> dict[str, 
     cuda = predictor.device.type == "cuda"
     sizes = sorted({f"{height}x{width}" for height, width in (prediction.size for prediction in predictions)})
     return {
-        "device": torch.cuda.get_device_name(predictor.device) if cuda else f"cpu, {torch.get_num_threads()} threads",
+        "device": device_name(predictor.device),
         "precision": predictor.precision,
         "size": ", ".join(sizes),
         "fps": None if every is None else float(1000 * len(every) / every.sum()),

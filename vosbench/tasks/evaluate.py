@@ -76,6 +76,7 @@ def run(options: Options) -> None:
         "supervision": options.supervision or noted.get("supervision"),
         "training_data": options.training_data or noted.get("training_data"),
         "checkpoint": options.checkpoint or noted.get("checkpoint"),
+        "training": None if options.checkpoint else noted.get("training"),
     }
     origin = provenance("evaluate", options.overrides, None, scoring.hashes(), predicted.commits(names))
     record = scoring.make(facts, origin, overwrite=options.overwrite)

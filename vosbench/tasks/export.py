@@ -54,6 +54,7 @@ def run(options: Options) -> None:
         "training_data": checkpoint.training_data,
         "steps": checkpoint.steps,
         "processes": checkpoint.processes,
+        "training": checkpoint.training,
         "licence": options.licence,
     }
     counted = {key for key, _ in method.named_buffers()}

@@ -1,14 +1,16 @@
 """What a training is made of: its options, and the engine, callbacks and fingerprint that they stand for."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 import lightning as L
 
 from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.method import Method
+from vosbench.nn.weight_files import read
 from vosbench.runs.code import commit, sources
-from vosbench.runs.identity import Fingerprint
+from vosbench.runs.identity import Fingerprint, digest
+from vosbench.runs.trainings import total_hours
 from vosbench.settings.making import factory, made
 from vosbench.settings.options import Content, FileName, Keywords, Positive, Seed, Where
 from vosbench.settings.recipe import modules, settings, target
@@ -41,6 +43,7 @@ class Options:
     seed: Seed
     overwrite: Where[bool]
     changed_code: Where[Literal["refuse", "keep"]]
+    overrides: Where[list[str]] = field(default_factory=list)
     plan: Where[bool] = False
 
     def __post_init__(self) -> None:
@@ -61,6 +64,7 @@ def engine(options: Options, fingerprint: Fingerprint, init: str, protocol: Prot
         "commits": [commit()],
         "training_data": list(origin.learned_from),
         "supervision": origin.supervision,
+        "training": {"seed": options.seed, "overrides": options.overrides, **_recipe_and_past(fingerprint, init)},
     }
     return Engine(
         method,
@@ -73,6 +77,16 @@ def engine(options: Options, fingerprint: Fingerprint, init: str, protocol: Prot
         options.seed,
         metadata,
     )
+
+
+def _recipe_and_past(fingerprint: Fingerprint, init: str) -> dict[str, Any]:
+    """A digest of the recipe that trainings share if nothing but their seeds differ, in all stages; and the hours of
+    the stages before, None if they are unknown."""
+    recipe = {key: value for key, value in fingerprint.recipe.items() if key != "seed"}
+    earlier = {} if init == "none" else read(find(init, key="init"))[1].get("training") or {}
+    started = earlier.get("recipe", fingerprint.weights) if init != "none" else "none"
+    hours = total_hours(earlier) if init != "none" else 0.0
+    return {"recipe": digest([recipe, fingerprint.code, fingerprint.data, started]), "earlier_hours": hours}
 
 
 def callbacks(chosen: dict[str, Any]) -> list[L.Callback]:

@@ -1,5 +1,6 @@
 """The LightningModule: sums and logs a method's losses, sets up its optimizer, and scores it on validation videos."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from vosbench.contract import Clip
 from vosbench.drawing.overlays import Picture, overlay
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.protocols.protocol import Protocol
+from vosbench.inference.device import device_name
 from vosbench.inference.memory import Memory
 from vosbench.inference.propagator import Propagator, propagate
 from vosbench.inference.resizing import Resizing
@@ -54,6 +56,11 @@ class Engine(L.LightningModule):
         self.seed, self.metadata = seed, metadata
         self._scored: dict[ObjectKey, dict[str, float]] = {}
         self._examples: dict[str, Picture] = {}
+        self._hours: float | None = 0.0  # of earlier runs of this training; None: unknown
+        self._began = time.monotonic()
+
+    def on_train_start(self) -> None:
+        self._began = time.monotonic()
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Mends Lightning's count of steps for loggers, which is one too high after going on from the end of a
@@ -118,9 +125,19 @@ class Engine(L.LightningModule):
         self.metadata |= {key: stored[key] for key in ("training_data", "supervision") if key in stored}
         self.metadata["commits"] = list(dict.fromkeys([*stored.get("commits", []), *self.metadata["commits"]]))
         self.metadata["processes"] = stored.get("processes", [])
+        earlier = stored.get("training") or {}
+        self.metadata["training"] |= {key: earlier.get(key) for key in ("recipe", "earlier_hours") if key in earlier}
+        self._hours = earlier.get("hours")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The numbers of processes count because each has batch norm statistics of its own, unless they are
         synchronised."""
         numbers = {*self.metadata.get("processes", []), self.trainer.world_size}
-        checkpoint["vosbench"] = {**self.metadata, "processes": sorted(numbers)}
+        checkpoint["vosbench"] = {**self.metadata, "processes": sorted(numbers), "training": self._training()}
+
+    def _training(self) -> dict[str, Any]:
+        """What records say of the training: how it was asked for, and what it took so far."""
+        hours = None if self._hours is None else self._hours + (time.monotonic() - self._began) / 3600
+        name, count = device_name(self.device), self.trainer.world_size
+        took = {"steps": self.global_step, "hours": hours, "device": name if count == 1 else f"{count} × {name}"}
+        return {**self.metadata["training"], **took}

@@ -37,9 +37,15 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
         )
     _load(method, state if trained else method.adapt(state), path)
     name = checkpoint if path == shipped(checkpoint) else path.name
-    data = tuple(metadata.get("training_data", ()))
-    processes = tuple(metadata.get("processes") or ())
-    return Checkpoint(name, content_digest(path), data, metadata.get("steps"), metadata.get("supervision"), processes)
+    return Checkpoint(
+        name=name,
+        sha256=content_digest(path),
+        training_data=tuple(metadata.get("training_data", ())),
+        steps=metadata.get("steps"),
+        supervision=metadata.get("supervision"),
+        processes=tuple(metadata.get("processes") or ()),
+        training=metadata.get("training"),
+    )
 
 
 def initialise(module: nn.Module, init: str) -> list[str]:

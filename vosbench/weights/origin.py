@@ -1,6 +1,6 @@
 """Where weights come from: their file, the method they were trained for, and the data they learned from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -27,7 +27,8 @@ NAMES = {
 @dataclass(frozen=True)
 class Checkpoint:
     """Identifies a method's weights. `name` is "untrained", a shipped name or a file name. `sha256` is the file's.
-    `supervision` is None if the file does not say. `processes`: how many trained it at once, one number or several."""
+    `supervision` is None if the file does not say. `processes`: how many trained it at once, one number or several.
+    `training`: as in records, if the file says."""
 
     name: str
     sha256: str
@@ -35,6 +36,7 @@ class Checkpoint:
     steps: int | None
     supervision: Supervision | None
     processes: tuple[int, ...] = ()
+    training: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def facts(method: Method[Any, Any], checkpoint: Checkpoint) -> dict[str, Any]:
         "supervision": all_of_it.supervision,
         "training_data": " + ".join(all_of_it.learned_from) or None,
         "checkpoint": found if has_weights(method) else None,
+        "training": None if checkpoint.training is None else dict(checkpoint.training),
     }
 
 
