@@ -28,7 +28,7 @@ def trained(command: Command, name: str, *settings: str) -> Any:
 
 def test_cost_and_recipe_reach_the_record(command: Command) -> None:
     first = trained(command, "one", "trainer.max_steps=2")
-    assert (first["seed"], first["steps"], first["earlier_hours"]) == (0, 2, 0)
+    assert (first["seed"], first["steps"], first["max_steps"], first["earlier_hours"]) == (0, 2, 2, 0)
     assert first["device"].startswith("cpu, ")
     assert "trainer.max_steps=2" in first["overrides"]
     more = trained(command, "one", "trainer.max_steps=4")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vosbench.drawing.overlays import FALSE, HIT, MISSED
-from vosbench.evaluation.board.columns import UNKNOWN, checkpoint_name, is_text, label, percent
+from vosbench.evaluation.board.columns import UNKNOWN, is_text, percent
 from vosbench.evaluation.board.leaderboard import Board
+from vosbench.evaluation.board.names import names
 from vosbench.evaluation.board.rows import Row
 from vosbench.evaluation.metrics import Curves
 from vosbench.evaluation.object_key import ObjectKey
@@ -60,7 +61,7 @@ def bar_plot(board: Board) -> bytes:
 
     with _no_mathematics():
         rows = board.rows[:BARS][::-1]
-        labels = names(rows)
+        labels = names(rows, marked=True)
         width = 7 + 0.07 * max(map(len, labels))  # inches: the axes keep their length next to long names
         figure = Figure(figsize=(width, 0.8 + 0.36 * len(rows)), layout="constrained")
         axes = figure.subplots()
@@ -91,7 +92,7 @@ def curve_plot(rows: Sequence[Row]) -> bytes | None:
     from matplotlib.lines import Line2D
 
     measures = _over_time_of(rows)
-    found = {name: _curves(row, measures) for name, row in zip(names(rows), rows, strict=True) if row.path}
+    found = {name: _curves(row, measures) for name, row in zip(names(rows, marked=True), rows, strict=True) if row.path}
     objects = _most_different(found)
     if not objects:
         return None
@@ -123,34 +124,13 @@ def _no_mathematics() -> AbstractContextManager[None]:
     return rc_context({"text.parse_math": False})
 
 
-def names(rows: Sequence[Row]) -> list[str]:
-    """A short name for each row, each different: the method, if necessary with its checkpoint, then its run.
-
-    The names also mark supervised rows, since figures and pictures have no other place for that.
-    """
-    short = [label(row) + (f", {row.record.supervision}" if _is_marked(row) else "") for row in rows]
-    longer = [
-        f"{name} ({checkpoint_name(row)})" if row.record.checkpoint else name
-        for name, row in zip(short, rows, strict=True)
-    ]
-    full = [f"{name}, {row.run}" if row.run else name for name, row in zip(longer, rows, strict=True)]
-    chosen = [b if short.count(a) > 1 else a for a, b in zip(short, longer, strict=True)]
-    chosen = [b if chosen.count(a) > 1 else a for a, b in zip(chosen, full, strict=True)]
-    chosen = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in chosen]
-    return [f"{name} #{place + 1}" if chosen.count(name) > 1 else name for place, name in enumerate(chosen)]
-
-
-def _is_marked(row: Row) -> bool:
-    return row.record.supervision in ("supervised", "flow-supervised")
-
-
 def _section(board: Board) -> list[str]:
     headers, rows = board.cells
     parts = [f"<h2>{escape(board.title)}</h2><p>Scores in percent.</p>", _table(headers, rows)]
     parts += [f'<p class="note">{escape(note)}</p>' for note in board.notes]
     parts.append(_image(bar_plot(board), f"{_headline(board)} of each method"))
     measured = [row for row in board.rows if row.path][:METHODS]
-    pictures = {name: _pictures(row) for name, row in zip(names(measured), measured, strict=True)}
+    pictures = {name: _pictures(row) for name, row in zip(names(measured, marked=True), measured, strict=True)}
     return [
         *parts,
         *_by_sequence(measured),
@@ -180,9 +160,9 @@ def _by_sequence(rows: Sequence[Row]) -> list[str]:
     parts = [Measure(part).label for part in measure.parts]
     return [
         f"<h3>{escape(measure.label)} by sequence</h3>",
-        _table(["Sequence", *names(rows)], by_sequence),
+        _table(["Sequence", *names(rows, marked=True)], by_sequence),
         f"<details><summary>{escape(' and '.join(parts))} of {len(keys)} objects</summary>",
-        _table(["Object", *(f"{name}: {part}" for name in names(rows) for part in parts)], by_object),
+        _table(["Object", *(f"{name}: {part}" for name in names(rows, marked=True) for part in parts)], by_object),
         "</details>",
     ]
 

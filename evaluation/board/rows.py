@@ -1,11 +1,12 @@
 """Rows of tables: each is a result record, measured here or quoted from a paper."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from vosbench.evaluation.board.statistics import Interval
@@ -13,8 +14,9 @@ from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.protocols.protocol import Measure, Protocol, known_protocol
 from vosbench.evaluation.results import records
 from vosbench.evaluation.results.records import Record
+from vosbench.runs.names import key_of
 from vosbench.util.errors import UserError
-from vosbench.util.wording import printable
+from vosbench.util.wording import printable, some
 
 log = logging.getLogger(__name__)
 COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames", "subset")
@@ -26,6 +28,8 @@ class Row:
 
     run            the run's folder, relative to the folder that was searched
     remark         a caveat about a quoted number
+    seeds          the rows of single seeds that this is the mean of; (): it is of one
+    name           what its table calls it
     ranked_by      the score that ranks its board; "": its protocol's first
     interval       95 % of the headline over sequences; to_best and to_baseline: 95 % of paired differences (fractions)
     to_best        supervised rows are compared with the best of them, the others with the best of the others
@@ -36,6 +40,8 @@ class Row:
     path: Path | None = None
     source: str = ""
     remark: str = ""
+    seeds: "tuple[Row, ...]" = ()
+    name: str = ""
     interval: Interval | None = None
     to_best: Interval | None = None
     to_baseline: Interval | None = None
@@ -62,6 +68,22 @@ class Row:
     def is_supervised(self) -> bool:
         """Whether it learned from masks or labels. Such rows do not compete with rows that did not or do not say."""
         return self.record.supervision == "supervised"
+
+    def is_comparable(self, other: "Row") -> bool:
+        """Whether both were scored on the same objects against the same annotations."""
+        return set(self.record.objects) == set(other.record.objects) and self.annotations == other.annotations
+
+    @property
+    def typed_name(self) -> list[str]:
+        """The name that its run was given on the command line, if any."""
+        overrides = (self.record.provenance or {}).get("overrides") or []
+        return [override.partition("=")[2] for override in overrides if key_of(override) == "name"][-1:]
+
+    @property
+    def overrides(self) -> list[str]:
+        """What was typed for its training, if its weights say so, and for its prediction."""
+        sources = (self.record.training, self.record.provenance)
+        return list(dict.fromkeys(each for source in sources for each in (source or {}).get("overrides") or []))
 
     @cached_property
     def rules(self) -> Protocol | None:
@@ -98,6 +120,16 @@ class Row:
         return {key: measure.of(values) for key, values in self.objects.items() if measure.has(values)}
 
     @cached_property
+    def samples(self) -> list[dict[ObjectKey, float]]:
+        """The headlines of each seed."""
+        return [replace(row, ranked_by=self.ranked_by).headlines for row in self.seeds] or [self.headlines]
+
+    def spread(self, score: str) -> float | None:
+        """The standard deviation of a score over seeds; None for a single one."""
+        values = [row.record.scores[score] for row in self.seeds if score in row.record.scores]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+    @cached_property
     def groups(self) -> dict[ObjectKey, str]:
         """For each object, the group whose mean the headline averages; empty if it has no groups."""
         group = self.measure.groups
@@ -106,24 +138,27 @@ class Row:
         return {key: str(self.objects[key].get(group, "unknown")) for key in self.headlines}
 
 
-def load(runs: Path) -> list[Row]:
-    """Every record under `runs`. A file that is no record, or one of another version, is left out with a warning.
+def load(*runs: Path) -> list[Row]:
+    """Every record in some folders. A file that is no record, or one of another version, is left out with a warning.
 
     Raises UserError if there is none that can be read.
     """
-    paths = sorted(runs.glob("**/results/*.json"))
-    if not paths:
-        raise UserError(f"no result record (**/results/*.json) in {runs}: run vosbench benchmark first, or set runs")
-    rows = [row for path in paths if (row := _row(path, runs)) is not None]
+    found = {path.resolve(): (path, folder) for folder in runs for path in sorted(folder.glob("**/results/*.json"))}
+    where = some([str(folder) for folder in runs])
+    if not found:
+        raise UserError(f"no result record (**/results/*.json) in {where}: run vosbench benchmark first, or set runs")
+    several = len(runs) > 1
+    rows = [row for path, folder in found.values() if (row := _row(path, folder, several)) is not None]
     if not rows:
-        raise UserError(f"none of {len(paths)} result records in {runs} can be read: evaluate again, or set runs")
+        raise UserError(f"none of {len(found)} result records in {where} can be read: evaluate again, or set runs")
     return rows
 
 
-def _row(path: Path, runs: Path) -> Row | None:
+def _row(path: Path, runs: Path, several: bool) -> Row | None:
     """The row of a record. None if it cannot be read, which is said."""
+    name = _run_name(path.parents[1], runs)
     try:
-        return Row(records.read(path), printable(_run_name(path.parents[1], runs)), path)
+        return Row(records.read(path), printable(str(runs / name) if several else name), path)
     except UserError as error:
         log.warning("left out: %s", error)
         return None

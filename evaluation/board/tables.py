@@ -1,4 +1,4 @@
-"""Leaderboards as CSV (fractions), and as Markdown, LaTeX and terminal output (percent)."""
+"""Leaderboards as CSV (fractions), and as Markdown and terminal output (percent)."""
 
 import csv
 import io
@@ -7,14 +7,16 @@ from typing import Any
 
 from rich.table import Table
 
-from vosbench.evaluation.board.columns import checkpoint_name, is_text, kind
+from vosbench.evaluation.board.columns import UNKNOWN, Column, checkpoint_name, is_text, kind
 from vosbench.evaluation.board.leaderboard import Board
 from vosbench.evaluation.board.rows import Row
 from vosbench.evaluation.board.statistics import Interval
-from vosbench.evaluation.results.escaping import csv_cell, latex, latex_comment, markdown
+from vosbench.evaluation.results.escaping import csv_cell, markdown
+from vosbench.runs.trainings import total_hours
 from vosbench.util.terminal import Terminal
 
 PRINTED = 40
+SHORT = ("Method", "Seeds", "95 %")
 
 
 def to_csv(boards: Sequence[Board]) -> str:
@@ -31,26 +33,29 @@ def to_markdown(boards: Sequence[Board]) -> str:
     return "\n".join(_markdown(board) for board in boards)
 
 
-def to_latex(boards: Sequence[Board]) -> str:
-    """Floating tables with captions, for the package booktabs."""
-    return "\n".join(_latex(board) for board in boards)
-
-
 def show(boards: Sequence[Board]) -> None:
-    """Prints the boards, at most the first 40 rows of each."""
+    """Prints the boards: the columns of SHORT, unless others were chosen, and at most the first 40 rows of each."""
     console = Terminal()
-    if not console.is_terminal:
-        console.width = max(console.width, 200)
     for board in boards:
-        headers, rows = board.cells
-        hidden = [f"{len(rows) - PRINTED} more rows are in the files."] if len(rows) > PRINTED else []
-        caption = "\n".join([*board.notes, *hidden])
-        table = Table(title=f"{board.title} (percent)", caption=caption, caption_justify="left")
-        for header in headers:
-            table.add_column(header, justify="left" if is_text(header) else "right", overflow="fold")
-        for row in rows[:PRINTED]:
-            table.add_row(*row)
+        shown = [column for column in board.columns if board.only or _is_short(column, board)]
+        table = Table(title=f"{board.title} (percent)", caption=_caption(board), caption_justify="left")
+        for column in shown:
+            text = is_text(column.header)
+            table.add_column(column.header, justify="left" if text else "right", overflow="fold", no_wrap=not text)
+        for row in board.rows[:PRINTED]:
+            table.add_row(*(column.cell(row) or UNKNOWN for column in shown))
         console.print(table)
+
+
+def _is_short(column: Column, board: Board) -> bool:
+    parts = board.rows[0].measure.parts
+    scores = (board.rows[0].measure.name, *parts) if parts else [each.score for each in board.columns if each.score][:4]
+    return column.score in scores if column.score else column.header in SHORT or column.header.startswith("FPS")
+
+
+def _caption(board: Board) -> str:
+    hidden = [f"{len(board.rows) - PRINTED} more rows are in the files."] if len(board.rows) > PRINTED else []
+    return "\n".join([*board.notes, *hidden])
 
 
 def _escaped(values: dict[str, Any]) -> dict[str, Any]:
@@ -58,23 +63,29 @@ def _escaped(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values(row: Row) -> dict[str, Any]:
-    record, speed = row.record, row.record.speed or {}
+    record, speed, training = row.record, row.record.speed or {}, row.record.training or {}
     bounds = ((row.measure.name, row.interval), ("to-best", row.to_best), ("to-baseline", row.to_baseline))
     return {
         **kind(row),
         "inference": record.inference,
         "method": record.method,
         "algorithm": record.algorithm,
-        "run": row.run,
+        "name": row.name,
+        "run": " ".join(each.run for each in row.seeds) or row.run,
+        "seeds": len(row.seeds) or None,
         "supervision": record.supervision,
         "checkpoint": checkpoint_name(row),
         "training_data": record.training_data,
         **record.scores,
+        **{f"{name}-std": row.spread(name) for name in record.scores if row.seeds},
         **{key: value for name, interval in bounds for key, value in _interval_values(name, interval)},
         **{key: speed.get(key) for key in ("device", "precision", "size", "fps", "fps_sequence_mean")},
         **{f"latency_ms_{key}": (speed.get("latency_ms") or {}).get(key) for key in ("p50", "p95")},
         **{key: speed.get(key) for key in ("peak_memory_mb", "peak_memory_kind")},
         "parameters": record.parameters,
+        "training_steps": training.get("max_steps"),
+        "training_hours": total_hours(training),
+        "training_device": training.get("device"),
         "objects": len(record.objects) or None,
         "quoted_from": row.source,
         "remarks": " ".join(record.remarks),
@@ -82,9 +93,10 @@ def _values(row: Row) -> dict[str, Any]:
 
 
 def _interval_values(name: str, interval: Interval | None) -> Iterator[tuple[str, float | None]]:
-    mean, low, high = interval or (None, None, None)
+    mean, low, high, p = interval or (None, None, None, None)
     if name.startswith("to-"):
         yield name, mean
+        yield f"{name}-p", p
     yield f"{name}-low", low
     yield f"{name}-high", high
 
@@ -95,20 +107,3 @@ def _markdown(board: Board) -> str:
     table = "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in lines)
     notes = "\n".join(f"- {markdown(note)}" for note in board.notes)
     return f"## {markdown(board.title)}\n\nScores in percent.\n\n{table}\n\n{notes}\n"
-
-
-def _latex(board: Board) -> str:
-    headers, rows = board.cells
-    head, *body = (" & ".join(map(latex, line)) + r" \\" for line in [headers, *rows])
-    alignment = "".join("l" if is_text(header) else "r" for header in headers)
-    lines = [
-        *map(latex_comment, board.notes),
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{latex(board.title)}; scores in percent}}",
-        rf"\begin{{tabular}}{{{alignment}}}",
-        *(r"\toprule", head, r"\midrule", *body, r"\bottomrule"),
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ FIELDS: dict[str, Any] = {
     "recipe": str,
     "overrides": list[str],
     "steps": int,
+    "max_steps": int,
     "hours": float | None,
     "earlier_hours": float | None,
     "device": str,

@@ -4,9 +4,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vosbench.evaluation.board import report, tables
-from vosbench.evaluation.board.leaderboard import Board, boards
+from vosbench.evaluation.board.choice import chosen
+from vosbench.evaluation.board.latex import to_latex
+from vosbench.evaluation.board.leaderboard import Board, Mixed, boards, only
 from vosbench.evaluation.board.rows import load, load_published
 from vosbench.settings.options import FileName, Positive, Seed, Where
 from vosbench.util.files import replace_file
@@ -18,9 +21,11 @@ log = logging.getLogger(__name__)
 class Options:
     """The top-level keys of conf/leaderboard.yaml, which explains them."""
 
-    runs: Where[FileName]
+    runs: Where[FileName | list[FileName]]
     run: Where[FileName]
-    mixed: bool
+    mixed: Mixed
+    where: dict[str, Any]
+    columns: list[str] | None
     baseline: str | None
     published: bool
     resamples: Positive
@@ -30,13 +35,14 @@ class Options:
 def run(options: Options) -> None:
     """Raises UserError if there is no record that can be read, or if the baseline is unknown or ambiguous."""
     found = boards(
-        load(Path(options.runs)),
+        chosen(load(*map(Path, [options.runs] if isinstance(options.runs, str) else options.runs)), options.where),
         mixed=options.mixed,
         baseline=options.baseline,
         published=load_published() if options.published else (),
         resamples=options.resamples,
         seed=options.seed,
     )
+    found = only(found, options.columns or ())
     write(found, Path(options.run))
     tables.show(found)
     log.info("wrote %s/leaderboard.{csv,md,tex,html}", options.run)
@@ -48,7 +54,7 @@ def write(found: Sequence[Board], folder: Path, title: str = "Leaderboard") -> N
     texts = {
         "csv": tables.to_csv(found),
         "md": tables.to_markdown(found),
-        "tex": tables.to_latex(found),
+        "tex": to_latex(found),
         "html": report.html(found, title),
     }
     for suffix, text in texts.items():

@@ -139,5 +139,10 @@ class Engine(L.LightningModule):
         """What records say of the training: how it was asked for, and what it took so far."""
         hours = None if self._hours is None else self._hours + (time.monotonic() - self._began) / 3600
         name, count = device_name(self.device), self.trainer.world_size
-        took = {"steps": self.global_step, "hours": hours, "device": name if count == 1 else f"{count} × {name}"}
+        took = {
+            "steps": self.global_step,
+            "max_steps": self.trainer.max_steps,
+            "hours": hours,
+            "device": name if count == 1 else f"{count} × {name}",
+        }
         return {**self.metadata["training"], **took}
