@@ -137,7 +137,7 @@ def test_names_in_plots_differ() -> None:
 
 def test_names_in_plots_say_what_is_supervised(plotted: list[Any]) -> None:
     munet = record("munet", GOOD, supervision="supervised")
-    quoted = Row(replace(munet, method="MUNet"), source="a paper")
+    quoted = Row(replace(munet, method="MUNet"), sources={"MUNet 2": "a paper"})
     rows = [quoted, *(Row(each, "run", Path("x.json")) for each in (munet, record("poor", POOR, supervision="none")))]
     assert report.names(rows) == ["MUNet †, supervised", "munet, supervised", "poor"]
     report.bar_plot(board(rows[1:], published=rows[:1]))

@@ -14,6 +14,7 @@ TEXT = {
     "Checkpoint",
     "Seen at",
     "Run",
+    "Quoted from",
     *(key.capitalize() for key in COMPARABLE),
 }
 
@@ -41,6 +42,7 @@ def of(rows: Sequence[Row], *, mixed: bool) -> list[Column]:
         ("Memory MB", lambda row: _speed(row, "peak_memory_mb", ".0f")),
         ("Param. M", lambda row: "" if row.record.parameters is None else f"{row.record.parameters / 1e6:.2f}"),
         ("Run", lambda row: row.run),
+        ("Quoted from", lambda row: ", ".join(row.sources)),
     ]
     return [(header, cell) for header, cell in possible if any(cell(row) for row in rows)]
 

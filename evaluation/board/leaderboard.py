@@ -161,8 +161,8 @@ def _notes(rows: Sequence[Row], best: Row, resamples: int, seed: int) -> list[st
         notes.append("Flow-supervised: no masks or labels of objects; the flow network learned from true flow.")
     if len({row.record.inference for row in rows if row.path}) > 1:
         notes.append("Methods saw the frames at different sizes (Seen at); all were scored at the original size.")
-    sources = sorted({row.source for row in rows if row.source})
-    notes += [f"† quoted, not measured: {source}." for source in sources]
+    sources = {short: source for row in rows for short, source in row.sources.items()}
+    notes += [f"† {short}: quoted, not measured, from {sources[short]}." for short in sorted(sources)]
     notes += [f"† {row.record.method}: {row.remark}." for row in rows if row.remark]
     notes += [f"{row.record.method} ({row.run}): {remark}" for row in rows for remark in row.record.remarks]
     reasons = {row.protocol_title: row.rules.unofficial for row in rows if row.rules and row.rules.unofficial}

@@ -1,12 +1,9 @@
 """Rows of tables: each is a result record, measured here or quoted from a paper."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
-
-from omegaconf import OmegaConf
 
 from vosbench.evaluation.board.statistics import Interval
 from vosbench.evaluation.object_key import ObjectKey
@@ -22,9 +19,10 @@ COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames", "subset")
 
 @dataclass(frozen=True)
 class Row:
-    """One result. `path` is its record's file, or None for a number quoted from `source`, whose objects are unknown.
+    """One result. `path` is its record's file, or None for a number quoted from papers, whose objects are unknown.
 
     run            the run's folder, relative to the folder that was searched
+    sources        the tables that a number is quoted from, short ("MAMP 1") → with authors and title
     remark         a caveat about a quoted number
     ranked_by      the score that ranks its board; "": its protocol's first
     interval       95 % of the headline over sequences; to_best and to_baseline: 95 % of paired differences (fractions)
@@ -34,7 +32,7 @@ class Row:
     record: Record
     run: str = ""
     path: Path | None = None
-    source: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
     remark: str = ""
     interval: Interval | None = None
     to_best: Interval | None = None
@@ -127,25 +125,6 @@ def _row(path: Path, runs: Path) -> Row | None:
     except UserError as error:
         log.warning("left out: %s", error)
         return None
-
-
-def load_published() -> list[Row]:
-    """Numbers quoted from papers (published.yaml), as fractions."""
-    tables = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("published.yaml")))
-    return [quoted(table, result) for table in cast(list[dict[str, Any]], tables) for result in table["results"]]
-
-
-def quoted(table: dict[str, Any], result: dict[str, Any]) -> Row:
-    """A row of published.yaml. `table`: fields that its results share. All numbers are scores in percent."""
-    scores = {
-        name: round(value / 100, 6)
-        for name, value in result.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    where = {key: table[key] for key in COMPARABLE[:-1]}
-    facts: dict[str, Any] = {key: result.get(key) for key in ("supervision", "training_data")}
-    record = Record(method=result["method"], scores=scores, objects={}, **facts, **where)
-    return Row(record, source=table["source"], remark=result.get("note", ""))
 
 
 def _run_name(folder: Path, runs: Path) -> str:

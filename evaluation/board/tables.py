@@ -76,7 +76,7 @@ def _values(row: Row) -> dict[str, Any]:
         **{key: speed.get(key) for key in ("peak_memory_mb", "peak_memory_kind")},
         "parameters": record.parameters,
         "objects": len(record.objects) or None,
-        "quoted_from": row.source,
+        "quoted_from": "; ".join(row.sources.values()),
         "remarks": " ".join(record.remarks),
     }
 

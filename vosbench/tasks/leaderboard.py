@@ -7,7 +7,8 @@ from pathlib import Path
 
 from vosbench.evaluation.board import report, tables
 from vosbench.evaluation.board.leaderboard import Board, boards
-from vosbench.evaluation.board.rows import load, load_published
+from vosbench.evaluation.board.quoted import load_published
+from vosbench.evaluation.board.rows import load
 from vosbench.settings.options import FileName, Positive, Seed, Where
 from vosbench.util.files import replace_file
 
