@@ -1,5 +1,6 @@
 """The name of an object: its sequence and its id there."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -13,6 +14,7 @@ class ObjectKey(NamedTuple):
         return f"{self.sequence}_{self.id}"
 
     @classmethod
+    @lru_cache(maxsize=100_000)  # the records of a leaderboard name the same objects
     def parse(cls, text: str) -> "ObjectKey":
         """The object that `<sequence>_<id>` names; the sequence may contain underscores."""
         sequence, _, id_ = text.rpartition("_")

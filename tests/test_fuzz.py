@@ -27,6 +27,7 @@ from vosbench.datasets.coco import Coco
 from vosbench.datasets.folders import read_list
 from vosbench.datasets.youtube_vos import YoutubeVos
 from vosbench.evaluation.board import tables
+from vosbench.evaluation.board.latex import to_latex
 from vosbench.evaluation.board.leaderboard import boards
 from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.predictions.rle import RleFile, write_rle
@@ -399,7 +400,7 @@ def test_records(runs: Path) -> None:
     def use() -> None:
         rows = load(runs)
         made = boards(rows, resamples=20) + boards(rows, mixed=True, resamples=20)
-        for text in (tables.to_csv(made), tables.to_markdown(made), tables.to_latex(made)):
+        for text in (tables.to_csv(made), tables.to_markdown(made), to_latex(made)):
             assert "\x1b" not in text
             text.encode()
         kept.append([row.run for row in rows])

@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 
 from vosbench.evaluation.board import report, tables
+from vosbench.evaluation.board.choice import chosen
+from vosbench.evaluation.board.latex import to_latex
 from vosbench.evaluation.board.leaderboard import board, boards
-from vosbench.evaluation.board.rows import Row, load, load_published, quoted
-from vosbench.evaluation.board.statistics import paired_difference
+from vosbench.evaluation.board.names import names
+from vosbench.evaluation.board.quoted import load_published
+from vosbench.evaluation.board.rows import Row, load
+from vosbench.evaluation.board.statistics import Sample, paired_difference
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.results import records
 from vosbench.evaluation.results.records import Record
@@ -71,10 +75,12 @@ def runs(tmp_path: Path) -> Path:
 
 def test_paired_difference() -> None:
     one, other = row(GOOD).headlines, row(POOR).headlines
+    assert row(GOOD).sample is not None
     shifted = {name: value - 0.1 for name, value in one.items()}
-    difference = paired_difference(shifted, one)
-    assert difference == pytest.approx((-0.1, -0.1, -0.1))  # though single videos range from .6 to .95
-    assert paired_difference(one, {**other, ObjectKey("new", 1): 0.5}) is None
+    difference = paired_difference(Sample.of([shifted]), Sample.of([one]))
+    assert difference is not None
+    assert difference[:3] == pytest.approx((-0.1, -0.1, -0.1))  # though single videos range from .6 to .95
+    assert paired_difference(Sample.of([one]), Sample.of([{**other, ObjectKey("new", 1): 0.5}])) is None
 
 
 def test_rows_of_different_kinds_share_no_table() -> None:
@@ -99,7 +105,10 @@ def test_rows_are_compared_with_the_best_and_a_baseline() -> None:
     assert last.to_best.mean == pytest.approx(POOR.scores["J&F-Mean"] - GOOD.scores["J&F-Mean"])
     assert last.to_best.high is not None
     assert last.to_best.high < 0
-    assert best.to_baseline == pytest.approx([-last.to_best[0], -(last.to_best[2] or 0), -(last.to_best[1] or 0)])
+    assert best.to_baseline is not None
+    assert best.to_baseline[:3] == pytest.approx([-last.to_best[0], -(last.to_best[2] or 0), -(last.to_best[1] or 0)])
+    assert best.to_baseline.p is not None
+    assert best.to_baseline.p < 0.1  # all of six sequences: at best 2 of 64 flips
 
 
 def test_supervised_rows_are_marked_and_compared_among_themselves() -> None:
@@ -110,14 +119,18 @@ def test_supervised_rows_are_marked_and_compared_among_themselves() -> None:
         row(replace(POOR, supervision="self-supervised"), "c"),
         row(record("unnamed", worse), "d"),
     ]
-    made = board(rows)
+    with pytest.raises(ValueError, match=r"differ in supervision \(not supervised, supervised\)"):
+        board(rows)
+    assert [[each.run for each in made.rows] for made in boards(rows)] == [["c", "d"], ["a", "b"]]
+    assert [made.title.rpartition(", ")[2] for made in boards(rows)] == ["not supervised", "supervised"]
+    made = board(rows, mixed="supervision")
     assert [each.run for each in made.rows] == ["a", "c", "b", "d"]
     differences = {each.run: each.to_best and round(each.to_best.mean, 3) for each in made.rows}
     assert differences == {"a": None, "b": -0.4, "c": None, "d": -0.1}
     note = "Supervised methods learned from masks"
     assert [text.startswith(note) for text in made.notes].count(True) == 1
     assert not any(text.startswith(note) for text in board(rows[:2]).notes)
-    for text in (tables.to_markdown([made]), tables.to_latex([made]), report.html([made])):
+    for text in (tables.to_markdown([made]), to_latex([made]), report.html([made])):
         assert all(part in text for part in ("Trained on", "imagenet + davis2017", "supervised", note))
 
 
@@ -140,33 +153,42 @@ def test_quoted_numbers_are_marked_and_only_where_they_belong() -> None:
     published = load_published()
     mamp = next(each for each in published if each.record.method == "MAMP")
     assert mamp.record.scores == {"J&F-Mean": 0.697, "J-Mean": 0.683, "F-Mean": 0.712}
+    assert mamp.record.parameters == 5_000_000
     marks = {each.record.supervision for each in published if each.record.method.startswith("MUNet")}
     assert marks == {"supervised"}
-    assert {each.record.supervision for each in published if each.source == mamp.source} == {"self-supervised"}
-    made = board([row(GOOD), row(POOR)], published=published)
+    assert not any(each.is_supervised for each in board([row(GOOD), row(POOR)], published=published).rows)
+    made = board([row(GOOD), row(POOR)], published=published, mixed="supervision")
     names = [each.record.method for each in made.rows]
-    assert names[:4] == ["MUNet (3-2)", "MUNet (2)", "good", "MUNet (3-1)"]
-    assert [name for name in names if "MUNet" not in name][:3] == ["good", "MAMP", "MAST"]
-    assert made.cells[1][0][:3] == [
-        "MUNet (3-2) †", "supervised", "imagenet + still images + davis2017 + youtube_vos",
-    ]  # fmt: skip
-    assert any(note.startswith("† quoted, not measured: Miao") for note in made.notes)
+    assert names[:5] == ["LCM", "RMNet", "GMVOS", "KMN", "CFBI"]
+    headers, cells = made.cells
+    munet = dict(zip(headers, cells[names.index("MUNet (3-2)")], strict=True))
+    assert munet["Method"] == "MUNet (3-2) †"
+    assert munet["Supervision"] == "supervised"
+    assert munet["Trained on"] == "imagenet + still images + davis2017 + youtube_vos"
+    assert (munet["FPS †"], munet["Quoted from"]) == ("6.42", "MUNet 2")
+    assert any(note.startswith("† MAMP 1: quoted, not measured, from Miao") for note in made.notes)
+    assert len([note for note in made.notes if "quoted, not measured" in note]) == 3
     assert len(board([row(replace(GOOD, resolution="240p"))], published=published).rows) == 1
 
 
-def test_published_means_agree_with_their_columns() -> None:
-    for each in load_published():
-        overall, *parts = each.record.scores.values()
-        error = abs(overall - sum(parts) / len(parts))
-        assert (error > 0.00051) == bool(each.remark), each.record.method
+def test_a_result_that_several_papers_quote_is_one_row() -> None:
+    quoted = [each for each in load_published() if each.record.split == "val"]
+    (stm,) = (each for each in quoted if each.record.method == "STM" and each.record.scores["J&F-Mean"] == 0.818)
+    assert list(stm.sources) == ["MAMP 1", "MUNet 2", "Mask embedding 1"]
+    assert list(stm.record.scores) == ["J&F-Mean", "J-Mean", "J-Recall", "F-Mean", "F-Recall"]
+    assert (stm.record.parameters, stm.record.speed) == (9_000_000, {"fps": 6.25})
+    uvc = [each for each in quoted if each.record.method == "UVC"]
+    assert [(each.headline, list(each.sources)) for each in uvc] == [(0.595, ["MAMP 1"]), (0.578, ["Mask embedding 1"])]
+    (colorization,) = (each for each in quoted if each.record.method == "Colorization")
+    assert colorization.remark == "its printed J and F average 33.65"
 
 
 def test_cells_are_in_percent_and_empty_columns_are_left_out() -> None:
     headers, cells = board([row(GOOD), row(POOR)]).cells
     shown = dict(zip(headers, cells[0], strict=True))
-    assert (shown["J&F"], shown["Checkpoint"], shown["FPS"]) == ("80.0", "good.ckpt 01234567", "12.35")
-    assert (shown["ms p95"], shown["Memory MB"], shown["Param. M"]) == ("120", "512", "5.29")
-    assert dict(zip(headers, cells[1], strict=True))["Checkpoint"] == "untrained"
+    assert (shown["J&F"], shown["Weights"], shown["FPS"]) == ("80.0", "trained", "12.35")
+    assert (shown["ms p95"], shown["Param. M"]) == ("120", "5.29")
+    assert dict(zip(headers, cells[1], strict=True))["Weights"] == "untrained"
     assert dict(zip(headers, cells[1], strict=True))["FPS"] == "–"
     assert "Δ baseline" not in headers
 
@@ -185,7 +207,7 @@ def test_csv_holds_fractions() -> None:
 def test_markdown_and_latex_escape_what_they_must() -> None:
     made = boards([row(replace(GOOD, method="a|b_c&d"))])
     assert "| a\\|b_c&d |" in tables.to_markdown(made)
-    latex = tables.to_latex(made)
+    latex = to_latex(made)
     assert r"a|b\_c\&d &" in latex
     assert re.search(r"(?<!\\)_", latex.split(r"\midrule")[1]) is None
 
@@ -195,6 +217,8 @@ def settings(runs: Path, out: Path, **changes: Any) -> leaderboard.Options:
         runs=str(runs),
         run=str(out),
         mixed=False,
+        where={},
+        columns=None,
         baseline=None,
         published=False,
         resamples=1000,
@@ -232,7 +256,7 @@ def test_thousands_of_rows_are_quick() -> None:
     made = boards(rows)
     tables.to_csv(made)
     report.html(made)
-    assert time.process_time() - start < 10  # about 1 s
+    assert time.process_time() - start < 10  # about 2 s
 
 
 def test_command_line(runs: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
@@ -289,7 +313,7 @@ def test_parts_of_a_set_have_boards_and_titles_of_their_own() -> None:
     headers, cells = named.cells
     shown = dict(zip(headers, cells[0], strict=True))
     assert (shown["Subset"], shown["Seen at"]) == ("3 of 10 videos, at most 6 frames", "short side 240")
-    assert f"\\caption{{davis2017 val, 480p, all frames, {title}; scores in percent}}" in tables.to_latex([named])
+    assert f"\\caption{{davis2017 val, 480p, all frames, {title}; scores in percent}}" in to_latex([named])
     (line,) = csv.DictReader(io.StringIO(tables.to_csv([named])))
     assert (line["subset"], line["inference"]) == ("3 of 10 videos, at most 6 frames", "short side 240")
     with pytest.raises(ValueError, match=r"differ in subset \(3 of 10 videos, at most 6 frames, all videos\)"):
@@ -314,19 +338,13 @@ def test_inference_sizes_stand_in_rows_where_they_differ() -> None:
     assert any("at different sizes" in note for note in made.notes)
 
 
-def test_quoted_scores_may_be_whole_numbers() -> None:
-    table = {"source": "a paper", "dataset": "d", "split": "val", "protocol": "davis", "resolution": "480p"}
-    quoted_row = quoted({**table, "frames": "all"}, {"method": "m", "J&F-Mean": 75, "J-Mean": 74.5, "F-Mean": 75.5})
-    assert quoted_row.record.scores == {"J&F-Mean": 0.75, "J-Mean": 0.745, "F-Mean": 0.755}
-
-
 def test_flow_supervision_and_remarks_stand_below_the_table() -> None:
     flow = replace(GOOD, supervision="flow-supervised", remarks=["its masks are of other code."])
     made = board([row(flow, "a"), row(replace(POOR, supervision="self-supervised"), "b")])
     assert made.rows[1].to_best is not None  # they compete: neither learned from masks or labels
     assert any("learned from true flow" in note for note in made.notes)
     assert "good (a): its masks are of other code." in made.notes
-    assert report.names(made.rows) == ["good, flow-supervised", "poor"]
+    assert names(made.rows, marked=True) == ["good, flow-supervised", "poor"]
 
 
 def test_a_measure_that_falls_ranks_the_lowest_first() -> None:
@@ -340,3 +358,142 @@ def test_records_of_protocols_that_are_not_here_are_shown() -> None:
     assert made.title.endswith("protocol another")
     assert "J&amp;F of each method" in report.html([made])
     assert any("is no mean over objects" in note for note in made.notes)
+
+
+def seeded(method: str, values: Sequence[float], seed: int, **changes: Any) -> Record:
+    """A result of trained weights as `benchmark` records it."""
+    training = {"seed": seed, "recipe": "r", "overrides": [f"seed={seed}"], "steps": 9, "max_steps": 10, "hours": 0.5}
+    made = record(
+        method,
+        values,
+        checkpoint={"name": "best.ckpt", "sha256": f"{seed}" * 64},
+        training={**training, "earlier_hours": 0.25, "device": "cpu"},
+        speed={"fps": 2.0 + seed, "device": "cpu", "precision": "32-true"},
+        provenance={"hashes": {"method": "m", "code": "c"}, "seed": 0, "overrides": [f"checkpoint=runs/{seed}"]},
+    )
+    return replace(made, **changes)
+
+
+def test_seeds_are_one_row() -> None:
+    values = {0: [0.4, 0.5], 1: [0.5, 0.6], 2: [0.6, 0.7]}
+    rows = [row(seeded("mamp", each, seed), f"run{seed}") for seed, each in values.items()]
+    other = seeded("mamp", [0.5, 0.5], 0, provenance={"hashes": {"method": "other", "code": "c"}, "seed": 0})
+    (made,) = boards([*rows, row(other, "other"), row(POOR_TWO, "poor")], baseline="poor", resamples=500)
+    best = made.rows[0]
+    assert [each.run for each in best.seeds] == ["run0", "run1", "run2"]
+    assert best.headline == pytest.approx(0.55)
+    assert best.spread("J-Mean") == pytest.approx(0.1)
+    assert best.record.objects["bear_1"]["J-Mean"] == pytest.approx(0.5)
+    headers, cells = made.cells
+    shown = dict(zip(headers, cells[0], strict=True))
+    assert (shown["J&F"], shown["Seeds"], shown["FPS"]) == ("55.0 ± 10.0", "3", "3.00")
+    assert (shown["Steps"], shown["Hours"], shown["Run"]) == ("10", "0.75", "run0, run1, run2")
+    assert best.interval is not None
+    assert best.interval.low is not None
+    assert best.interval.low < 0.45  # about as if seed 0 were alone
+    assert any("and seeds" in note for note in made.notes)
+    (line, *_) = csv.DictReader(io.StringIO(tables.to_csv([made])))
+    assert line["seeds"] == "3"
+    assert float(line["J&F-Mean-std"]) == pytest.approx(0.1)
+
+
+POOR_TWO = record("poor", [0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"provenance": {"hashes": {"method": "other", "code": "c"}, "seed": 0}},
+        {"provenance": {"hashes": {"method": "m", "code": "other"}, "seed": 0}},
+        {"training": {**(seeded("x", [0.5], 1).training or {}), "recipe": "other"}},
+        {"training": {**(seeded("x", [0.5], 1).training or {}), "max_steps": 20}},
+        {"training": {**(seeded("x", [0.5], 1).training or {}), "seed": 0}},
+        {"training": None},
+        {"training_data": "davis2017"},
+        {"speed": {"fps": 3.0, "device": "cpu", "precision": "bf16-mixed"}},
+    ],
+    ids=["settings", "code", "recipe", "steps", "same seed", "unknown training", "data", "precision"],
+)
+def test_what_differs_in_more_than_its_seed_stays_apart(changes: dict[str, Any]) -> None:
+    rows = [row(seeded("mamp", [0.4, 0.5], 0), "a"), row(seeded("mamp", [0.5, 0.6], 1, **changes), "b")]
+    (made,) = boards(rows, resamples=50)
+    assert sorted(each.run for each in made.rows) == ["a", "b"]
+
+
+def test_rows_are_called_by_what_tells_them_apart() -> None:
+    shipped = replace(GOOD, checkpoint={"name": "good", "sha256": "1"})
+    untrained = replace(GOOD, checkpoint="untrained")
+    named = replace(GOOD, provenance={"overrides": ["name=wide"]})
+    typed = replace(GOOD, provenance={"overrides": ["dataset=x", "method.top_k=9", "workers=0", "seed=1"]})
+    rows = [row(each, run) for each, run in zip((shipped, untrained, named, typed, GOOD), "abcde", strict=True)]
+    assert names(rows) == [
+        "good, shipped", "good, untrained", "good, trained, wide", "good, trained, method.top_k=9", "good, trained"
+    ]  # fmt: skip
+    assert names([row(GOOD)]) == ["good"]
+    assert names([row(GOOD), row(GOOD)]) == ["good, trained, run #1", "good, trained, run #2"]
+
+
+def test_columns_are_chosen(runs: Path, tmp_path: Path) -> None:
+    leaderboard.run(settings(runs, tmp_path / "out", columns=["j&f", "Method"]))
+    assert "| J&F | Method |" in (tmp_path / "out/leaderboard.md").read_text()
+    with pytest.raises(ValueError, match=r"unknown column 'FSP'"):
+        leaderboard.run(settings(runs, tmp_path / "other", columns=["FSP"]))
+    assert not (tmp_path / "other").exists()
+
+
+def test_results_are_chosen(runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    leaderboard.run(settings(runs, tmp_path / "out", where={"method": ["good", "other"], "resolution": "480p"}))
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "out/leaderboard.csv").read_text())))
+    assert [line["run"] for line in lines] == ["a/good"]
+    assert "left out by where: 2 of 3 results" in caplog.text
+    with pytest.raises(ValueError, match=r"no result is left by where: method is good, poor"):
+        leaderboard.run(settings(runs, tmp_path / "out", where={"method": "best"}))
+    with pytest.raises(ValueError, match=r"unknown field 'where\.methd'"):
+        leaderboard.run(settings(runs, tmp_path / "out", where={"methd": "best"}))
+
+
+def test_typed_overrides_choose_results(tmp_path: Path) -> None:
+    rows = [row(replace(GOOD, provenance={"overrides": [f"method.top_k={k}"]}), f"{k}") for k in (9, 36)]
+    assert [each.run for each in chosen(rows, {"method.top_k": 9})] == ["9"]
+
+
+def test_several_folders_of_runs(runs: Path, tmp_path: Path) -> None:
+    folders = [str(runs / "a"), str(runs / "b"), str(runs)]
+    leaderboard.run(replace(settings(runs, tmp_path / "out"), runs=folders))
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "out/leaderboard.csv").read_text())))
+    assert {line["run"] for line in lines} == {str(runs / name) for name in ("a/good", "a/small", "b/poor")}
+
+
+def test_a_short_table_fits_a_terminal(runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    leaderboard.run(settings(runs, tmp_path / "out"))
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    for part in ("Method", "J&F", "95 %", "FPS", "80.0", "12.35"):
+        assert part in printed
+    assert "ms p95" not in printed
+
+
+def test_latex_marks_the_best_and_the_second(tmp_path: Path) -> None:
+    third = record("third", [0.1] * 6, scores={"J&F-Mean": 0.1, "J-Mean": 0.1, "F-Mean": 0.1})
+    text = to_latex(boards([row(GOOD), row(POOR), row(third)]))
+    assert text.count(r"\textbf{80.0}") == 3
+    assert text.count(r"\underline{40.0}") == 3
+    assert r"\textbf{10.0}" not in text
+    assert r"\label{tab:vosbench-" in text
+    assert text.count(r"\begin{table}") == 1
+    many = [row(replace(GOOD, method=f"m{number}"), f"r{number}") for number in range(90)]
+    assert to_latex(boards(many, resamples=20)).count(r"\begin{table}") == 3
+
+
+def test_speeds_of_several_devices_have_columns_of_their_own() -> None:
+    quick = replace(
+        POOR, speed={"fps": 50.0, "device": "NVIDIA H200", "peak_memory_mb": 900.0, "peak_memory_kind": "cuda"}
+    )
+    headers, cells = board([row(GOOD), row(quick, "b")]).cells
+    assert [header for header in headers if header.startswith(("FPS", "GPU"))] == [
+        "FPS (NVIDIA H200)", "FPS (cpu)", "GPU MB (NVIDIA H200)"
+    ]  # fmt: skip
+    good = dict(zip(headers, cells[0], strict=True))
+    assert (good["FPS (NVIDIA H200)"], good["FPS (cpu)"]) == ("–", "12.35")
+    assert "GPU MB" not in board([row(GOOD)]).cells[0]  # of a process, with all that it imports

@@ -15,7 +15,9 @@ import pytest
 from PIL import Image
 
 from vosbench.evaluation.board import report, tables
+from vosbench.evaluation.board.latex import to_latex
 from vosbench.evaluation.board.leaderboard import boards
+from vosbench.evaluation.board.names import names
 from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.results import records
 from vosbench.evaluation.results.escaping import csv_cell, latex, latex_comment, markdown
@@ -258,7 +260,7 @@ def test_foreign_text_does_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
     texts = {
         "csv": tables.to_csv(made),
         "md": tables.to_markdown(made),
-        "tex": tables.to_latex(made),
+        "tex": to_latex(made),
         "html": report.html(made),
     }
     tables.show(made)
@@ -319,7 +321,7 @@ def test_dollar_signs_are_no_mathematics(tmp_path: Path) -> None:
 def test_long_names_are_cut_in_plots(tmp_path: Path) -> None:
     put(tmp_path / "a", record("x" * 100_000))
     (made,) = boards(load(tmp_path), resamples=20)
-    assert len(report.names(made.rows)[0]) < 250
+    assert len(names(made.rows)[0]) < 250
     assert len(report.bar_plot(made)) < 1_000_000
 
 

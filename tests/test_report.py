@@ -15,6 +15,7 @@ from PIL import Image
 
 from vosbench.evaluation.board import report
 from vosbench.evaluation.board.leaderboard import board, boards
+from vosbench.evaluation.board.names import names
 from vosbench.evaluation.board.rows import Row, load
 from vosbench.evaluation.metrics import Curves as ObjectCurves
 from vosbench.evaluation.object_key import ObjectKey
@@ -127,20 +128,12 @@ def runs(drawn: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(drawn, tmp_path / "runs"))
 
 
-def test_names_in_plots_differ() -> None:
-    good = record("good", GOOD, checkpoint={"name": "good.ckpt", "sha256": "0123456789abcdef"})
-    untrained = replace(good, checkpoint="untrained")
-    made = ((good, "a"), (untrained, "b"), (untrained, "c"), (record("poor", POOR, checkpoint="untrained"), "d"))
-    rows = [Row(each, run, Path("x.json")) for each, run in made]
-    assert report.names(rows) == ["good (good.ckpt 01234567)", "good (untrained), b", "good (untrained), c", "poor"]
-
-
 def test_names_in_plots_say_what_is_supervised(plotted: list[Any]) -> None:
     munet = record("munet", GOOD, supervision="supervised")
-    quoted = Row(replace(munet, method="MUNet"), source="a paper")
+    quoted = Row(replace(munet, method="MUNet"), sources={"MUNet 2": "a paper"})
     rows = [quoted, *(Row(each, "run", Path("x.json")) for each in (munet, record("poor", POOR, supervision="none")))]
-    assert report.names(rows) == ["MUNet †, supervised", "munet, supervised", "poor"]
-    report.bar_plot(board(rows[1:], published=rows[:1]))
+    assert names(rows, marked=True) == ["MUNet †, supervised", "munet, supervised", "poor"]
+    report.bar_plot(board(rows[1:], published=rows[:1], mixed="supervision"))
     bars = [text.get_text() for text in plotted[0].axes[0].get_yticklabels()]
     assert bars == ["poor", "munet, supervised", "MUNet †, supervised"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vosbench.evaluation.board import statistics
-from vosbench.evaluation.board.statistics import Interval
+from vosbench.evaluation.board.statistics import Interval, Sample
 from vosbench.evaluation.object_key import ObjectKey
 
 
@@ -17,13 +17,15 @@ def keyed(values: Mapping[str, Any]) -> dict[ObjectKey, Any]:
 
 
 def bootstrap(values: Mapping[str, float], seed: int = 0, groups: Mapping[str, str] | None = None) -> Interval | None:
-    return statistics.bootstrap(keyed(values), seed=seed, groups=None if groups is None else keyed(groups))
+    sample = Sample.of([keyed(values)], None if groups is None else keyed(groups))
+    return statistics.bootstrap(sample, seed=seed)
 
 
 def paired_difference(
     values: Mapping[str, float], reference: Mapping[str, float], groups: Mapping[str, str]
 ) -> Interval | None:
-    return statistics.paired_difference(keyed(values), keyed(reference), groups=keyed(groups))
+    one, other = (Sample.of([keyed(each)], keyed(groups)) for each in (values, reference))
+    return statistics.paired_difference(one, other)
 
 
 def test_bootstrap_resamples_sequences_with_all_their_objects() -> None:
@@ -48,7 +50,7 @@ def test_bootstrap_agrees_with_a_slow_one() -> None:
 
 
 def test_one_sequence_has_no_interval() -> None:
-    assert bootstrap({"a_1": 0.5, "a_2": 0.75}) == (0.625, None, None)
+    assert bootstrap({"a_1": 0.5, "a_2": 0.75}) == (0.625, None, None, None)
 
 
 def brute_force(values: Mapping[str, float], groups: Mapping[str, str]) -> np.ndarray:
@@ -81,7 +83,7 @@ def test_bootstrap_over_groups_by_brute_force() -> None:
 
 def test_resamples_without_a_group_are_left_out() -> None:
     scores, groups = {"a_1": 0.25, "b_1": 0.75}, {"a_1": "seen", "b_1": "unseen"}
-    assert bootstrap(scores, groups=groups) == (0.5, 0.5, 0.5)  # both are drawn, or the resample does not count
+    assert bootstrap(scores, groups=groups) == (0.5, 0.5, 0.5, None)  # both are drawn, or the resample does not count
     interval = bootstrap(scores)
     assert interval is not None
     assert (interval.low, interval.high) == (0.25, 0.75)
@@ -93,3 +95,37 @@ def test_paired_difference_over_groups() -> None:
     difference = paired_difference(one, other, groups={"a_1": "seen", "a_2": "seen", "b_1": "unseen"})
     assert difference is not None
     assert difference.mean == pytest.approx((0.2 - 0.1) / 2)
+
+
+def test_seeds_are_drawn_too() -> None:
+    """Two seeds that lie apart widen the interval, which one of them alone would not show."""
+    alike = {f"s{number}_1": 0.5 for number in range(10)}
+    apart = statistics.bootstrap(Sample.of([keyed(dict.fromkeys(alike, value)) for value in (0.4, 0.6)]))
+    assert apart is not None
+    assert apart.mean == pytest.approx(0.5)
+    assert (apart.low, apart.high) == pytest.approx((0.4, 0.6))  # one seed twice: a half of the resamples
+    assert bootstrap(alike) == (0.5, 0.5, 0.5, None)
+
+
+def test_seeds_of_both_sides_of_a_difference_are_drawn_apart() -> None:
+    one = Sample.of([keyed({"a_1": low, "b_1": low}) for low in (0.4, 0.6)])
+    difference = statistics.paired_difference(one, one)
+    assert difference is not None
+    assert difference.mean == pytest.approx(0)
+    assert (difference.low, difference.high) == pytest.approx((-0.2, 0.2))
+
+
+def test_sign_flip_agrees_with_all_flips() -> None:
+    generator = np.random.default_rng(5)
+    one = {f"s{number}_1": float(generator.random()) for number in range(8)}
+    other = {name: value - float(generator.normal(0.1, 0.15)) for name, value in one.items()}
+    differences = np.array([one[name] - other[name] for name in sorted(one)])
+    flips = np.array(list(itertools.product([-1, 1], repeat=8)))
+    exact = float(np.mean(np.abs((flips * differences).mean(1)) >= abs(differences.mean()) - 1e-12))
+    found = paired_difference(one, other, {})
+    assert found is not None
+    assert found.p == pytest.approx(exact, abs=0.02)
+    assert 0.01 < exact < 0.9
+    same = paired_difference(one, dict(one), {})
+    assert same is not None
+    assert same.p == 1

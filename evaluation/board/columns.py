@@ -9,8 +9,10 @@ from vosbench.evaluation.board.statistics import Interval
 from vosbench.runs.trainings import total_hours
 
 UNKNOWN = "–"
-TEXT: tuple[str, ...] = ("Method", "Supervision", "Trained on", "Weights", "Seen at", "Trained by", "Run")
-TEXT += tuple(key.capitalize() for key in COMPARABLE)
+TEXT = (
+    *("Method", "Supervision", "Trained on", "Weights", "Seen at", "Trained by", "Run", "Quoted from"),
+    *(key.capitalize() for key in COMPARABLE),
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def of(rows: Sequence[Row], *, mixed: bool) -> list[Column]:
         Column("Hours", _hours),
         Column("Trained by", lambda row: _training(row, "device", "")),
         Column("Run", lambda row: ", ".join(each.run for each in row.seeds) or row.run),
+        Column("Quoted from", lambda row: ", ".join(row.sources)),
     ]
     return [column for column in possible if any(column.cell(row) for row in rows)]
 
@@ -118,7 +121,7 @@ def _speeds(rows: Sequence[Row]) -> list[Column]:
 
     return [
         *(column(f"FPS{mark}", device, "fps", ".2f") for device, mark in places),
-        *([column("FPS †", "", "fps", ".1f")] if quoted else []),
+        *([column("FPS †", "", "fps", "g")] if quoted else []),
         *(column(f"ms p50{mark}", device, "latency_ms", ".0f", "p50") for device, mark in places),
         *(column(f"ms p95{mark}", device, "latency_ms", ".0f", "p95") for device, mark in places),
         *(column(f"GPU MB{mark}", device, "peak_memory_mb", ".0f") for device, mark in apart),

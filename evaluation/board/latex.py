@@ -17,12 +17,17 @@ NARROW = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # 
 
 def to_latex(boards: Sequence[Board]) -> str:
     """Each board as tables that fit a page."""
-    return PREAMBLE + "\n".join(_table(board, start) for board in boards for start in range(0, len(board.rows), ROWS))
+    return PREAMBLE + "\n".join(table for board in boards for table in _tables(board))
 
 
-def _table(board: Board, start: int) -> str:
+def _tables(board: Board) -> list[str]:
     columns = [column for column in board.columns if not column.header.startswith(("ms ", *UNPRINTED))]
     marks = {column.header: _marks(board.rows, column) for column in columns if column.score}
+    return [_table(board, columns, marks, start) for start in range(0, len(board.rows), ROWS)]
+
+
+def _table(board: Board, columns: Sequence[Column], marks: dict[str, dict[str, str]], start: int) -> str:
+    """The rows from `start` on, as many as fit a page."""
     head = " & ".join(latex(column.header) for column in columns)
     body = [
         " & ".join(_cell(row, column, marks.get(column.header, {})) for column in columns) + r" \\"

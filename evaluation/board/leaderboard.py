@@ -164,13 +164,14 @@ def _best(rows: Iterable[Row]) -> Row:
 def _measured(row: Row, best: Row, reference: Row | None, resamples: int, seed: int) -> Row:
     """The row with its intervals; there is no difference to a row scored on other objects."""
 
-    def compare(other: Row | None) -> Interval | None:
+    def compare(other: Row | None, *, tested: bool) -> Interval | None:
         if other is None or row is other or not row.is_comparable(other):
             return None
-        return paired_difference(row.samples, other.samples, resamples, seed, row.groups)
+        return paired_difference(row.sample, other.sample, resamples, seed, tested=tested)
 
-    interval = bootstrap(row.samples, resamples, seed, row.groups)
-    return replace(row, interval=interval, to_best=compare(best), to_baseline=compare(reference))
+    interval = bootstrap(row.sample, resamples, seed)
+    to_best, to_baseline = compare(best, tested=False), compare(reference, tested=True)
+    return replace(row, interval=interval, to_best=to_best, to_baseline=to_baseline)
 
 
 def _common_score(rows: Sequence[Row]) -> str:

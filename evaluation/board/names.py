@@ -1,6 +1,7 @@
 """What rows are called: by what a reader knows them by, and no two of a table alike."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from vosbench.evaluation.board.rows import Row
@@ -21,10 +22,12 @@ def names(rows: Sequence[Row], *, marked: bool = False) -> list[str]:
     marked  also says which rows are supervised: pictures and plots have no other place for that
     """
     found = [label(row) + (f", {row.record.supervision}" if marked and _learned(row) else "") for row in rows]
-    for more in (weights, lambda row: _own(row, rows), lambda row: row.run):
+    shared = _shared(rows)
+    for more in (weights, lambda row: _own(row, shared[row.record.method]), lambda row: row.run):
         found = _told_apart(found, rows, more)
     found = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in found]
-    return [f"{name} #{place + 1}" if found.count(name) > 1 else name for place, name in enumerate(found)]
+    several = _repeated(found)
+    return [f"{name} #{place + 1}" if name in several else name for place, name in enumerate(found)]
 
 
 def label(row: Row) -> str:
@@ -50,21 +53,33 @@ def _is_unsaid(key: str) -> bool:
     return key in UNSAID or key.split(".")[0] in set(UNSAID) - {"method", "data", "hydra"}
 
 
-def _own(row: Row, rows: Sequence[Row]) -> str:
-    """The name that its run was given, or the overrides that not all rows of its method share."""
+def _shared(rows: Sequence[Row]) -> dict[str, set[str]]:
+    """For each method, the overrides that all of its rows have."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        own = set(overridden(row))
+        found[row.record.method] = found.get(row.record.method, own) & own
+    return found
+
+
+def _own(row: Row, shared: Container[str]) -> str:
+    """The name that its run was given, or its overrides but for those that all rows of its method share."""
     if row.typed_name:
         return row.typed_name[0]
-    alike = [set(overridden(each)) for each in rows if each.record.method == row.record.method]
-    shared = set.intersection(*alike)
     return ", ".join(each for each in overridden(row) if each not in shared)
 
 
 def _told_apart(found: Sequence[str], rows: Sequence[Row], more: Callable[[Row], str]) -> list[str]:
     """The names, with more said of those that several rows have."""
+    several = _repeated(found)
     return [
-        f"{name}, {said}" if found.count(name) > 1 and (said := more(row)) else name
+        f"{name}, {said}" if name in several and (said := more(row)) else name
         for name, row in zip(found, rows, strict=True)
     ]
+
+
+def _repeated(found: Sequence[str]) -> set[str]:
+    return {name for name, count in Counter(found).items() if count > 1}
 
 
 def _learned(row: Row) -> bool:

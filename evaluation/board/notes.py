@@ -52,6 +52,6 @@ def _comparisons(rows: Sequence[Row], best: Row) -> Iterator[str]:
 
 
 def _sources(rows: Sequence[Row]) -> Iterator[str]:
-    for source in sorted({row.source for row in rows if row.source}):
-        yield f"† quoted, not measured: {source}."
+    sources = {short: source for row in rows for short, source in row.sources.items()}
+    yield from (f"† {short}: quoted, not measured, from {source}." for short, source in sorted(sources.items()))
     yield from (f"† {row.record.method}: {row.remark}." for row in rows if row.remark)

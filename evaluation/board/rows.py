@@ -1,15 +1,13 @@
 """Rows of tables: each is a result record, measured here or quoted from a paper."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
-from omegaconf import OmegaConf
 
-from vosbench.evaluation.board.statistics import Interval
+from vosbench.evaluation.board.statistics import Interval, Sample
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.protocols.protocol import Measure, Protocol, known_protocol
 from vosbench.evaluation.results import records
@@ -24,9 +22,10 @@ COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames", "subset")
 
 @dataclass(frozen=True)
 class Row:
-    """One result. `path` is its record's file, or None for a number quoted from `source`, whose objects are unknown.
+    """One result. `path` is its record's file, or None for a number quoted from papers, whose objects are unknown.
 
     run            the run's folder, relative to the folder that was searched
+    sources        the tables that a number is quoted from, short ("MAMP 1") → with authors and title
     remark         a caveat about a quoted number
     seeds          the rows of single seeds that this is the mean of; (): it is of one
     name           what its table calls it
@@ -38,7 +37,7 @@ class Row:
     record: Record
     run: str = ""
     path: Path | None = None
-    source: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
     remark: str = ""
     seeds: "tuple[Row, ...]" = ()
     name: str = ""
@@ -120,9 +119,10 @@ class Row:
         return {key: measure.of(values) for key, values in self.objects.items() if measure.has(values)}
 
     @cached_property
-    def samples(self) -> list[dict[ObjectKey, float]]:
-        """The headlines of each seed."""
-        return [replace(row, ranked_by=self.ranked_by).headlines for row in self.seeds] or [self.headlines]
+    def sample(self) -> Sample | None:
+        """The headlines of each seed; None if the headline is not a mean over objects."""
+        seeds = [replace(row, ranked_by=self.ranked_by).headlines for row in self.seeds] or [self.headlines]
+        return Sample.of(seeds, self.groups)
 
     def spread(self, score: str) -> float | None:
         """The standard deviation of a score over seeds; None for a single one."""
@@ -162,25 +162,6 @@ def _row(path: Path, runs: Path, several: bool) -> Row | None:
     except UserError as error:
         log.warning("left out: %s", error)
         return None
-
-
-def load_published() -> list[Row]:
-    """Numbers quoted from papers (published.yaml), as fractions."""
-    tables = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("published.yaml")))
-    return [quoted(table, result) for table in cast(list[dict[str, Any]], tables) for result in table["results"]]
-
-
-def quoted(table: dict[str, Any], result: dict[str, Any]) -> Row:
-    """A row of published.yaml. `table`: fields that its results share. All numbers are scores in percent."""
-    scores = {
-        name: round(value / 100, 6)
-        for name, value in result.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    where = {key: table[key] for key in COMPARABLE[:-1]}
-    facts: dict[str, Any] = {key: result.get(key) for key in ("supervision", "training_data")}
-    record = Record(method=result["method"], scores=scores, objects={}, **facts, **where)
-    return Row(record, source=table["source"], remark=result.get("note", ""))
 
 
 def _run_name(folder: Path, runs: Path) -> str:

@@ -87,7 +87,7 @@ def _values(row: Row) -> dict[str, Any]:
         "training_hours": total_hours(training),
         "training_device": training.get("device"),
         "objects": len(record.objects) or None,
-        "quoted_from": row.source,
+        "quoted_from": "; ".join(row.sources.values()),
         "remarks": " ".join(record.remarks),
     }
 
@@ -96,7 +96,8 @@ def _interval_values(name: str, interval: Interval | None) -> Iterator[tuple[str
     mean, low, high, p = interval or (None, None, None, None)
     if name.startswith("to-"):
         yield name, mean
-        yield f"{name}-p", p
+        if name == "to-baseline":
+            yield f"{name}-p", p
     yield f"{name}-low", low
     yield f"{name}-high", high
 

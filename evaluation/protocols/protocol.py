@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 from vosbench.audit.findings import Advice
 from vosbench.evaluation import protocols
@@ -143,7 +143,12 @@ def all_protocols() -> list[Protocol]:
 
 def _modules() -> dict[str, str]:
     """The modules that are protocols, by the name of the protocol."""
-    stems = {module.name for module in pkgutil.iter_modules(protocols.__path__)} - INFRASTRUCTURE
+    return _modules_in(tuple(protocols.__path__))
+
+
+@cache
+def _modules_in(folders: tuple[str, ...]) -> dict[str, str]:
+    stems = {module.name for module in pkgutil.iter_modules(folders)} - INFRASTRUCTURE
     return {stem.replace("_", "-"): stem for stem in stems}
 
 

@@ -81,7 +81,8 @@ def cleaned(content: Any) -> Any:
     if isinstance(content, list):
         return [cleaned(each) for each in content]
     if isinstance(content, dict):
-        return {cleaned(key): cleaned(value) for key, value in content.items()}
+        # Most values are numbers, of which large records have thousands.
+        return {cleaned(key): value if type(value) is float else cleaned(value) for key, value in content.items()}
     return content
 
 

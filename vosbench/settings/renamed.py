@@ -122,7 +122,7 @@ MOVED = {
     "vosbench.evaluation.leaderboard": "vosbench.evaluation.board.leaderboard",
     "vosbench.evaluation.leaderboard.Row": "vosbench.evaluation.board.rows.Row",
     "vosbench.evaluation.leaderboard.load": "vosbench.evaluation.board.rows.load",
-    "vosbench.evaluation.leaderboard.load_published": "vosbench.evaluation.board.rows.load_published",
+    "vosbench.evaluation.leaderboard.load_published": "vosbench.evaluation.board.quoted.load_published",
     "vosbench.evaluation.official": "vosbench.evaluation.scoring.official",
     "vosbench.evaluation.pictures": "vosbench.evaluation.results.pictures",
     "vosbench.evaluation.protocols.protocol_named": "vosbench.evaluation.protocols.protocol.protocol_named",

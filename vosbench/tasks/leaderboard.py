@@ -10,7 +10,8 @@ from vosbench.evaluation.board import report, tables
 from vosbench.evaluation.board.choice import chosen
 from vosbench.evaluation.board.latex import to_latex
 from vosbench.evaluation.board.leaderboard import Board, Mixed, boards, only
-from vosbench.evaluation.board.rows import load, load_published
+from vosbench.evaluation.board.quoted import load_published
+from vosbench.evaluation.board.rows import load
 from vosbench.settings.options import FileName, Positive, Seed, Where
 from vosbench.util.files import replace_file
 

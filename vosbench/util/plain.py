@@ -1,7 +1,8 @@
 """Checks plain data, as JSON holds it, against the annotations of what reads it. No packages: scoring processes import
 this."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -14,24 +15,40 @@ def fits(value: Any, kind: Any) -> bool:
     Annotations may be made of Any, None, str, int, float, bool, list, dict, tuple (a list of that length), Literal and
     unions. An int passes as a float, a bool as neither. Numbers must be finite and of at most 15 digits.
     """
+    return _test(kind)(value)
+
+
+@cache
+def _test(kind: Any) -> Callable[[Any], bool]:
+    """What tells whether a value is of a kind. Made once: records hold thousands of values of one kind."""
     origin, inside = get_origin(kind) or kind, get_args(kind)
     if kind is Any:
-        return True
-    if origin in (Union, UnionType):
-        return any(fits(value, each) for each in inside)
+        return lambda value: True
     if origin is Literal:
-        return any(value == each and type(value) is type(each) for each in inside)
+        return lambda value: any(value == each and type(value) is type(each) for each in inside)
+    tests = [_test(each) for each in inside]
+    if origin in (Union, UnionType):
+        return lambda value: any(test(value) for test in tests)
     if origin is list:
-        return isinstance(value, list) and all(fits(each, inside[0]) for each in value)
+        return lambda value: isinstance(value, list) and all(map(tests[0], value))
     if origin is tuple:
-        return isinstance(value, list) and len(value) == len(inside) and all(map(fits, value, inside))
+        return lambda value: _is_list_of(value, tests)
     if origin is dict:
-        return isinstance(value, dict) and all(fits(k, inside[0]) and fits(v, inside[1]) for k, v in value.items())
+        return lambda value: (
+            isinstance(value, dict) and all(map(tests[0], value)) and all(map(tests[1], value.values()))
+        )
     if origin is float:
-        return type(value) in (int, float) and abs(value) < LARGEST  # not infinite, nor NaN
+        return lambda value: type(value) in (int, float) and abs(value) < LARGEST  # not infinite, nor NaN
     if origin is int:
-        return type(value) is int and abs(value) < LARGEST
-    return type(value) is (NoneType if origin is None else origin)
+        return lambda value: type(value) is int and abs(value) < LARGEST
+    return lambda value: type(value) is (NoneType if origin is None else origin)
+
+
+def _is_list_of(value: Any, tests: Sequence[Callable[[Any], bool]]) -> bool:
+    """Whether a value is a list with as many items as there are tests, each of which passes its own."""
+    return (
+        isinstance(value, list) and len(value) == len(tests) and all(map(lambda test, item: test(item), tests, value))
+    )
 
 
 def misfits(content: Mapping[str, Any], kinds: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,8 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 def printable(text: str, keep: str = "") -> str:
     r"""Text with its control characters spelt out (`\x1b`), so that no name can move a terminal's cursor, start a line
     or hide another. `keep`: such characters that stay."""
+    if text.isascii() and text.isprintable():  # quick, and true of nearly all
+        return text
     return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _spelt(found[0]), text)
 
 

@@ -1,0 +1,1 @@
+"""The papers' own numbers: their tables as data, checked and printed again."""
