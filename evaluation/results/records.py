@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 
 from vosbench.evaluation.metrics import Curves
 from vosbench.evaluation.object_key import ObjectKey
-from vosbench.evaluation.results.schema import TEXTS, cleaned, is_curve, wrong_fields
+from vosbench.evaluation.results.schema import TEXTS, cleaned, is_curve, is_plain, wrong_fields
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
 from vosbench.util.reading import read_json, reading
@@ -141,7 +141,8 @@ def read(path: Path) -> Record:
         raise UserError(f"record {path} has missing or unknown fields {some(odd, 10)}: {remedy}")
     if wrong := wrong_fields(content):
         raise UserError(f"record {path} cannot be understood in {some(wrong)}: {remedy}")
-    return Record(**cleaned({**content, **{name: str(content[name]) for name in TEXTS}}))
+    content = {**content, **{name: str(content[name]) for name in TEXTS}}
+    return Record(**(content if is_plain(path.read_bytes()) else cleaned(content)))
 
 
 def _migrated(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ PROVENANCE = {
     "hashes": dict[str, str | None] | None,
     "commits": list[str] | None,
 }
+PLAIN = bytes([*range(0x20, 0x7F), *b"\n"])
 OBJECT = re.compile(r".*_[0-9]{1,9}", re.DOTALL)
 
 
@@ -74,6 +75,12 @@ def wrong_fields(content: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def is_plain(file: bytes) -> bool:
+    """Whether no text of a JSON file has control characters, as is quickly told of most: all is ASCII and nothing is
+    escaped."""
+    return not file.translate(None, PLAIN) and b"\\" not in file
+
+
 def cleaned(content: Any) -> Any:
     """The content with the control characters of all texts spelt out: tables, pages and terminals show them."""
     if isinstance(content, str):
@@ -81,8 +88,7 @@ def cleaned(content: Any) -> Any:
     if isinstance(content, list):
         return [cleaned(each) for each in content]
     if isinstance(content, dict):
-        # Most values are numbers, of which large records have thousands.
-        return {cleaned(key): value if type(value) is float else cleaned(value) for key, value in content.items()}
+        return {cleaned(key): cleaned(value) for key, value in content.items()}
     return content
 
 
