@@ -42,7 +42,7 @@ def jobs_of(command: str) -> list[tuple[str, list[str]]]:
     typed = cli.parse(words_of(command))
     _, words = launch.divided(typed.words)  # what is said to the launcher is no part of a job
     found = sweep.jobs(typed.verb, words, typed.multirun)
-    return [(typed.verb, job) for job in ([words] if found is None else found)]
+    return [(typed.verb, words)] if found is None else [(job.verb, job.words) for job in found]
 
 
 def test_commands_are_found() -> None:

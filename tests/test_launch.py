@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from vosbench.cli import launch, places, sweep
+from vosbench.cli import commands, launch, places, sweep
 from vosbench.launching.job import Job
 from vosbench.launching.local import Local
 from vosbench.util.errors import UsageError
@@ -103,7 +103,7 @@ def test_jobs_share_out_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_job_waits_for_the_job_whose_weights_it_starts_from() -> None:
     rows = sweep.jobs("train", ["sweep=mask_embedding/table4f"], multirun=False)
     assert rows is not None
-    first, second = places.waves(places.placed("train", rows))
+    first, second = places.waves(places.placed(rows))
     assert len(first) == len(second) == 3
     assert all(any(late.needs(early) for early in first) for late in second)
 
@@ -123,7 +123,7 @@ def test_jobs_of_a_failed_job_are_not_started(command: Command, monkeypatch: pyt
 
 
 def test_identical_jobs_run_once() -> None:
-    assert len(places.placed("train", [["seed=1"], ["seed=1"]])) == 1
+    assert len(places.placed([commands.Command("train", ["seed=1"])] * 2)) == 1
 
 
 # Beside this process

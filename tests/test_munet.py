@@ -351,7 +351,7 @@ def test_each_row_of_table_4_has_its_parts() -> None:
     assert rows is not None
     found = []
     for row in rows:
-        method = configuration.resolve(configuration.compose("train", row))["method"]
+        method = configuration.resolve(configuration.compose(*row))["method"]
         motion = method["motion"] or {"displaced": False, "uncertain": False}
         parts = (motion["displaced"], motion["uncertain"], method["fusion"], method["hardest"], method["overlap"])
         found.append(parts)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vosbench.cli import configuration, sweep
+from vosbench.cli.commands import Command
 from vosbench.settings import renamed
 from vosbench.settings.making import made
 from vosbench.util.errors import UsageError
@@ -81,8 +82,8 @@ def test_what_stands_for_an_old_option_composes(group: str, old: str, new: str) 
         overrides.append("method=mask_embedding")
     jobs = sweep.jobs(verb, overrides, multirun="-m" in new.split())
     assert jobs is None or (len(jobs) == 1) == ("row=" in new)
-    for job in jobs or [overrides]:
-        configuration.compose(verb, job)
+    for job in jobs or [Command(verb, overrides)]:
+        configuration.compose(*job)
 
 
 @pytest.mark.parametrize("group", renamed.OPTIONS)

@@ -27,7 +27,8 @@ def own(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def jobs(*typed: str) -> list[list[str]]:
     found = sweep.jobs("benchmark", typed, multirun=False)
     assert found is not None
-    return found
+    assert {job.verb for job in found} == {"benchmark"}
+    return [job.words for job in found]
 
 
 def test_a_job_for_each_row_and_combination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +112,7 @@ def test_rows_compose_and_have_run_folders_of_their_own(table: str) -> None:
     verb, typed = TABLES[table]
     rows = sweep.jobs(verb, [f"sweep={table}", *typed], multirun=False)
     assert rows is not None
-    values = [configuration.resolve(configuration.compose(verb, row)) for row in rows]
+    values = [configuration.resolve(configuration.compose(*row)) for row in rows]
     assert len({value["run"] for value in values}) == len(rows) > 1
 
 
@@ -120,7 +121,7 @@ def test_stages_of_a_table_start_from_each_other() -> None:
     typed = ["sweep=mask_embedding/table4f", "seed=3", "method.widths=[8,8]"]
     rows = sweep.jobs("train", typed, multirun=False)
     assert rows is not None
-    runs = [configuration.resolve(configuration.compose("train", row)) for row in rows]
+    runs = [configuration.resolve(configuration.compose(*row)) for row in rows]
     alone, full = runs[:3], runs[3:]
     assert [Path(run["run"]).relative_to(Path.cwd()).as_posix() for run in alone] == [run["init"] for run in full]
     assert all("/method.widths-8-8+seed-3-" in run["run"] for run in alone)
@@ -129,7 +130,7 @@ def test_stages_of_a_table_start_from_each_other() -> None:
 def test_tables_share_the_runs_that_they_have_in_common() -> None:
     """The whole method is trained once for both tables, and once for its own command."""
     a, f = (sweep.jobs("train", [f"sweep=mask_embedding/table4{x}"], multirun=False) or [] for x in "af")
-    assert [job for job in a if job in f] == [
+    assert [job.words for job in a if job in f] == [
         ["experiment=mask_embedding/correspondence"],
         ["experiment=mask_embedding/paper"],
     ]
@@ -176,7 +177,7 @@ def test_jobs_that_would_meet_are_refused(
 def test_jobs_that_do_not_meet(verb: str, typed: list[str]) -> None:
     found = sweep.jobs(verb, typed, multirun=True)
     assert found is not None
-    places.placed(verb, found)
+    places.placed(found)
 
 
 def test_names_of_swept_files_give_safe_folders_of_their_own(run_name: Callable[..., str]) -> None:
@@ -184,3 +185,83 @@ def test_names_of_swept_files_give_safe_folders_of_their_own(run_name: Callable[
     names = [run_name("evaluate", f"predictions={value}") for value in values]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[\w.+-]{1,89}", name) for name in names)
+
+
+TRAINED = """
+train: [experiment=mask_embedding/mini]
+benchmark: [method=mask_embedding_small, correspondence=contrastive]
+params: {optimizer.lr: "0.5,0.9"}
+rows:
+  a: {train: [method.correspondence.long=0], benchmark: [method.decode=false]}
+  b: []
+scales:
+  tiny:
+    before: [experiment=mask_embedding/mini, trainer.max_steps=1]
+    train: [experiment=mask_embedding/mini, trainer.max_steps=2]
+    params: {optimizer.lr: "0.7"}
+    rows: {b: [method.correspondence.short=0]}
+"""
+
+
+def test_rows_that_are_trained_before_they_are_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own(tmp_path, TRAINED, monkeypatch)
+    found = sweep.jobs("benchmark", ["sweep=mine/table", "row=a", "seed=3", "trainer.devices=1", "pictures=0"], False)
+    assert found is not None
+    train, score, *others = found
+    assert train.verb == "train"
+    assert train.words == [
+        *("experiment=mask_embedding/mini", "method.correspondence.long=0", "optimizer.lr=0.5", "seed=3"),
+        "trainer.devices=1",
+    ]
+    assert score.verb == "benchmark"
+    run = configuration.run_folder(configuration.compose(*train))
+    assert run is not None
+    checkpoint = f"checkpoint={run.relative_to(Path.cwd())}"
+    assert score.words == [
+        *("method=mask_embedding_small", "correspondence=contrastive", "method.decode=false", "seed=3", "pictures=0"),
+        checkpoint,
+    ]
+    assert [each.verb for each in others] == ["train", "benchmark"]
+    first, second = places.waves(places.placed(found))
+    assert ({job.verb for job in first}, {job.verb for job in second}) == ({"train"}, {"benchmark"})
+
+
+def test_training_alone_and_weights_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own(tmp_path, TRAINED, monkeypatch)
+    found = sweep.jobs("train", ["sweep=mine/table"], multirun=False)
+    assert found is not None
+    assert [each.verb for each in found] == ["train"] * 4
+    found = sweep.jobs("benchmark", ["sweep=mine/table", "row=a", "checkpoint=x.ckpt"], multirun=False)
+    assert found is not None
+    assert {each.verb for each in found} == {"benchmark"}
+
+
+def test_another_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own(tmp_path, TRAINED, monkeypatch)
+    found = sweep.jobs("benchmark", ["sweep=mine/table", "scale=tiny", "seed=0,1"], multirun=False)
+    assert found is not None
+    before, train, score, *_ = found
+    assert before.words == ["experiment=mask_embedding/mini", "trainer.max_steps=1", "seed=0"]
+    assert "trainer.max_steps=2" in train.words
+    assert "optimizer.lr=0.7" in train.words
+    assert not any("optimizer" in word for word in (*before.words, *score.words))
+    assert [each.verb for each in found].count("train") == 2 + 4  # two seeds: what comes before, and two rows
+    with pytest.raises(ValueError, match=r"unknown scale 'small'; there is: tiny"):
+        sweep.jobs("benchmark", ["sweep=mine/table", "scale=small"], multirun=False)
+
+
+MINI = [table for table in TABLES if "table" in table and "small" not in table]
+
+
+@pytest.mark.parametrize("table", MINI)
+def test_every_table_has_a_small_scale_that_composes(table: str) -> None:
+    found = sweep.jobs("benchmark", [f"sweep={table}", "scale=mini"], multirun=False)
+    assert found is not None
+    values = [configuration.resolve(configuration.compose(*job)) for job in found]
+    assert len({value["run"] for value in values}) == len(found) > 2
+    scored = [value for job, value in zip(found, values, strict=True) if job.verb == "benchmark"]
+    assert {value["dataset"]["name"] for value in scored} == {"davis2016_mini"}
+    for value in scored:
+        assert value["checkpoint"] in ("mamp", "mask_embedding_small") or any(
+            value["checkpoint"] == str(Path(other["run"]).relative_to(Path.cwd())) for other in values
+        )

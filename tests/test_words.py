@@ -134,7 +134,7 @@ def test_the_overrides_of_a_record_are_those_typed() -> None:
 
 def test_a_swept_job_is_the_command_that_would_be_typed() -> None:
     jobs = sweep.jobs("evaluate", ["predictions=my pred,x (1)", "name=2e3,a"], multirun=True)
-    assert jobs == [[f"predictions={p}", f"name={n}"] for p in ("my pred", "x (1)") for n in ("2e3", "a")]
+    assert jobs == [("evaluate", [f"predictions={p}", f"name={n}"]) for p in ("my pred", "x (1)") for n in ("2e3", "a")]
 
 
 @pytest.mark.parametrize(

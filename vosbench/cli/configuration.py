@@ -30,6 +30,7 @@ from yaml import YAMLError
 
 from vosbench.cli import words
 from vosbench.cli.explanations import Known, explain, explain_choice, explain_value
+from vosbench.cli.sweep_file import CHOOSING
 from vosbench.runs.names import key_of, run_name, stage_name, subject, subject_group
 from vosbench.settings.option_types import fit
 from vosbench.settings.options import Content, FileName, Role, Where
@@ -153,7 +154,8 @@ def for_hydra(verb: str, changes: Sequence[str], *, varied: bool = False) -> lis
 
     @cache
     def values() -> dict[str, Any]:
-        known = [_first(change) for change in changes if words.is_plain(_first(change)) and key_of(change) != "row"]
+        plain = [change for change in changes if words.is_plain(_first(change))]
+        known = [_first(change) for change in plain if key_of(change) not in CHOOSING]
         try:
             container = OmegaConf.to_container(_compose(verb, known, partial=True), resolve=False)
         except UsageError:  # the same error ends the command when the whole of it is composed

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from vosbench.cli import configuration, places
+from vosbench.cli.commands import Command
 from vosbench.cli.errors import UNFINISHED
 from vosbench.launching.job import Job, Launcher, outcome
 from vosbench.runs.identity import digest
@@ -36,24 +37,24 @@ def divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, [word for word in words if word not in own]
 
 
-def run(verb: str, flags: Sequence[str], jobs: Sequence[Sequence[str]], words: Sequence[str]) -> None:
-    """Runs all jobs (lists of overrides) as the `words` say, even if some fail; `sweep.list=true` only prints them.
+def run(verb: str, flags: Sequence[str], jobs: Sequence[Command], words: Sequence[str]) -> None:
+    """Runs all jobs of a command as the `words` say, even if some fail; `sweep.list=true` only prints them.
 
     A job that starts from the weights of another runs after it. If some failed, exits at the end with status 1 and
     lists them. Raises UsageError for jobs that would write into the same place, and for settings of the launcher.
     """
-    ordered = places.placed(verb, jobs)
+    ordered = places.placed(jobs)
     typed = [word for word in words if key_of(word) != LIST]
     launcher = _launcher(verb, typed)
     if _listed(words):
         for job in ordered:
-            print(_job("", verb, flags, job.words, Path()))
+            print(_job("", job, flags, Path()))
         return
     folder = _folder(verb, ordered)
     if len(ordered) > 1:
         print(f"{len(ordered)} jobs", flush=True)
     commands = {
-        job: _copies(f"{number}/{len(ordered)}", verb, flags, job.words, folder / f"{number:03}.log", launcher.copies)
+        job: _copies(f"{number}/{len(ordered)}", job, flags, folder / f"{number:03}.log", launcher.copies)
         for number, job in enumerate(ordered, 1)
     }
     failed: dict[Job, str] = {}
@@ -91,23 +92,23 @@ def _folder(verb: str, jobs: Sequence[places.Placed]) -> Path:
     return Path(runs, "sweeps", f"{verb}-{digest([job.words for job in jobs])[:8]}").absolute()
 
 
-def _job(number: str, verb: str, flags: Sequence[str], words: Sequence[str], log: Path) -> Job:
-    return Job(number, (verb, *flags, *words), Path.cwd(), log)
+def _job(number: str, job: places.Placed, flags: Sequence[str], log: Path) -> Job:
+    return Job(number, (job.verb, *flags, *job.words), Path.cwd(), log)
 
 
-def _copies(number: str, verb: str, flags: Sequence[str], words: Sequence[str], log: Path, copies: int) -> list[Job]:
+def _copies(number: str, job: places.Placed, flags: Sequence[str], log: Path, copies: int) -> list[Job]:
     """A job, and those that share its videos with it, which only predict."""
-    first = _job(number, verb, flags, words, log)
-    if copies == 1:
+    first = _job(number, job, flags, log)
+    if copies == 1 or job.verb not in SHARING:
         return [first]
-    if "overwrite=true" in words:
+    if "overwrite=true" in job.words:
         raise UsageError("overwrite=true with launcher.copies: each would redo what others have done: leave out one")
     config = configuration.compose("predict", partial=True)
     known = {*map(str, config), *configuration.groups(config)}
-    shared = [word for word in words if re.split(r"[./]", key_of(word))[0] in known]
+    shared = tuple(word for word in job.words if re.split(r"[./]", key_of(word))[0] in known)
+    other = places.Placed("predict", shared)
     return [first] + [
-        _job(f"{number} {copy}", "predict", flags, shared, log.with_suffix(f".{copy}.log"))
-        for copy in range(2, copies + 1)
+        _job(f"{number} {copy}", other, flags, log.with_suffix(f".{copy}.log")) for copy in range(2, copies + 1)
     ]
 
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vosbench import __version__
 from vosbench.cli import configuration, launch, sweep, terminal, threads, words
+from vosbench.cli.commands import Command
 from vosbench.cli.errors import reported
 from vosbench.cli.run_folder import folder_for
 from vosbench.launching import lifeline
@@ -87,7 +88,7 @@ def _run(typed: argparse.Namespace) -> None:
     launching, typed.words = launch.divided(typed.words)
     jobs = sweep.jobs(typed.verb, typed.words, typed.multirun)
     if jobs is not None or launching:
-        launch.run(typed.verb, flags, jobs or [typed.words], launching)
+        launch.run(typed.verb, flags, jobs or [Command(typed.verb, typed.words)], launching)
         return
     # Configuration errors are found before a run folder exists.
     config = configuration.compose(typed.verb, typed.words)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vosbench.cli import configuration
+from vosbench.cli.commands import Command
 from vosbench.runs.names import key_of
 from vosbench.util.errors import UsageError
 from vosbench.util.files import name_of
@@ -22,11 +23,12 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Placed:
-    """The overrides of a job, where it writes, and the files or folders that it starts from.
+    """The command of a job, where it writes, and the files or folders that it starts from.
 
     place  None for a job that writes nothing, and for a wrong command: the others run, and it ends with its own error
     """
 
+    verb: str
     words: tuple[str, ...]
     place: Place | None = None
     starts: tuple[Path, ...] = ()
@@ -37,10 +39,10 @@ class Placed:
             config = configuration.compose(verb, words)
             folder, values = configuration.run_folder(config), configuration.resolve(config)
         except UsageError:
-            return cls(tuple(words))
+            return cls(verb, tuple(words))
         place = Place(Path(values.get("output") or folder).resolve(), _inside(values)) if folder else None
         starts = [Path(values[key]).resolve() for key in STARTS if isinstance(values.get(key), str)]
-        return cls(tuple(words), place, tuple(starts))
+        return cls(verb, tuple(words), place, tuple(starts))
 
     def needs(self, other: "Placed") -> bool:
         """Whether this job starts from what the other makes."""
@@ -55,11 +57,11 @@ def _inside(values: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, (*source, values.get("size"), values.get("kinds"))))
 
 
-def placed(verb: str, jobs: Sequence[Sequence[str]]) -> list[Placed]:
+def placed(jobs: Sequence[Command]) -> list[Placed]:
     """The jobs of a sweep, each once. Raises UsageError if two with different overrides would write into the same
     place."""
     seen: dict[Place, Placed] = {}
-    found = [Placed.of(verb, words) for words in dict.fromkeys(map(tuple, jobs))]
+    found = [Placed.of(verb, words) for verb, words in dict.fromkeys((job.verb, tuple(job.words)) for job in jobs)]
     for job in found:
         before = job if job.place is None else seen.setdefault(job.place, job)
         keys = _differing(before.words, job.words)

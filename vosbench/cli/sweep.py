@@ -2,72 +2,74 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from vosbench.cli import configuration, words
+from vosbench.cli.commands import Command, last_of_each, trained_first, training
+from vosbench.cli.sweep_file import CHOOSING, SweepFile
 from vosbench.runs.names import key_of
-from vosbench.util.errors import UsageError, one_line, unknown
+from vosbench.util.errors import UsageError, one_line
 
-_OWN = ("sweep", "row", "hydra.mode")
+_OWN = ("sweep", *CHOOSING, "hydra.mode")
 
 
-def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[list[str]] | None:
-    """The overrides of each job of a sweep, or None when the command is a single run.
+def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[Command] | None:
+    """The commands of a sweep, or None when the command is a single run.
 
-    `-m` varies the lists of values that are typed (`seed=0,1`). `sweep=<name>` also reads a file with `params` (lists
-    of values by key) and `rows` (sets of overrides by name, among which `row=<name>` chooses). There is one job for
-    each row and each combination of values. Typed values replace the file's for the same key. A job is a command that
-    could be typed, with the same run folder, so a row that two tables share is run once. Files that set Hydra's own
-    `hydra.sweeper.params` and `hydra.mode: MULTIRUN` are read in the same way.
+    `-m` varies the lists of values that are typed (`seed=0,1`). `sweep=<name>` also reads a file (see `sweep_file`), of
+    which `row=<name>` chooses rows and `scale=<name>` another size. There is one command for each row and each
+    combination of values. Typed values replace the file's for the same key. If the rows of a file are trained,
+    `benchmark` trains each before it scores it. A command is one that could be typed, with the same run folder, so a
+    row that two tables share is run once. Files that set Hydra's own `hydra.sweeper.params` and `hydra.mode: MULTIRUN`
+    are read in the same way.
     """
     if not multirun and "sweep" not in map(key_of, changes) and "hydra.mode" not in map(key_of, changes):
         return None
     typed = _parse(configuration.for_hydra(verb, changes, varied=True))
-    single = [str(o.input_line) for o in typed if not o.is_sweep_override() and o.key_or_group != "row"]
+    single = [str(o.input_line) for o in typed if not o.is_sweep_override() and o.key_or_group not in CHOOSING]
     config = configuration.compose(verb, single, partial=True)
     if not multirun and "sweep" not in config and str(config.hydra.mode).rpartition(".")[2] != "MULTIRUN":
         return None
-    params, rows = _read(config)
+    plan = _plan(config, _choices(typed, "scale"))
     keys = {_key(override) for override in typed}
-    lists = [f"{key}={value}" for key, value in params.items() if key not in keys]
+    lists = [f"{key}={value}" for key, value in plan.params.items() if key not in keys]
     varied = _parse(configuration.for_hydra(verb, [*single, *lists], varied=True)[len(single) :])
-    combinations = [_values(override) for override in [*varied, *typed] if override.key_or_group not in _OWN]
-    chosen = [_values(override) for override in typed if override.key_or_group == "row"]
-    names = [value.partition("=")[2] for value in itertools.chain(*chosen)]
-    return [
-        [*(words.as_typed(str(override.input_line)) for override in row if _key(override) not in keys), *combination]
-        for row in _rows(verb, rows, names)
-        for combination in itertools.product(*combinations)
-    ]
+    listed, said = ([_values(each) for each in some if each.key_or_group not in _OWN] for some in (varied, typed))
+    commands = []
+    for row in plan.chosen(_choices(typed, "row")):
+        words_of = {name: _checked(name, row.of(name)) for name in row.verbs(verb)}
+        own = {name: [word for word in found if key_of(word) not in keys] for name, found in words_of.items()}
+        for params in itertools.product(*listed):
+            for combination in itertools.product(*said):
+                commands += _commands(verb, plan, own, params, combination)
+    return list({(each.verb, *each.words): each for each in commands}.values())
 
 
-def _read(config: DictConfig) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """`params` and `rows` of a sweep. Raises UsageError if its file has other keys, or values of other types."""
-    plan = OmegaConf.to_container(config.sweep, resolve=False) if "sweep" in config else {}
-    assert isinstance(plan, dict)
-    for key, value in ((str(key), value) for key, value in plan.items()):
-        if key not in ("params", "rows"):
-            raise UsageError(unknown("key", f"sweep.{key}", ["sweep.params", "sweep.rows"]))
-        if not isinstance(value, dict):
-            raise UsageError(f"sweep.{key}={value}: give keys and values")
-    rows = {str(name): row for name, row in plan.get("rows", {}).items()}
-    for name, row in rows.items():
-        if not isinstance(row, list) or not all(isinstance(override, str) for override in row):
-            raise UsageError(f"sweep.rows.{name}: give a list of overrides: {name}: [key=value, …]")
-    return {**(config.hydra.sweeper.params or {}), **plan.get("params", {})}, rows
+def _commands(
+    verb: str, plan: SweepFile, own: Mapping[str, list[str]], params: Sequence[str], typed: Sequence[str]
+) -> list[Command]:
+    """The commands of one row, one combination of the file's values and one of those that were typed."""
+    before = [training(plan.before, typed)] if plan.before else []
+    if verb == "benchmark" and plan.is_trained and "checkpoint" not in map(key_of, typed):
+        return [*before, *trained_first([*own["train"], *params], own["benchmark"], typed)]
+    return [*before, Command(verb, last_of_each([*own[verb], *params, *typed]))]
 
 
-def _rows(verb: str, rows: Mapping[str, list[str]], names: Sequence[str]) -> list[list[Override]]:
-    """The named rows, or all; one empty row if a sweep has none. Raises UsageError for an unknown name."""
-    for name in names:
-        if name not in rows:
-            raise UsageError(unknown("row", name, rows))
-    return [_parse(configuration.for_hydra(verb, rows[name])) for name in names or rows] or [[]]
+def _plan(config: DictConfig, scales: Sequence[str]) -> SweepFile:
+    content = config.sweep if "sweep" in config else None
+    return SweepFile.read(content, config.hydra.sweeper.params or {}, scales[-1] if scales else None)
+
+
+def _choices(typed: Sequence[Override], key: str) -> list[str]:
+    return [value.partition("=")[2] for each in typed if each.key_or_group == key for value in _values(each)]
+
+
+def _checked(verb: str, row: Sequence[str]) -> list[str]:
+    return [words.as_typed(str(override.input_line)) for override in _parse(configuration.for_hydra(verb, row))]
 
 
 def _parse(changes: Sequence[str]) -> list[Override]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,9 @@ class Slurm:
         queued = _queued() or set()
         found = {job: self._known(folder, earlier[str(job)]) for job in jobs if earlier.get(str(job)) in queued}
         new = [job for job in jobs if job not in found]
-        tasks = self._tasks(jobs[0])
-        if new:
-            found |= dict(zip(new, self._submit_new(new, folder, tasks), strict=True))
+        for tasks, group in groupby(sorted(new, key=self._tasks), key=self._tasks):
+            alike = list(group)
+            found |= dict(zip(alike, self._submit_new(alike, folder, tasks), strict=True))
         ids = {str(job): each.job_id for job, each in found.items()}
         replace_file(register, json.dumps({**earlier, **ids}, indent=1).encode())
         for job in jobs:
