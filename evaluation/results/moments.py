@@ -17,8 +17,8 @@ from vosbench.video.images import resize_image, resize_labels
 from vosbench.video.video import LabelMap, Video
 
 MOMENTS = 20  # most of a video
-WIDTH = 400  # pixels; with 20 moments, a page of 20 videos and 5 methods stays below 15 MB
-QUALITY = 60  # of JPEG: a frame takes 10 to 20 kB
+WIDTH = 384  # pixels; with 20 moments, a page of 20 videos and 5 methods stays below 15 MB
+QUALITY = 55  # of JPEG: a frame takes 8 to 17 kB
 
 
 def write_moments(video: Video, maps: LabelMaps | None, folder: Path) -> list[Picture]:

@@ -80,9 +80,9 @@ def read_pictures(folder: Path, known: set[bytes] | None = None) -> list[Picture
     known  contents that are whole, because they were decoded before; others are added
     """
     content, known = _content(folder), set() if known is None else known
-    listed = content.get("pictures") if isinstance(content, dict) else content
-    if listed is None:
+    if content is None:
         return []
+    listed = content.get("pictures") if isinstance(content, dict) else content
     if not isinstance(listed, list) or any(misfits(each, FIELDS) for each in listed if isinstance(each, dict)):
         log.warning("no pictures: %s is no list of pictures", folder / INDEX)
         return []

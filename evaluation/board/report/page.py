@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from vosbench.evaluation.board.leaderboard import Board
 from vosbench.evaluation.board.report import plot
@@ -54,9 +53,9 @@ def html(boards: Sequence[Board], title: str = "Leaderboard") -> str:
         .render(
             title=title,
             sections=sections,
-            style=Markup(_asset("style.css")),
-            early=Markup(EARLY),
-            script=Markup(script),
+            style=_asset("style.css"),
+            early=EARLY,
+            script=script,
             hashes=[_hash(text) for text in (EARLY, script)],
             addresses=every,
             data={

@@ -97,8 +97,15 @@ function startVideo(section, facts, pictures) {
   if (choice) choice.onchange = () => { object = +choice.value; redraw(); tell(output.textContent); };
   startPlaying(section.querySelector(".play"), () => show((+slider.value + 1) % (last + 1)));
   for (const plot of plots) listen(plot, () => curves.positions.indexOf(position), curves.positions, goTo, where => across(plot, where));
-  for (const pane of panes) pane.querySelector(".picture").onclick = () => pane.classList.toggle("large");
+  panes.forEach(startPane);
   show(facts.start);
+}
+
+// A click or Enter shows a picture large, and small again.
+function startPane(pane) {
+  const picture = pane.querySelector(".picture");
+  picture.onclick = () => pane.classList.toggle("large");
+  picture.onkeydown = event => { if (event.key === "Enter") picture.onclick(); };
 }
 
 function startPlaying(button, next) {
