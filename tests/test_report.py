@@ -68,7 +68,7 @@ class Film(Video):
         self.name = name
 
     def frame(self, index: int) -> Any:
-        return np.full((30, 40, 3), 90 + index + sum(map(ord, self.name)) % 100, np.uint8)
+        return np.full((30, 40, 3), 60 + 40 * index + sum(map(ord, self.name)) % 37, np.uint8)
 
     def annotation(self, index: int) -> Any:
         return np.eye(30, 40, dtype=np.uint8)

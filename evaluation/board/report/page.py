@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -16,12 +15,13 @@ from vosbench.evaluation.board.report.bars import Bars, bars_of
 from vosbench.evaluation.board.report.beside import Beside, compared, read_beside
 from vosbench.evaluation.board.report.commands import Command, commands_of
 from vosbench.evaluation.board.report.curves import measures_over_time
+from vosbench.evaluation.board.report.script_data import at_first, data_of
 from vosbench.evaluation.board.report.store import Store
 from vosbench.evaluation.board.report.tables import Table, board_table, object_table, sequence_table
 from vosbench.evaluation.board.report.videos import Video, videos_of
 
 HERE = Path(__file__).parent
-SCRIPTS = ("tables.js", "videos.js", "page.js")
+SCRIPTS = ("tables.js", "plots.js", "videos.js", "page.js")
 EARLY = "document.documentElement.className = 'scripted'"  # before anything is drawn
 
 
@@ -39,14 +39,18 @@ class Section:
     over_time: Sequence[str]
     videos: list[Video]
 
+    def video_id(self, place: int) -> str:
+        """The id of a video, counted from 1."""
+        return f"{self.id}-v{place}"
+
 
 def html(boards: Sequence[Board], title: str = "Leaderboard") -> str:
     """A page that needs no other file."""
     store, known = Store(), set[bytes]()
     sections = [_section(f"b{place}", board, store, known) for place, board in enumerate(boards, 1)]
+    videos = {each.video_id(i): video for each in sections for i, video in enumerate(each.videos, 1)}
+    inside, addresses = at_first(list(videos.values())), store.addresses()
     script = "\n".join(_asset(name) for name in SCRIPTS)
-    inside = _at_first(sections)
-    every = store.addresses()
     return (
         _environment()
         .get_template("page.html")
@@ -57,10 +61,10 @@ def html(boards: Sequence[Board], title: str = "Leaderboard") -> str:
             early=EARLY,
             script=script,
             hashes=[_hash(text) for text in (EARLY, script)],
-            addresses=every,
+            addresses=addresses,
             data={
-                "pictures": {key: each for key, each in every.items() if key not in inside},
-                "videos": _data(sections),
+                "pictures": {key: each for key, each in addresses.items() if key not in inside},
+                "videos": {name: data_of(video) for name, video in videos.items()},
             },
             area=plot,
         )
@@ -85,40 +89,6 @@ def _section(name: str, board: Board, store: Store, known: set[bytes]) -> Sectio
 
 def _attributes(found: Sequence[Beside]) -> dict[str, Sequence[str]]:
     return {name: facts.attributes for each in found for name, facts in each.facts.items()}
-
-
-def _at_first(sections: Sequence[Section]) -> set[str]:
-    """The keys of the pictures that the page shows before its script runs: the script finds them where they are."""
-    keys: set[str] = set()
-    for video in (video for section in sections for video in section.videos):
-        moments = video.moments
-        lists = [moments.frames, moments.annotations, *moments.predictions]
-        keys |= {key for each in lists if each and (key := each[moments.start])}
-        keys |= {worst.picture for worst in video.worst}
-    return keys
-
-
-def _data(sections: Sequence[Section]) -> dict[str, Any]:
-    """What the script needs to know about each video, by the id of its section."""
-    return {
-        f"{section.id}-v{place}": {
-            "names": video.moments.names,
-            "positions": video.moments.positions,
-            "allNames": video.moments.all_names,
-            "start": video.moments.start,
-            "frames": video.moments.frames,
-            "layers": [video.moments.annotations, *video.moments.predictions],
-            "curves": None
-            if video.curves is None
-            else {
-                "positions": video.curves.positions,
-                "measures": list(video.curves.measures),
-                "values": video.curves.values,
-            },
-        }
-        for section in sections
-        for place, video in enumerate(section.videos, 1)
-    }
 
 
 @cache

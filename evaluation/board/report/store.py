@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from PIL import Image as Pillow
@@ -23,13 +22,11 @@ class Store:
         self.types[key] = picture.type
         return key
 
-    def addresses(self, without: Iterable[str] = ()) -> dict[str, str]:
+    def addresses(self) -> dict[str, str]:
         """All pictures by key, as addresses that hold their content."""
-        left_out = set(without)
-        return {key: self._address(data, key) for data, key in self.keys.items() if key not in left_out}
-
-    def _address(self, data: bytes, key: str) -> str:
-        return f"data:{self.types[key]};base64,{base64.b64encode(data).decode()}"
+        return {
+            key: f"data:{self.types[key]};base64,{base64.b64encode(data).decode()}" for data, key in self.keys.items()
+        }
 
 
 def size_of(picture: Picture) -> tuple[int, int]:

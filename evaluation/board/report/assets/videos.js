@@ -24,7 +24,7 @@ function startVideo(section, facts, pictures) {
   function draw(pane, layer, name) {
     const svg = pane.querySelector(".picture");
     put(pane.querySelector(".layer"), layer);
-    svg.setAttribute("aria-label", svg.getAttribute("aria-label").replace(/frame [^]*$/, name) + (layer ? "" : ", without mask"));
+    svg.setAttribute("aria-label", `${svg.dataset.what}, ${name}${layer ? "" : ", without mask"}`);
   }
 
   function put(image, key) {
@@ -41,7 +41,7 @@ function startVideo(section, facts, pictures) {
     output.textContent = still.textContent = name;
     const place = curves ? curves.positions.indexOf(position) : -1;
     for (const plot of plots) {
-      const cursor = plot.querySelector(".cursor"), x = place < 0 ? -9 : across(plot, position);
+      const cursor = plot.querySelector(".cursor"), x = place < 0 ? -9 : across(plot, curves.positions, position);
       cursor.setAttribute("x1", x);
       cursor.setAttribute("x2", x);
     }
@@ -49,16 +49,6 @@ function startVideo(section, facts, pictures) {
       const values = place < 0 ? [] : curves.measures.map((measure, m) => [measure, curves.values[object][m][span.dataset.method][place]]);
       span.textContent = values.filter(([, value]) => value !== null).map(([measure, value]) => `${measure} ${value.toFixed(1)}`).join(", ");
     }
-  }
-
-  function across(plot, where) {
-    const { left, right } = plot.dataset, first = curves.positions[0], end = curves.positions.at(-1);
-    return +left + (right - left) * (where - first) / Math.max(end - first, 1);
-  }
-
-  function up(plot, value) {
-    const { top, bottom } = plot.dataset;
-    return +bottom - (bottom - top) * Math.min(Math.max(value, 0), 100) / 100;
   }
 
   function goTo(place) { // any scored frame, and the pictures of the nearest moment
@@ -72,31 +62,19 @@ function startVideo(section, facts, pictures) {
     tell(panes.length ? `frame ${name} (picture: ${facts.names[step]})` : `frame ${name}`);
   }
 
-  function redraw() { // the curves of another object
+  function choose() { // another object
+    object = +choice.value;
     plots.forEach((plot, m) => {
-      for (const group of plot.querySelectorAll("g[data-method]")) {
-        const values = curves.values[object][m][group.dataset.method], runs = [[]];
-        values.forEach((value, place) => {
-          if (value === null) runs.push([]);
-          else runs.at(-1).push([across(plot, curves.positions[place]), up(plot, value)]);
-        });
-        group.replaceChildren(...runs.filter(run => run.length).map(run => line(group.dataset.method, run)));
-      }
+      drawCurves(plot, curves.positions, curves.values[object][m]);
       plot.parentNode.querySelector(".object").textContent = `, ${choice.selectedOptions[0].textContent}`;
     });
-  }
-
-  function line(method, run) {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-    made.setAttribute("class", `line c${method}`);
-    made.setAttribute("points", (run.length > 1 ? run : [run[0], [run[0][0] + 2, run[0][1]]]).join(" "));
-    return made;
+    tell(output.textContent);
   }
 
   slider.oninput = () => show(+slider.value);
-  if (choice) choice.onchange = () => { object = +choice.value; redraw(); tell(output.textContent); };
+  if (choice) choice.onchange = choose;
   startPlaying(section.querySelector(".play"), () => show((+slider.value + 1) % (last + 1)));
-  for (const plot of plots) listen(plot, () => curves.positions.indexOf(position), curves.positions, goTo, where => across(plot, where));
+  for (const plot of plots) listenTo(plot, curves.positions, () => curves.positions.indexOf(position), goTo);
   panes.forEach(startPane);
   show(facts.start);
 }
@@ -114,21 +92,5 @@ function startPlaying(button, next) {
     timer = timer === null ? setInterval(next, STEP) : clearInterval(timer) ?? null;
     button.textContent = timer === null ? "▶" : "❚❚";
     button.setAttribute("aria-pressed", timer !== null);
-  };
-}
-
-// Pointing at a plot, and arrow keys on it, go to a frame.
-function listen(plot, now, positions, goTo, across) {
-  const places = positions.map(across);
-  plot.onpointermove = plot.onpointerdown = event => {
-    const box = plot.getBoundingClientRect(), x = (event.clientX - box.left) * 480 / box.width;
-    const far = places.map(place => Math.abs(place - x));
-    goTo(far.indexOf(Math.min(...far)));
-  };
-  plot.onkeydown = event => {
-    const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, Home: -Infinity, End: Infinity }[event.key];
-    if (step === undefined) return;
-    event.preventDefault();
-    goTo(now() + step);
   };
 }
