@@ -1,8 +1,10 @@
 """DAVIS-2016 and DAVIS-2017 (Perazzi et al. 2016; Pont-Tuset et al. 2017), and any folder with their layout."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
+from vosbench.datasets.davis_attributes import attributes_in
 from vosbench.datasets.folders import (
     check_annotations,
     check_frames,
@@ -57,6 +59,7 @@ class Davis:
     ) -> None:
         check_frames(frames, max_frames)
         root = Path(root)
+        self.root = root
         self.name = name or (f"davis{year}" if year else name_of(root))
         self.split = split or "all"
         self.resolution = resolution or "original"
@@ -85,6 +88,11 @@ class Davis:
             )
             for sequence in chosen
         )
+
+    @cached_property
+    def attributes(self) -> dict[str, list[str]]:
+        """What makes each sequence hard, if the data set says so."""
+        return attributes_in(self.root)
 
 
 def _subfolder(root: Path, kind: str, resolution: str | None) -> Path:

@@ -342,6 +342,10 @@ def test_labels_and_pictures_may_change_without_scoring_anew(
     monkeypatch.undo()
     evaluate.run(options(root, run, predictions=str(masks), pictures=2))
     assert len(list((path.with_suffix("") / "worst").iterdir())) == 2
+    index = path.with_suffix("") / "pictures.json"
+    index.write_text("[]")  # as earlier versions had it
+    evaluate.run(options(root, run, predictions=str(masks), pictures=2))
+    assert json.loads(index.read_text())["pictures"]
 
 
 def test_frames_beyond_the_annotated_ones_are_left_out(

@@ -32,7 +32,7 @@ from vosbench.evaluation.board.leaderboard import boards
 from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.predictions.rle import RleFile, write_rle
 from vosbench.evaluation.results import records
-from vosbench.evaluation.results.pictures import read_pictures
+from vosbench.evaluation.results.picture_index import read_facts, read_pictures
 from vosbench.evaluation.results.records import Record
 from vosbench.inference.prediction_folder import PredictionFolder
 from vosbench.nn.weight_files import read
@@ -417,11 +417,17 @@ def test_curves(runs: Path) -> None:
 
 
 def test_indices_of_pictures(tmp_path: Path) -> None:
-    (tmp_path / "sheets").mkdir()
-    Image.fromarray(picture()).save(tmp_path / "sheets/a.jpg")
+    Image.fromarray(picture()).save(tmp_path / "a.jpg")
     file, found = tmp_path / "pictures.json", []
-    file.write_text(json.dumps([{"kind": "sheet", "file": "sheets/a.jpg", "sequence": "a", "caption": "x"}]))
-    fuzz(file, lambda: found.append(read_pictures(tmp_path)), 300, other_json)
+    pictures = [{"kind": "frame", "file": "a.jpg", "sequence": "a", "caption": "x"}]
+    facts = {"a": {"attributes": ["x"], "frames": {"00001": 1}}}
+    file.write_text(json.dumps({"version": 2, "videos": facts, "pictures": pictures}))
+
+    def use() -> None:
+        read_facts(tmp_path)
+        found.append(read_pictures(tmp_path))
+
+    fuzz(file, use, 300, other_json)
     assert 30 < sum(map(len, found)) < 270
 
 

@@ -362,12 +362,20 @@ def test_records_of_protocols_that_are_not_here_are_shown() -> None:
 
 def seeded(method: str, values: Sequence[float], seed: int, **changes: Any) -> Record:
     """A result of trained weights as `benchmark` records it."""
-    training = {"seed": seed, "recipe": "r", "overrides": [f"seed={seed}"], "steps": 9, "max_steps": 10, "hours": 0.5}
+    training = {
+        "seed": seed,
+        "recipe": "r",
+        "overrides": [f"seed={seed}"],
+        "earlier": [],
+        "steps": 9,
+        "max_steps": 10,
+        "hours": 0.5,
+    }
     made = record(
         method,
         values,
         checkpoint={"name": "best.ckpt", "sha256": f"{seed}" * 64},
-        training={**training, "earlier_hours": 0.25, "device": "cpu"},
+        training={**training, "steps": 9, "hours": 0.5, "earlier_hours": 0.25, "device": "cpu"},
         speed={"fps": 2.0 + seed, "device": "cpu", "precision": "32-true"},
         provenance={"hashes": {"method": "m", "code": "c"}, "seed": 0, "overrides": [f"checkpoint=runs/{seed}"]},
     )

@@ -21,7 +21,7 @@ from vosbench.evaluation.board.names import names
 from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.results import records
 from vosbench.evaluation.results.escaping import csv_cell, latex, latex_comment, markdown
-from vosbench.evaluation.results.pictures import INDEX, read_pictures
+from vosbench.evaluation.results.picture_index import INDEX, read_pictures
 from vosbench.evaluation.results.records import Record
 from vosbench.evaluation.results.scoring_run import show
 from vosbench.util.errors import UserError, one_line
@@ -176,53 +176,53 @@ def test_curves_that_cannot_be_read(
 ) -> None:
     monkeypatch.setattr(records, "LARGEST", 2**16)
     path = put(tmp_path, record())
-    assert report.curve_plot(load(tmp_path)) is not None
+    assert "J over time" in report.html(boards(load(tmp_path), resamples=20))
     spoil(records.frames_path(path))
     with pytest.raises(UserError, match=f"cannot read {re.escape(str(records.frames_path(path)))}: "):
         records.read_curves(path)
-    assert report.curve_plot(load(tmp_path)) is None
+    assert "J over time" not in report.html(boards(load(tmp_path), resamples=20))
     assert "no curves: " in caplog.text
 
 
 @pytest.fixture
-def sheet(tmp_path: Path) -> Path:
+def beside(tmp_path: Path) -> Path:
     """The folder of a record, with one picture of its own; another is beside the folder."""
     folder = tmp_path / "runs/one/results/d-val-davis"
-    (folder / "sheets").mkdir(parents=True)
-    Image.new("RGB", (8, 8)).save(folder / "sheets/a.jpg")
+    (folder / "moments").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "moments/a.jpg")
     Image.new("RGB", (8, 8)).save(tmp_path / "secret.jpg")
     return folder
 
 
 def listed(folder: Path, *files: Any) -> list[str]:
-    entries = [{"kind": "sheet", "file": file, "sequence": "a", "caption": "x"} for file in files]
+    entries = [{"kind": "frame", "file": file, "sequence": "a", "caption": "x"} for file in files]
     (folder / INDEX).write_text(json.dumps(entries))
     return [picture.file for picture in read_pictures(folder)]
 
 
 def test_pictures_are_taken_from_beside_their_record_only(
-    sheet: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    beside: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (sheet / "sheets/link.jpg").symlink_to(tmp_path / "secret.jpg")
-    (sheet / "out").symlink_to(tmp_path)
-    (sheet / "ring.jpg").symlink_to("ring.jpg")
-    outside = [str(tmp_path / "secret.jpg"), "../../../../secret.jpg", "sheets/link.jpg", "out/secret.jpg", "a\0b"]
-    assert listed(sheet, "sheets/a.jpg", *outside, "ring.jpg") == ["sheets/a.jpg"]
+    (beside / "moments/link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (beside / "out").symlink_to(tmp_path)
+    (beside / "ring.jpg").symlink_to("ring.jpg")
+    outside = [str(tmp_path / "secret.jpg"), "../../../../secret.jpg", "moments/link.jpg", "out/secret.jpg", "a\0b"]
+    assert listed(beside, "moments/a.jpg", *outside, "ring.jpg") == ["moments/a.jpg"]
     assert len([line for line in caplog.messages if "outside of its folder" in line]) >= len(outside)
 
 
-def test_results_may_lie_behind_a_link(sheet: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").symlink_to(sheet)
-    assert listed(tmp_path / "elsewhere", "sheets/a.jpg") == ["sheets/a.jpg"]
+def test_results_may_lie_behind_a_link(beside: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").symlink_to(beside)
+    assert listed(tmp_path / "elsewhere", "moments/a.jpg") == ["moments/a.jpg"]
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff", b"[" * 100_000, b"{}", b'[{"kind": "sheet", "file": 5, "sequence": "a", "caption": "x"}]']
+    "content", [b"\xff", b"[" * 100_000, b"{}", b'[{"kind": "frame", "file": 5, "sequence": "a", "caption": "x"}]']
 )
-def test_a_broken_index_is_named(sheet: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    (sheet / INDEX).write_bytes(content)
-    assert read_pictures(sheet) == []
-    assert f"{sheet / INDEX}" in caplog.text
+def test_a_broken_index_is_named(beside: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    (beside / INDEX).write_bytes(content)
+    assert read_pictures(beside) == []
+    assert f"{beside / INDEX}" in caplog.text
 
 
 EVIL = "\x1b[31m<script>|a\n\\input{/etc/passwd}\r=cmd $\\frac{$ %_&#~^ [x](http://y) `b` *c* \x9b \u202e \ud800"
@@ -269,7 +269,8 @@ def test_foreign_text_does_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ud800]", text), name
         assert "input{" in text or "input\\{" in text, name
         text.encode()
-    assert "<script" not in texts["html"]
+    assert texts["html"].count("<script") == 3  # those of the page
+    assert "<script>|a" not in texts["html"]
     assert not re.search(r"(?<!\\)<", texts["md"])
     assert not re.search(r"\](?<!\\\])\(http", texts["md"].replace("\\](", ""))
     rows = {len(re.findall(r"(?<!\\)\|", line)) for line in texts["md"].splitlines() if line.startswith("|")}
@@ -310,19 +311,19 @@ def test_escaping() -> None:
 
 
 def test_dollar_signs_are_no_mathematics(tmp_path: Path) -> None:
-    """As mathematics, the first name cannot be drawn."""
     put(tmp_path / "a", record("a $\\frac{$ b"))
     put(tmp_path / "b", record("from $5 to $6"))
-    (made,) = boards(load(tmp_path), resamples=20)
-    assert report.bar_plot(made).startswith(b"\x89PNG")
-    assert report.curve_plot(made.rows) is not None
+    page = report.html(boards(load(tmp_path), resamples=20))
+    for name in ("a $\\frac{$ b", "from $5 to $6"):
+        assert f'<span class="bar-name">{name}</span>' in page
 
 
 def test_long_names_are_cut_in_plots(tmp_path: Path) -> None:
     put(tmp_path / "a", record("x" * 100_000))
     (made,) = boards(load(tmp_path), resamples=20)
     assert len(names(made.rows)[0]) < 250
-    assert len(report.bar_plot(made)) < 1_000_000
+    page = report.html([made])
+    assert "x" * 250 not in page
 
 
 def test_brackets_in_names_are_no_markup_of_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
-"""Pictures beside a record: overlays at five moments, worst frames with their errors, and what becomes of old ones."""
+"""Pictures beside a record: moments of videos, worst frames with their errors, and what becomes of old ones."""
 
+import itertools
 import json
 import logging
 import shutil
@@ -17,7 +18,10 @@ from vosbench.evaluation.metrics import Curves
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.predictions.label_maps import open_source
 from vosbench.evaluation.protocols.protocol import protocol_named
-from vosbench.evaluation.results.pictures import INDEX, read_pictures, worst_frames, write_pictures
+from vosbench.evaluation.results.moments import MOMENTS, WIDTH
+from vosbench.evaluation.results.picture_index import INDEX, Facts, is_current, read_facts, read_pictures
+from vosbench.evaluation.results.pictures import write_pictures
+from vosbench.evaluation.results.worst_frames import worst_frames
 from vosbench.evaluation.scoring.evaluate import Scores, evaluate
 from vosbench.video.images import read_image, write_label_map
 
@@ -58,9 +62,10 @@ def share(image: UInt8[np.ndarray, "_ _ 3"], colour: object) -> float:
     return float((np.abs(image.astype(int) - np.array(colour)).max(-1) < 40).mean())
 
 
-def redness(image: UInt8[np.ndarray, "_ _ 3"]) -> float:
-    """Of the pictures below their titles."""
-    return float((image[40:, :, 0].astype(int) - image[40:, :, 1]).mean())
+def covered(path: Path) -> float:
+    """The share of a layer that is not transparent."""
+    with Image.open(path) as image:
+        return float((np.asarray(image.convert("RGBA"))[..., 3] > 0).mean())
 
 
 def panels(path: Path) -> list[UInt8[np.ndarray, "_ _ 3"]]:
@@ -68,42 +73,109 @@ def panels(path: Path) -> list[UInt8[np.ndarray, "_ _ 3"]]:
     return [image[:, 400 * place : 400 * (place + 1)] for place in range(3)]
 
 
-def test_sheets_show_predictions_and_annotations_at_the_same_five_moments(
-    davis: Path, predictions: Path, tmp_path: Path
-) -> None:
+def test_moments_have_a_frame_an_annotation_and_a_prediction(davis: Path, predictions: Path, tmp_path: Path) -> None:
     for path in (predictions / "a").iterdir():
         write_label_map(path, np.full((48, 64), 1, np.uint8))
     write(davis, predictions, tmp_path / "out")
-    found = {(picture.kind, picture.sequence): picture for picture in read_pictures(tmp_path / "out")}
-    assert sorted(found) == [(kind, name) for kind in ("sheet", "truth") for name in "abc"]
-    sheet, truth = found["sheet", "a"], found["truth", "a"]
-    assert (sheet.file, truth.file) == ("sheets/a.jpg", "sheets/a-truth.jpg")
+    found = [picture for picture in read_pictures(tmp_path / "out") if picture.sequence == "a"]
     # Of 6 frames; the first was given, and is no moment.
-    assert sheet.caption == truth.caption == "frame 00001, frame 00002, frame 00003, frame 00004, frame 00005"
-    predicted, annotated = (read_image(tmp_path / "out" / picture.file) for picture in (sheet, truth))
-    assert predicted.shape == annotated.shape
-    assert predicted.shape[1] == 1200
-    assert redness(predicted) > redness(annotated) + 20  # all of it is covered, and only a square of the truth
+    names = [f"{index:05}" for index in range(1, 6)]
+    for kind in ("frame", "annotation", "prediction"):
+        assert [picture.caption for picture in found if picture.kind == kind] == names
+    assert {picture.file for picture in found if picture.caption == "00001"} == {
+        "moments/a/00001.jpg", "moments/a/00001.annotation.png", "moments/a/00001.prediction.png",
+    }  # fmt: skip
+    folder = tmp_path / "out/moments/a"
+    assert {read_image(path).shape for path in folder.iterdir()} == {(WIDTH * 48 // 64, WIDTH, 3)}
+    assert covered(folder / "00001.prediction.png") == 1
+    assert covered(folder / "00001.annotation.png") == pytest.approx(16 * 18 / (48 * 64), abs=0.01)
+    with Image.open(folder / "00001.annotation.png") as layer:
+        colours = {colour for _, colour in layer.convert("RGBA").getcolors() or ()}
+    assert colours == {(0, 0, 0, 0), (*RED, 128), (*RED, 255)}  # nothing, the object, its contour
 
 
-def test_moments_are_of_the_frames_that_have_predictions(davis: Path, predictions: Path, tmp_path: Path) -> None:
+def test_frames_and_annotations_are_the_same_bytes_for_all_methods(
+    davis: Path, predictions: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(predictions, tmp_path / "other"))
+    for path in other.rglob("*.png"):
+        write_label_map(path, np.zeros((48, 64), np.uint8))
+    write(davis, predictions, tmp_path / "one")
+    write(davis, other, tmp_path / "two")
+    for kind, alike in (("frame", True), ("annotation", True), ("prediction", False)):
+        one, two = ([p.data for p in read_pictures(tmp_path / out) if p.kind == kind] for out in ("one", "two"))
+        assert (one == two) == alike
+
+
+def test_moments_do_not_depend_on_predictions(davis: Path, predictions: Path, tmp_path: Path) -> None:
     for index in (1, 2, 4):
         (predictions / f"a/{index:05}.png").unlink()
     shutil.rmtree(predictions / "b")
     write(davis, predictions, tmp_path / "out")
-    found = {picture.sequence: picture.caption for picture in read_pictures(tmp_path / "out")}
-    assert set(found) == {"a", "c"}
-    assert found["a"] == "frame 00003, frame 00003, frame 00003, frame 00005, frame 00005"
+    found = read_pictures(tmp_path / "out")
+    assert {picture.sequence for picture in found} == {"a", "c"}
+    moments = {
+        kind: [p.caption for p in found if p.sequence == "a" and p.kind == kind] for kind in ("frame", "prediction")
+    }
+    assert moments == {"frame": ["00001", "00002", "00003", "00004", "00005"], "prediction": ["00003", "00005"]}
 
 
-def test_frames_without_annotation_are_shown_plain(davis: Path, predictions: Path, tmp_path: Path) -> None:
+def test_moments_of_a_long_video_are_spread_evenly(tmp_path: Path) -> None:
+    root = tmp_path / "long"
+    for index in range(60):
+        for kind, end in (("JPEGImages", "jpg"), ("Annotations", "png")):
+            path = root / kind / "480p/v" / f"{index:05}.{end}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((6, 8), min(index, 1), np.uint8)).save(path)
+    write_pictures(Davis(root), open_source(root / "Annotations/480p"), NOTHING, tmp_path / "out", 1)
+    moments = [int(picture.caption) for picture in read_pictures(tmp_path / "out") if picture.kind == "frame"]
+    assert len(moments) == MOMENTS
+    assert (moments[0], moments[-1]) == (1, 59)
+    assert {b - a for a, b in itertools.pairwise(moments)} <= {3, 4}
+
+
+def test_frames_without_annotation_have_no_such_layer(davis: Path, predictions: Path, tmp_path: Path) -> None:
     for index in range(1, 6):
         (davis / f"Annotations/480p/a/{index:05}.png").unlink()
     write(davis, predictions, tmp_path / "out")
-    plain, tinted = (read_image(tmp_path / "out/sheets" / f"a{end}.jpg") for end in ("-truth", ""))
-    assert share(plain, RED) < share(tinted, RED)
-    frame = np.asarray(Image.fromarray(read_image(davis / "JPEGImages/480p/a/00001.jpg")).resize((236, 177)))
-    assert abs(float(plain[-170:, 5:230].mean()) - float(frame.mean())) < 5
+    kinds = [picture.kind for picture in read_pictures(tmp_path / "out") if picture.sequence == "a"]
+    assert set(kinds) == {"frame", "prediction"}
+
+
+def test_what_is_known_about_videos_is_noted(davis: Path, predictions: Path, tmp_path: Path) -> None:
+    assert read_facts(tmp_path / "out") == {}
+    write(davis, predictions, tmp_path / "out", scores({"a_1": [(0.5, 0.5), (0.4, 0.4)]}))
+    assert read_facts(tmp_path / "out") == {"a": Facts([], {"00001": 1, "00002": 2})}
+    info = {"attributes": ["OCC"], "sequences": [{"name": "b", "attributes": ["OCC", "XY"]}, {"name": "zebra"}, 5]}
+    (davis / "Annotations/db_info.yml").write_text(json.dumps(info))
+    write(davis, predictions, tmp_path / "out")
+    assert read_facts(tmp_path / "out") == {"b": Facts(["occlusion", "XY"], {})}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "sequences: 5", "sequences: [{name: b, attributes: x}]", ""])
+def test_odd_lists_of_attributes_are_left_out(davis: Path, content: str) -> None:
+    (davis / "Annotations/db_info.yaml").write_text(content)
+    assert dataset(davis).attributes == {}
+
+
+def test_pictures_of_an_earlier_version(
+    davis: Path, predictions: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their worst frames can still be shown. Strips are left out, which is said, and scoring again replaces them."""
+    out = tmp_path / "out"
+    write(davis, predictions, out, scores({"a_1": [(0.5, 0.5)]}))
+    assert is_current(out)
+    listed = [each for each in json.loads((out / INDEX).read_text())["pictures"] if each["kind"] == "worst"]
+    (out / "sheets").mkdir()
+    for kind in ("sheet", "truth"):
+        Image.new("RGB", (8, 8)).save(out / f"sheets/{kind}.jpg")
+        listed.append({"kind": kind, "file": f"sheets/{kind}.jpg", "sequence": "a", "caption": "frame 1"})
+    (out / INDEX).write_text(json.dumps(listed))
+    assert not is_current(out)
+    assert [picture.kind for picture in read_pictures(out)] == ["worst"]
+    assert "is of an earlier version: score again for overlays over time" in caplog.text
+    write(davis, predictions, out)
+    assert not (out / "sheets").exists()
 
 
 def test_sequences_are_chosen_evenly_and_alike_for_all_methods(davis: Path, predictions: Path, tmp_path: Path) -> None:
@@ -193,8 +265,9 @@ def test_masks_of_0_and_255_are_the_one_object_of_a_binary_set(davis: Path, pred
         write_label_map(path, np.full((48, 64), 255, np.uint8))
     binary = Davis(davis, split="val", year=2017, sequences=["a"], binary=True)
     write_pictures(binary, open_source(predictions), NOTHING, tmp_path / "out", 1)
-    predicted, truth = (read_image(tmp_path / f"out/sheets/a{end}.jpg") for end in ("", "-truth"))
-    assert redness(predicted) > redness(truth) + 20
+    assert covered(tmp_path / "out/moments/a/00001.prediction.png") == 1
+    with Image.open(tmp_path / "out/moments/a/00001.prediction.png") as layer:
+        assert layer.convert("RGBA").getpixel((200, 150)) == (*RED, 128)
 
 
 def test_predictions_of_another_size_and_void_are_drawn(davis: Path, predictions: Path, tmp_path: Path) -> None:
@@ -204,9 +277,9 @@ def test_predictions_of_another_size_and_void_are_drawn(davis: Path, predictions
         annotation[6:22, 8:26] = 1
         write_label_map(davis / "Annotations/480p/a" / path.name, annotation)
     write(davis, predictions, tmp_path / "out", scores({"a_1": [(0.3, 0.1)]}))
-    assert [picture.kind for picture in read_pictures(tmp_path / "out") if picture.sequence == "a"] == [
-        "sheet", "truth", "worst",
-    ]  # fmt: skip
+    kinds = [picture.kind for picture in read_pictures(tmp_path / "out") if picture.sequence == "a"]
+    assert kinds == ["frame", "annotation", "prediction"] * 5 + ["worst"]
+    assert covered(tmp_path / "out/moments/a/00001.annotation.png") < 0.1  # void is neither object nor contour
 
 
 def test_pictures_of_an_earlier_scoring_go(davis: Path, predictions: Path, tmp_path: Path) -> None:
@@ -217,7 +290,7 @@ def test_pictures_of_an_earlier_scoring_go(davis: Path, predictions: Path, tmp_p
     assert (out / "worst/1-a_1-00001.jpg").is_file()
     write(davis, predictions, out, scores({"c_1": [(0.5, 0.5)]}), count=1)
     assert [path.name for path in (out / "worst").iterdir()] == ["1-c_1-00001.jpg"]
-    assert sorted(path.name for path in (out / "sheets").iterdir()) == ["a-truth.jpg", "a.jpg"]
+    assert [path.name for path in (out / "moments").iterdir()] == ["a"]
     write(davis, predictions, out, count=0)
     assert [path.name for path in out.iterdir()] == ["global_results-val.csv"]
     assert read_pictures(out) == []
@@ -230,7 +303,7 @@ def test_what_cannot_be_drawn_is_named_and_left_out(
     with caplog.at_level(logging.WARNING):
         write(davis, predictions, tmp_path / "out", scores({"a_1": [(0.5, 0.5)], "b_1": [(0.6, 0.6)]}))
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
-        "no sheet of a", "no picture of the worst frame of a",
+        "no overlays of a", "no picture of the worst frame of a",
     ]  # fmt: skip
     found = read_pictures(tmp_path / "out")
     assert {picture.sequence for picture in found} == {"b", "c"}
@@ -248,21 +321,29 @@ def test_broken_and_missing_pictures_are_left_out(davis: Path, predictions: Path
     out = tmp_path / "out"
     assert read_pictures(out) == []
     write(davis, predictions, out)
-    (out / "sheets/a.jpg").unlink()
-    whole = (out / "sheets/b.jpg").read_bytes()
-    (out / "sheets/b.jpg").write_bytes(whole[: len(whole) // 2])
-    assert [picture.file for picture in read_pictures(out)] == [
-        "sheets/a-truth.jpg", "sheets/b-truth.jpg", "sheets/c.jpg", "sheets/c-truth.jpg",
-    ]  # fmt: skip
+    before = {picture.file for picture in read_pictures(out)}
+    gone, short, odd, large = (
+        f"moments/{name}" for name in ("a/00001.jpg", "b/00001.jpg", "b/00002.jpg", "c/00001.jpg")
+    )
+    (out / gone).unlink()
+    whole = (out / short).read_bytes()
+    (out / short).write_bytes(whole[: len(whole) // 2])
+    Image.new("RGB", (8, 8)).save(out / odd, format="GIF")
+    (out / large).write_bytes((out / large).read_bytes() + bytes(2**21))
+    assert {picture.file for picture in read_pictures(out)} == before - {gone, short, odd, large}
     for content in (
         "{",
         "[1]",
         "{}",
         json.dumps([{"kind": "sheet"}]),
         json.dumps([dict.fromkeys(("kind", "file", "sequence", "caption"), 1)]),
+        '{"version": 2, "pictures": {}, "videos": []}',
+        '{"version": 2, "pictures": [], "videos": {"a": {"attributes": 5, "frames": {}}}}',
+        '{"version": 2, "pictures": [], "videos": {"a": {"attributes": [], "frames": {"1": "x"}}}}',
     ):
         (out / INDEX).write_text(content)
         assert read_pictures(out) == []
+        assert read_facts(out) == {}
 
 
 @pytest.mark.real
@@ -271,6 +352,10 @@ def test_pictures_of_real_video_are_small(real_data: Path, tmp_path: Path) -> No
     found = Davis(root, split="val", year=2017, resolution="240p")
     source = open_source(real_data.parent / "golden/davis2017-240p-val-perturbed/predictions")
     write_pictures(found, source, evaluate(found, source, protocol_named("davis"), 0), tmp_path / "out", 8)
-    sizes = {path.name: path.stat().st_size for path in (tmp_path / "out").rglob("*.jpg")}
-    assert set(sizes) == {"dogs-jump.jpg", "dogs-jump-truth.jpg", "1-dogs-jump_2-00034.jpg"}
-    assert max(sizes.values()) < 100_000
+    sizes = {path: path.stat().st_size for path in (tmp_path / "out").rglob("*.*g")}
+    (worst,) = (path for path in sizes if path.parent.name == "worst")
+    assert worst.name == "1-dogs-jump_2-00034.jpg"
+    assert sizes.pop(worst) < 100_000
+    assert len(sizes) == 3 * MOMENTS
+    assert max(size for path, size in sizes.items() if path.suffix == ".jpg") < 25_000
+    assert max(size for path, size in sizes.items() if path.suffix == ".png") < 6_000

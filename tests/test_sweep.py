@@ -244,7 +244,7 @@ def test_another_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert before.words == ["experiment=mask_embedding/mini", "trainer.max_steps=1", "seed=0"]
     assert "trainer.max_steps=2" in train.words
     assert "optimizer.lr=0.7" in train.words
-    assert not any("optimizer" in word for word in (*before.words, *score.words))
+    assert not any(word.startswith("optimizer") for word in (*before.words, *score.words))
     assert [each.verb for each in found].count("train") == 2 + 4  # two seeds: what comes before, and two rows
     with pytest.raises(ValueError, match=r"unknown scale 'small'; there is: tiny"):
         sweep.jobs("benchmark", ["sweep=mine/table", "scale=small"], multirun=False)

@@ -56,8 +56,8 @@ class Record:
     training_data  the data that weights and flow network learned from, earlier stages first
     parameters     number of weights
     checkpoint     "untrained", or {"name", "sha256"}, and {"processes"} if more than one trained it
-    training       how the weights were trained: {seed, recipe (a digest of all but seeds), overrides, steps, max_steps,
-                   hours, earlier_hours (of the stages before), device}
+    training       how the weights were trained: {seed, recipe (a digest of all but seeds), overrides, earlier (commands
+                   of the stages before), steps, max_steps, hours, earlier_hours, device}
     resolution     the data set's resolution folder; frames: "all" or "annotated" frames were given to the method
     subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: the part of the data set scored; None: all of it
     inference      the size at which the method saw frames, such as "short side 480"; None: their own size

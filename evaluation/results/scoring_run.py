@@ -10,7 +10,7 @@ from rich.table import Table
 
 from vosbench.evaluation.predictions.label_maps import Source, hash_annotations, hash_predictions
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
-from vosbench.evaluation.results import pictures, records
+from vosbench.evaluation.results import picture_index, pictures, records
 from vosbench.evaluation.results.records import Record
 from vosbench.evaluation.results.score_tables import write_tables
 from vosbench.evaluation.scoring.evaluate import Scores, evaluate
@@ -76,7 +76,7 @@ class ScoringRun:
         """
         where = {"resolution": self.dataset.resolution, "frames": self.dataset.frames, "subset": self.subset()}
         fields = {**facts, **where}
-        drawn = not self.pictures or (self.path.with_suffix("") / pictures.INDEX).is_file()
+        drawn = not self.pictures or picture_index.is_current(self.path.with_suffix(""))
         if not overwrite and records.is_current(self.path, provenance["hashes"]) and drawn:
             return self._labelled({key: value for key, value in fields.items() if key in LABELS})
         scores = evaluate(

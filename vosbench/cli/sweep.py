@@ -31,7 +31,7 @@ def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[Command] | N
         return None
     typed = _parse(configuration.for_hydra(verb, changes, varied=True))
     single = [str(o.input_line) for o in typed if not o.is_sweep_override() and o.key_or_group not in CHOOSING]
-    config = configuration.compose(verb, single, partial=True)
+    config = _config(verb, single)
     if not multirun and "sweep" not in config and str(config.hydra.mode).rpartition(".")[2] != "MULTIRUN":
         return None
     plan = _plan(config, _choices(typed, "scale"))
@@ -57,6 +57,20 @@ def _commands(
     if verb == "benchmark" and plan.is_trained and "checkpoint" not in map(key_of, typed):
         return [*before, *trained_first([*own["train"], *params], own["benchmark"], typed)]
     return [*before, Command(verb, last_of_each([*own[verb], *params, *typed]))]
+
+
+def _config(verb: str, single: Sequence[str]) -> DictConfig:
+    """The configuration with the sweep's file. Keys of trainings may be among those of a benchmark that trains."""
+    try:
+        return configuration.compose(verb, single, partial=True)
+    except UsageError:
+        chosen = [word for word in single if key_of(word) == "sweep"]
+        if verb != "benchmark" or not chosen:
+            raise
+        config = configuration.compose(verb, chosen, partial=True)
+        if "train" not in config.sweep:
+            raise
+        return config
 
 
 def _plan(config: DictConfig, scales: Sequence[str]) -> SweepFile:

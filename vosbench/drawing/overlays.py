@@ -21,15 +21,16 @@ def overlay(image: Image, labels: LabelMap, opacity: float = 0.5, boundary: bool
     tint = np.where((labels == 0) | (labels == VOID), 0.0, opacity)[..., None]
     mixed = np.rint(image * (1 - tint) + COLOURS[labels] * tint).astype(np.uint8)
     if boundary:
-        edge = _contour(labels, max(1, round(min(labels.shape) / 240)))
+        edge = contour(labels)
         mixed[edge] = COLOURS[labels[edge]]
     return np.asarray(mixed, np.uint8)
 
 
-def _contour(labels: LabelMap, width: int) -> Bool[np.ndarray, "h w"]:
-    """Object pixels at most `width` pixels away from another label."""
+def contour(labels: LabelMap) -> Bool[np.ndarray, "h w"]:
+    """Object pixels close to another label: a line that is wider in larger pictures."""
     import cv2
 
+    width = max(1, round(min(labels.shape) / 240))
     kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
     edge = cv2.dilate(labels, kernel) != cv2.erode(labels, kernel)
     return np.asarray(edge & (labels != 0) & (labels != VOID))

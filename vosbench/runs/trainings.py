@@ -7,6 +7,7 @@ FIELDS: dict[str, Any] = {
     "seed": int,
     "recipe": str,
     "overrides": list[str],
+    "earlier": list[str],
     "steps": int,
     "max_steps": int,
     "hours": float | None,

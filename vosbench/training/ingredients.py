@@ -1,5 +1,6 @@
 """What a training is made of: its options, and the engine, callbacks and fingerprint that they stand for."""
 
+import shlex
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
@@ -80,13 +81,15 @@ def engine(options: Options, fingerprint: Fingerprint, init: str, protocol: Prot
 
 
 def _recipe_and_past(fingerprint: Fingerprint, init: str) -> dict[str, Any]:
-    """A digest of the recipe that trainings share if nothing but their seeds differ, in all stages; and the hours of
-    the stages before, None if they are unknown."""
+    """A digest of the recipe that trainings share if nothing but their seeds differ, in all stages; and the commands
+    and hours of the stages before, None if these are unknown."""
     recipe = {key: value for key, value in fingerprint.recipe.items() if key != "seed"}
     earlier = {} if init == "none" else read(find(init, key="init"))[1].get("training") or {}
     started = earlier.get("recipe", fingerprint.weights) if init != "none" else "none"
     hours = total_hours(earlier) if init != "none" else 0.0
-    return {"recipe": digest([recipe, fingerprint.code, fingerprint.data, started]), "earlier_hours": hours}
+    commands = [*earlier["earlier"], shlex.join(["vosbench", "train", *earlier["overrides"]])] if earlier else []
+    made = digest([recipe, fingerprint.code, fingerprint.data, started])
+    return {"recipe": made, "earlier": commands, "earlier_hours": hours}
 
 
 def callbacks(chosen: dict[str, Any]) -> list[L.Callback]:

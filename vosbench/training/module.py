@@ -23,6 +23,7 @@ from vosbench.training.validation import means, of_all_processes, score_video
 from vosbench.util.errors import UserError
 from vosbench.video.video import LabelMap, Video
 
+PAST = ("recipe", "earlier", "earlier_hours")  # what a resumed training cannot tell of itself
 EXAMPLES = 4  # validation videos of which loggers get a picture
 
 
@@ -126,7 +127,7 @@ class Engine(L.LightningModule):
         self.metadata["commits"] = list(dict.fromkeys([*stored.get("commits", []), *self.metadata["commits"]]))
         self.metadata["processes"] = stored.get("processes", [])
         earlier = stored.get("training") or {}
-        self.metadata["training"] |= {key: earlier.get(key) for key in ("recipe", "earlier_hours") if key in earlier}
+        self.metadata["training"] |= {key: earlier[key] for key in PAST if key in earlier}
         self._hours = earlier.get("hours")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
