@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vosbench.cli import configuration, places, sweep
+from vosbench.util.errors import UsageError
 
 TABLE = """
 params: {memory: "stm,previous"}
@@ -246,7 +247,7 @@ def test_another_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "optimizer.lr=0.7" in train.words
     assert not any(word.startswith("optimizer") for word in (*before.words, *score.words))
     assert [each.verb for each in found].count("train") == 2 + 4  # two seeds: what comes before, and two rows
-    with pytest.raises(ValueError, match=r"unknown scale 'small'; there is: tiny"):
+    with pytest.raises(UsageError, match=r"unknown scale 'small'; there is: tiny"):
         sweep.jobs("benchmark", ["sweep=mine/table", "scale=small"], multirun=False)
 
 
