@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 from omegaconf import OmegaConf
 
-from vosbench.evaluation.published.printing import cells, markdown
+from vosbench.evaluation.board import published_sheet
+from vosbench.evaluation.published.printing import cells
 from vosbench.evaluation.published.schema import Row, Table
 from vosbench.evaluation.published.tables import number, table, tables, training_data
 from vosbench.util.errors import UserError
@@ -207,7 +208,7 @@ def test_table_3_of_mamp_is_printed_as_it_stands() -> None:
         ["", "✓", "67.4 +1.6", "65.9 +2.3", "68.9 +0.9", "61.8 +0.0"],
         ["✓", "✓", "69.7 +3.9", "68.3 +4.7", "71.2 +3.2", "68.2 +6.4"],
     ]
-    text = markdown(table("mamp_3"))
+    text = published_sheet.of(table("mamp_3")).markdown()
     assert "|  | ✓ | 67.4 +1.6 | 65.9 +2.3 | 68.9 +0.9 | 61.8 +0.0 |" in text
     assert "- Miao et al." in text
 
@@ -216,7 +217,7 @@ def test_systems_are_columns_where_the_paper_has_them_so() -> None:
     headers, rows = cells(table("mask_embedding_s1"))
     assert headers == ["Method", "TimeCycle", "CRW", "CLTC", "VFS", "LIIR", "Ours"]
     assert rows == [["mIoU", "28.9", "38.6", "37.8", "39.9", "41.2", "42.9"]]
-    assert "- S2S: its printed J and F average 64.4." in markdown(table("mamp_2"))
+    assert "- S2S: its printed J and F average 64.4." in published_sheet.of(table("mamp_2")).markdown()
 
 
 def test_facts_are_read_from_cells() -> None:

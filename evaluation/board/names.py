@@ -70,11 +70,14 @@ def _own(row: Row, shared: Container[str]) -> str:
 
 
 def _told_apart(found: Sequence[str], rows: Sequence[Row], more: Callable[[Row], str]) -> list[str]:
-    """The names, with more said of those that several rows have."""
-    several = _repeated(found)
+    """The names, with more said of those that several rows have, if it tells them apart."""
+    said = [more(row) for row in rows]
+    different: dict[str, set[str]] = {}
+    for name, words in zip(found, said, strict=True):
+        different.setdefault(name, set()).add(words)
     return [
-        f"{name}, {said}" if name in several and (said := more(row)) else name
-        for name, row in zip(found, rows, strict=True)
+        f"{name}, {words}" if words and len(different[name]) > 1 else name
+        for name, words in zip(found, said, strict=True)
     ]
 
 

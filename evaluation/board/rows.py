@@ -1,6 +1,7 @@
 """Rows of tables: each is a result record, measured here or quoted from a paper."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -143,7 +144,7 @@ def load(*runs: Path) -> list[Row]:
 
     Raises UserError if there is none that can be read.
     """
-    found = {path.resolve(): (path, folder) for folder in runs for path in sorted(folder.glob("**/results/*.json"))}
+    found = {path.resolve(): (path, folder) for folder in runs for path in records_in(folder)}
     where = some([str(folder) for folder in runs])
     if not found:
         raise UserError(f"no result record (**/results/*.json) in {where}: run vosbench benchmark first, or set runs")
@@ -152,6 +153,17 @@ def load(*runs: Path) -> list[Row]:
     if not rows:
         raise UserError(f"none of {len(found)} result records in {where} can be read: evaluate again, or set runs")
     return rows
+
+
+def load_runs(runs: Path, folders: Iterable[Path]) -> list[Row]:
+    """Every record of some run folders, named by their place in `runs`."""
+    paths = (path for folder in folders for path in sorted(folder.glob("results/*.json")))
+    return [row for path in paths if (row := _row(path, runs, several=False)) is not None]
+
+
+def records_in(folder: Path) -> list[Path]:
+    """The files of all records in a folder."""
+    return sorted(folder.glob("**/results/*.json"))
 
 
 def _row(path: Path, runs: Path, several: bool) -> Row | None:
@@ -165,4 +177,4 @@ def _row(path: Path, runs: Path, several: bool) -> Row | None:
 
 
 def _run_name(folder: Path, runs: Path) -> str:
-    return str(folder.relative_to(runs)) if folder != runs else folder.resolve().name
+    return str(folder.relative_to(runs)) if folder != runs and folder.is_relative_to(runs) else folder.resolve().name

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from vosbench.cli import configuration, places
+from vosbench.cli import configuration, ending, places
 from vosbench.cli.commands import Command
 from vosbench.cli.errors import UNFINISHED
 from vosbench.launching.job import Job, Launcher, outcome
@@ -66,6 +66,7 @@ def run(verb: str, flags: Sequence[str], jobs: Sequence[Command], words: Sequenc
         ended |= {commands[job][0]: "not started: a job that it starts from failed" for job in wave if job not in ready}
         failed |= ended
         lost |= {job for job in wave if not ended.keys().isdisjoint(commands[job])}
+    ending.tell(verb, ordered, _runs(verb, ordered), folder)
     if failed:
         raise SystemExit(_summary(failed, len(ordered)))
 
@@ -87,9 +88,13 @@ def _listed(words: Sequence[str]) -> bool:
 
 
 def _folder(verb: str, jobs: Sequence[places.Placed]) -> Path:
-    """Where the logs of a sweep are: the same folder whenever it is repeated."""
-    runs = configuration.compose(verb, [word for word in jobs[0].words if key_of(word) == "runs"], partial=True).runs
-    return Path(runs, "sweeps", f"{verb}-{digest([job.words for job in jobs])[:8]}").absolute()
+    """Where the logs and the table of a sweep are: the same folder whenever it is repeated."""
+    return _runs(verb, jobs) / "sweeps" / f"{verb}-{digest([job.words for job in jobs])[:8]}"
+
+
+def _runs(verb: str, jobs: Sequence[places.Placed]) -> Path:
+    words = [word for word in jobs[0].words if key_of(word) == "runs"]
+    return Path(configuration.compose(verb, words, partial=True).runs).absolute()
 
 
 def _job(number: str, job: places.Placed, flags: Sequence[str], log: Path) -> Job:

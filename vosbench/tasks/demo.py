@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vosbench.cli import configuration
+from vosbench.evaluation.board.files import write
 from vosbench.evaluation.board.leaderboard import boards
 from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.board.tables import show
 from vosbench.settings.options import FileName, Positive, Seed, Where
-from vosbench.tasks.leaderboard import write
 from vosbench.util.errors import UsageError, unknown
 
 log = logging.getLogger(__name__)

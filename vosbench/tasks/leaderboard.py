@@ -1,21 +1,24 @@
-"""`vosbench leaderboard`: tables and a report, made from the result records in a folder alone."""
+"""`vosbench leaderboard`: tables and a report, made from result records alone."""
 
 import logging
-from collections.abc import Sequence
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vosbench.evaluation.board import report, tables
+from vosbench.cli import papers
+from vosbench.evaluation.board import ablation, published_sheet, reproduction, tables
 from vosbench.evaluation.board.choice import chosen
-from vosbench.evaluation.board.latex import to_latex
+from vosbench.evaluation.board.files import write
 from vosbench.evaluation.board.leaderboard import Board, Mixed, boards, only
 from vosbench.evaluation.board.quoted import load_published
-from vosbench.evaluation.board.rows import load
+from vosbench.evaluation.board.rows import load, records_in
+from vosbench.evaluation.published.tables import table
 from vosbench.settings.options import FileName, Positive, Seed, Where
-from vosbench.util.files import replace_file
 
 log = logging.getLogger(__name__)
+PAUSE = 5  # seconds between two looks at the records
+REFRESH = 30  # seconds after which an open page loads itself again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,34 +32,66 @@ class Options:
     columns: list[str] | None
     baseline: str | None
     published: bool
+    table: str | None = None
+    reproduce: Where[str | None] = None
+    watch: Where[bool] = False
     resamples: Positive
     seed: Seed
 
+    @property
+    def folders(self) -> list[Path]:
+        return list(map(Path, [self.runs] if isinstance(self.runs, str) else self.runs))
+
 
 def run(options: Options) -> None:
-    """Raises UserError if there is no record that can be read, or if the baseline is unknown or ambiguous."""
+    """Raises UserError if there is no record that can be read, or for options that name nothing."""
+    if options.reproduce is not None:
+        print("\n".join(reproduction.commands(load(*options.folders), options.reproduce)))
+    elif options.table is not None:
+        _beside_paper(options, options.table)
+    elif options.watch:
+        _watch(options)
+    else:
+        found = _boards(options)
+        write(found, Path(options.run))
+        tables.show(found)
+        log.info("wrote %s/leaderboard.{csv,md,tex,html}", options.run)
+
+
+def _boards(options: Options) -> list[Board]:
     found = boards(
-        chosen(load(*map(Path, [options.runs] if isinstance(options.runs, str) else options.runs)), options.where),
+        chosen(load(*options.folders), options.where),
         mixed=options.mixed,
         baseline=options.baseline,
         published=load_published() if options.published else (),
         resamples=options.resamples,
         seed=options.seed,
     )
-    found = only(found, options.columns or ())
-    write(found, Path(options.run))
-    tables.show(found)
-    log.info("wrote %s/leaderboard.{csv,md,tex,html}", options.run)
+    return only(found, options.columns or ())
 
 
-def write(found: Sequence[Board], folder: Path, title: str = "Leaderboard") -> None:
-    """Writes leaderboard.{csv,md,tex,html} into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "csv": tables.to_csv(found),
-        "md": tables.to_markdown(found),
-        "tex": to_latex(found),
-        "html": report.html(found, title),
-    }
-    for suffix, text in texts.items():
-        replace_file(folder / f"leaderboard.{suffix}", text.encode(errors="replace"))  # names of files may be no text
+def _beside_paper(options: Options, name: str) -> None:
+    """A paper's table, and if it is an ablation, ours beside it."""
+    paper = table(name)
+    sheet = published_sheet.of(paper)
+    if paper.sweep:
+        rows = [row for board in _boards(options) for row in board.rows]
+        sheet = ablation.beside(paper, ablation.ours_of(paper, rows, papers.needed(paper)))
+    sheet.write(Path(options.run, name))
+    sheet.show()
+    log.info("wrote %s/%s.{md,csv,tex}", options.run, name)
+
+
+def _watch(options: Options) -> None:
+    """Makes the files again whenever a record is added or changed, until it is interrupted."""
+    page, seen = Path(options.run, "leaderboard.html"), None
+    log.info("watching %s: an interrupt ends it", ", ".join(map(str, options.folders)))
+    while True:
+        now = {
+            path: path.stat().st_mtime_ns for folder in options.folders for path in records_in(folder) if path.is_file()
+        }
+        if now != seen and now:
+            write(_boards(options), Path(options.run), refresh=REFRESH)
+            log.info("%s: %d records, %s", page, len(now), time.strftime("%H:%M:%S"))
+        seen = now
+        time.sleep(PAUSE)

@@ -44,8 +44,8 @@ class Section:
         return f"{self.id}-v{place}"
 
 
-def html(boards: Sequence[Board], title: str = "Leaderboard") -> str:
-    """A page that needs no other file."""
+def html(boards: Sequence[Board], title: str = "Leaderboard", *, refresh: int | None = None) -> str:
+    """A page that needs no other file. refresh: seconds after which it loads itself again."""
     store, known = Store(), set[bytes]()
     sections = [_section(f"b{place}", board, store, known) for place, board in enumerate(boards, 1)]
     videos = {each.video_id(i): video for each in sections for i, video in enumerate(each.videos, 1)}
@@ -56,6 +56,7 @@ def html(boards: Sequence[Board], title: str = "Leaderboard") -> str:
         .get_template("page.html")
         .render(
             title=title,
+            refresh=refresh,
             sections=sections,
             style=_asset("style.css"),
             early=EARLY,

@@ -1,0 +1,35 @@
+"""A sweep ends with its table: what was overridden, and the scores."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vosbench.cli.places import Placed
+
+SCORING = ("benchmark", "evaluate")
+
+
+def tell(verb: str, jobs: Sequence[Placed], runs: Path, folder: Path) -> None:
+    """Prints the table of those jobs that have results, and writes it into `folder`."""
+    done = {job.place.folder: job.words for job in jobs if job.verb == verb and job.place is not None}
+    if verb in SCORING:
+        _scores(list(done), runs, folder)
+    elif verb == "train":
+        from vosbench.training.summary import summary  # these imports take seconds, and most sweeps end otherwise
+
+        if (sheet := summary(done)) is not None:
+            sheet.write(folder / "validation")
+            sheet.show()
+            print(f"wrote {folder}/validation.{{md,csv,tex}}")
+
+
+def _scores(done: Sequence[Path], runs: Path, folder: Path) -> None:
+    from vosbench.evaluation.board import tables
+    from vosbench.evaluation.board.files import write
+    from vosbench.evaluation.board.leaderboard import boards
+    from vosbench.evaluation.board.rows import load_runs
+
+    if rows := load_runs(runs.resolve(), done):
+        found = boards(rows, mixed="supervision")
+        write(found, folder, "Sweep")
+        tables.show(found)
+        print(f"wrote {folder}/leaderboard.{{csv,md,tex,html}}")
