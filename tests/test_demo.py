@@ -34,7 +34,8 @@ def test_demo_trains_scores_and_reports(
     assert records["trained"]["checkpoint"]["name"] == "best.ckpt"
     assert records["trained"]["training_data"] == "collage"
     command_line = records["untrained"]["provenance"]["command"]
-    assert command_line.startswith("vosbench benchmark method=mamp_small name=untrained dataset=collage")
+    assert command_line.startswith("vosbench benchmark method=mamp_small dataset=collage")
+    assert "name=untrained" in command_line
     page = (run / "leaderboard.html").read_text()
     sequences = {name.rpartition("_")[0] for name in records["trained"]["objects"]}
     for pane in ("annotation", "copy_first", "flow_warp"):
@@ -44,4 +45,7 @@ def test_demo_trains_scores_and_reports(
     monkeypatch.setattr("sys.argv", command)
     cli.main()  # again: everything is there
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert "mamp_small" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "mamp_small" in printed
+    assert "step 5 of 14" in printed
+    assert printed.count("report so far: ") == 2 * 11

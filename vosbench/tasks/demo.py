@@ -7,12 +7,13 @@ the command resumes.
 
 import logging
 import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vosbench.cli import configuration
 from vosbench.evaluation.board.files import write
-from vosbench.evaluation.board.leaderboard import boards
+from vosbench.evaluation.board.leaderboard import Board, boards
 from vosbench.evaluation.board.rows import load
 from vosbench.evaluation.board.tables import show
 from vosbench.settings.options import FileName, Positive, Seed, Where
@@ -36,25 +37,38 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Writes `<run>/leaderboard.{csv,md,tex,html}` of trained, untrained and shipped methods and of baselines."""
+    """Writes `<run>/leaderboard.{csv,md,tex,html}` of trained, untrained and shipped methods and of baselines, anew
+    after each step."""
     _check_names(options)
-    runs = Path(options.run, "runs")
-    videos = ("dataset=collage", f"dataset.max_frames={options.frames}")
-    precision = f"precision={options.precision}"
-    for method, changes in options.methods.items():
-        trained = _train(options, f"method={method}", *changes, f"runs={runs}")
-        network = [change for change in changes if change.startswith("method.")]
-        for name, checkpoint in (("trained", trained), ("untrained", "none")):
-            settings = (*network, f"checkpoint={checkpoint}", f"seed={options.seed}", precision)
-            _command("benchmark", f"method={method}", f"name={name}", *videos, *settings, f"runs={runs}")
-    for method in options.shipped:
-        _command("benchmark", f"method={method}", "name=shipped", *videos, precision, f"runs={runs}")
-    for method in options.baselines:
-        _command("benchmark", f"method={method}", *videos, f"runs={runs}")
-    found = boards(load(runs))
-    write(found, Path(options.run), title="vosbench demo")
+    found: list[Board] = []
+    commands = list(_commands(options))
+    for number, (verb, *changes) in enumerate(commands, 1):
+        log.info("\nstep %d of %d\n$ vosbench %s", number, len(commands), shlex.join([verb, *changes]))
+        _run(verb, changes)
+        if verb == "benchmark":
+            found = boards(load(Path(options.run, "runs")), mixed="supervision")
+            write(found, Path(options.run), title="vosbench demo")
+            log.info("report so far: %s", Path(options.run, "leaderboard.html"))
     show(found)
     log.info("report: %s", Path(options.run, "leaderboard.html"))
+
+
+def _commands(options: Options) -> Iterator[tuple[str, ...]]:
+    """All commands in order: their verbs and overrides."""
+    runs = f"runs={Path(options.run, 'runs')}"
+    videos = ("dataset=collage", f"dataset.max_frames={options.frames}")
+    precision = f"precision={options.precision}"
+    for method in options.baselines:
+        yield "benchmark", f"method={method}", *videos, runs
+    for method in options.shipped:
+        yield "benchmark", f"method={method}", "name=shipped", *videos, precision, runs
+    for method, changes in options.methods.items():
+        network = [change for change in changes if change.startswith("method.")]
+        scored = (f"method={method}", *videos, *network, f"seed={options.seed}", precision, runs)
+        yield "benchmark", *scored, "name=untrained", "checkpoint=none"
+        training = _training(options, f"method={method}", *changes, runs)
+        yield training
+        yield "benchmark", *scored, "name=trained", f"checkpoint={_run_folder(*training)}"
 
 
 def _check_names(options: Options) -> None:
@@ -70,7 +84,7 @@ def _check_names(options: Options) -> None:
             raise UsageError(f"methods.{name}: {error}") from error
 
 
-def _train(options: Options, *changes: str) -> Path:
+def _training(options: Options, *changes: str) -> tuple[str, ...]:
     steps, precision = f"trainer.max_steps={options.steps}", f"trainer.precision={options.precision}"
     validation = f"trainer.val_check_interval={options.steps}"  # once, at the end
     alone = "trainer.devices=1"  # other processes would repeat the whole demo
@@ -83,14 +97,16 @@ def _train(options: Options, *changes: str) -> Path:
         precision,
         validation,
     )
-    return _command("train", *changes, *settings)
+    return "train", *changes, *settings
 
 
-def _command(verb: str, *changes: str) -> Path:
-    """Runs a verb in this process, just as its command would, and returns its run folder."""
-    log.info("\n$ vosbench %s", shlex.join([verb, *changes]))
+def _run_folder(verb: str, *changes: str) -> str:
+    return str(configuration.resolve(configuration.compose(verb, changes))["run"])
+
+
+def _run(verb: str, changes: Sequence[str]) -> None:
+    """Runs a verb in this process, just as its command would."""
     module = configuration.task(verb)
     options = configuration.options(module, configuration.resolve(configuration.compose(verb, changes)))
     Path(options.run).mkdir(parents=True, exist_ok=True)
     module.run(options)
-    return Path(options.run)
