@@ -23,6 +23,7 @@ from vosbench.evaluation.board.names import names
 from vosbench.evaluation.board.report import videos
 from vosbench.evaluation.board.report.bars import bars_of
 from vosbench.evaluation.board.report.beside import read_beside
+from vosbench.evaluation.board.report.charts import charts_of
 from vosbench.evaluation.board.report.plot import across, up
 from vosbench.evaluation.board.report.store import Store
 from vosbench.evaluation.board.rows import Row, load
@@ -394,3 +395,57 @@ class Ragged:
                 return np.stack([np.roll(row, shift) for row, shift in zip(labels, shifts, strict=True)])
 
         return Maps()
+
+
+def charted(method: str, score: float, fps: float, parameters: int, device: str = "cpu") -> Row:
+    curves = {f"s{number}_1": list(np.linspace(score, score / 2, 20)) for number in range(3)}
+    speed = {"fps": fps, "device": device}
+    return Row(record(method, curves, speed=speed, parameters=parameters), method, Path("x.json"))
+
+
+def test_charts_show_what_there_is(tmp_path: Path) -> None:
+    rows = [
+        charted("a", 0.8, 2.0, 5_000_000),
+        charted("b", 0.6, 90.0, 1_000_000),
+        charted("c", 0.5, 9.0, 2_000_000, "gpu"),
+    ]
+    fast = replace(rows[0].record, speed={"fps": 50.0})
+    quoted = replace(rows[0], record=fast, path=None, sources={"MUNet 2": "a paper"})
+    shown = {chart.title: chart for chart in charts_of(board([*rows], published=[quoted]), [])}
+    speed = shown["J&F against frames per second"]
+    assert speed.x == "frames per second, cpu"
+    assert speed.names == ["a", "b"]  # not the one of another device, nor the paper's
+    assert [label for _, label in speed.across] == ["1", "10", "100"]  # logarithmic
+    assert speed.marks[0].x < speed.marks[1].x
+    assert speed.marks[0].y < speed.marks[1].y  # higher up is better
+    size = shown["J&F against the number of parameters"]
+    assert [mark.measured for mark in size.marks].count(False) == 1
+    assert "J&F against training time" not in shown
+    assert "Loss of the trainings" not in shown
+
+
+def test_accuracy_over_time_is_averaged_in_tenths_of_videos(tmp_path: Path) -> None:
+    curves = {"long_1": list(np.linspace(1, 0, 40)), "short_1": list(np.linspace(1, 0, 20)), "tiny_1": [0.1] * 3}
+    write(tmp_path, record("falling", curves), curves)
+    found = read_beside(load(tmp_path), set())
+    (chart,) = (each for each in charts_of(board(load(tmp_path)), found) if "over time" in each.title)
+    points = [tuple(map(float, point.split(","))) for point in chart.marks[0].points.split()]
+    assert len(points) == 10
+    heights = [y for _, y in points]
+    assert heights == sorted(heights)  # downwards on a page
+    assert np.ptp(np.diff(heights)) < 1  # a straight line, which the video of three frames does not bend
+    assert "J&amp;F over time" in report.html(boards(load(tmp_path)))
+
+
+def test_losses_of_trainings(tmp_path: Path) -> None:
+    training = {
+        "seed": 0, "recipe": "r", "overrides": [], "earlier": [], "steps": 9, "max_steps": 9, "hours": 1.0,
+        "earlier_hours": 0.5, "device": "cpu", "losses": [[1, 2.0], [5, 1.0], [9, 0.5]],
+    }  # fmt: skip
+    write(tmp_path, record("trained", GOOD, training=training), GOOD)
+    found = read_beside(load(tmp_path), set())
+    (chart,) = (each for each in charts_of(board(load(tmp_path)), found) if "Loss" in each.title)
+    assert [label for _, label in chart.up] == ["0.5", "1", "1.5", "2"]
+    assert chart.names == ["trained"]
+    page = report.html(boards(load(tmp_path)))
+    assert "Loss of the trainings" in page

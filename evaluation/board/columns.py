@@ -31,7 +31,6 @@ def of(rows: Sequence[Row], *, mixed: bool) -> list[Column]:
     possible = [
         Column("Method", lambda row: row.name or row.record.method),
         *(_kind(key) for key in COMPARABLE if mixed),
-        *([] if mixed else [Column("Subset", lambda row: row.part or "")]),
         Column("Seen at", lambda row: row.record.inference or ""),
         Column("Supervision", lambda row: row.record.supervision or ""),
         Column("Trained on", lambda row: row.record.training_data or ""),

@@ -11,7 +11,7 @@ from vosbench.runs.identity import digest
 
 PREAMBLE = "% needs \\usepackage{booktabs,graphicx}\n"
 ROWS = 40  # of a table: no page holds more
-UNPRINTED = ("Run", "Subset", "Seen at", "Trained by", "p")  # columns that are for the other files
+UNPRINTED = ("Run", "Seen at", "Trained by", "p")  # columns that are for the other files
 NARROW = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # only if it is too wide
 
 

@@ -57,7 +57,7 @@ class Record:
     parameters     number of weights
     checkpoint     "untrained", or {"name", "sha256"}, and {"processes"} if more than one trained it
     training       how the weights were trained: {seed, recipe (a digest of all but seeds), overrides, earlier (commands
-                   of the stages before), steps, max_steps, hours, earlier_hours, device}
+                   of the stages before), steps, max_steps, hours, earlier_hours, device, losses ([step, loss], …)}
     resolution     the data set's resolution folder; frames: "all" or "annotated" frames were given to the method
     subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: the part of the data set scored; None: all of it
     inference      the size at which the method saw frames, such as "short side 480"; None: their own size

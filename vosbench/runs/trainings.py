@@ -1,6 +1,6 @@
 """What checkpoints and records say of a training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 FIELDS: dict[str, Any] = {
@@ -13,7 +13,16 @@ FIELDS: dict[str, Any] = {
     "hours": float | None,
     "earlier_hours": float | None,
     "device": str,
+    "losses": list[tuple[float, float]],
 }
+POINTS = 100  # most of a curve of losses
+
+
+def thinned(losses: Sequence[tuple[float, float]]) -> list[list[float]]:
+    """At most POINTS of a curve, the first and the last among them."""
+    count = min(len(losses), POINTS)
+    chosen = {round(place * (len(losses) - 1) / max(count - 1, 1)) for place in range(count)}
+    return [list(losses[place]) for place in sorted(chosen)]
 
 
 def total_hours(training: Mapping[str, Any]) -> float | None:

@@ -1,9 +1,9 @@
 """`vosbench leaderboard`: tables and a report, made from result records alone."""
 
 import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep, strftime
 from typing import Any
 
 from vosbench.cli import papers
@@ -92,6 +92,6 @@ def _watch(options: Options) -> None:
         }
         if now != seen and now:
             write(_boards(options), Path(options.run), refresh=REFRESH)
-            log.info("%s: %d records, %s", page, len(now), time.strftime("%H:%M:%S"))
+            log.info("%s: %d records, %s", page, len(now), strftime("%H:%M:%S"))
         seen = now
-        time.sleep(PAUSE)
+        sleep(PAUSE)

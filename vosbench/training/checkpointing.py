@@ -173,6 +173,10 @@ class MetricsFile(Logger):
         named = {key: f"{float(value):.7g}" for key, value in metrics.items() if key != "epoch"}
         self._rows.setdefault(step, {}).update(named)
 
+    def losses(self) -> list[tuple[float, float]]:
+        """The steps that were logged, with their losses."""
+        return [(step, float(row["loss"])) for step, row in sorted(self._rows.items()) if row.get("loss")]
+
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Does nothing: hyperparameters are in .hydra/config.yaml."""

@@ -18,6 +18,8 @@ from vosbench.inference.memory import Memory
 from vosbench.inference.propagator import Propagator, propagate
 from vosbench.inference.resizing import Resizing
 from vosbench.ops.processes import share_buffers
+from vosbench.runs.trainings import thinned
+from vosbench.training.checkpointing import MetricsFile
 from vosbench.training.loggers import others, show
 from vosbench.training.validation import means, of_all_processes, score_video
 from vosbench.util.errors import UserError
@@ -140,7 +142,9 @@ class Engine(L.LightningModule):
         """What records say of the training: how it was asked for, and what it took so far."""
         hours = None if self._hours is None else self._hours + (time.monotonic() - self._began) / 3600
         name, count = device_name(self.device), self.trainer.world_size
+        losses = [point for logger in self.loggers if isinstance(logger, MetricsFile) for point in logger.losses()]
         took = {
+            "losses": thinned(losses),
             "steps": self.global_step,
             "max_steps": self.trainer.max_steps,
             "hours": hours,

@@ -23,10 +23,8 @@ def summary(runs: Mapping[Path, Sequence[str]]) -> Sheet | None:
         return None
     measure = next(iter(found.values()))[0][0]
     rows = [[", ".join(own) or "–", *_cells(bests)] for own, bests in found.items()]
-    notes = [
-        *([f"all: {', '.join(sorted(shared))}"] if shared else []),
-        "The best step was chosen on these very videos.",
-    ]
+    notes = [f"All: {', '.join(sorted(shared))}."] * bool(shared)
+    notes.append("The best step was chosen on these very videos.")
     return Sheet("Validation, percent", ["overridden", measure, "seeds", "step"], rows, notes)
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vosbench.evaluation.board.leaderboard import Board
-from vosbench.evaluation.board.report import plot
+from vosbench.evaluation.board.report import charts, plot
 from vosbench.evaluation.board.report.bars import Bars, bars_of
 from vosbench.evaluation.board.report.beside import Beside, compared, read_beside
+from vosbench.evaluation.board.report.charts import Chart, charts_of
 from vosbench.evaluation.board.report.commands import Command, commands_of
 from vosbench.evaluation.board.report.curves import measures_over_time
 from vosbench.evaluation.board.report.script_data import at_first, data_of
@@ -35,6 +36,7 @@ class Section:
     bars: Bars
     sequences: Table | None
     objects: Table | None
+    charts: list[Chart]
     commands: list[Command]
     over_time: Sequence[str]
     videos: list[Video]
@@ -68,6 +70,7 @@ def html(boards: Sequence[Board], title: str = "Leaderboard", *, refresh: int | 
                 "videos": {name: data_of(video) for name, video in videos.items()},
             },
             area=plot,
+            charts=charts,
         )
     )
 
@@ -82,6 +85,7 @@ def _section(name: str, board: Board, store: Store, known: set[bytes]) -> Sectio
         bars=bars_of(board),
         sequences=sequence_table(rows, _attributes(found)),
         objects=object_table(rows),
+        charts=charts_of(board, found),
         commands=commands_of(board.rows),
         over_time=measures_over_time(rows),
         videos=videos_of(found, store, mixed=board.mixed),
