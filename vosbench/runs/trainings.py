@@ -13,7 +13,7 @@ FIELDS: dict[str, Any] = {
     "hours": float | None,
     "earlier_hours": float | None,
     "device": str,
-    "losses": list[tuple[float, float]],
+    "losses": list[tuple[float, float]] | None,
 }
 POINTS = 100  # most of a curve of losses
 
