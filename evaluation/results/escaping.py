@@ -14,6 +14,12 @@ LATEX = {
     "…": "--",
     "±": r"$\pm$",
     "×": r"$\times$",
+    "−": r"$-$",
+    "∗": r"$\ast$",
+    "∆": r"$\Delta$",
+    "‡": r"$\ddagger$",
+    "✓": r"$\surd$",
+    "✗": r"$\times$",
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -35,7 +41,7 @@ def markdown(text: str) -> str:
 def latex(text: str) -> str:
     """Text for a paragraph or a cell of a table. A bracket or star that comes first would belong to the line break
     before it."""
-    escaped = re.sub(r"[&%$#_{}^\\~<>Δ†–…±×]", lambda found: LATEX.get(found[0], f"\\{found[0]}"), text)
+    escaped = re.sub(r"[&%$#_{}^\\~<>Δ†–…±×−∗∆‡✓✗]", lambda found: LATEX.get(found[0], f"\\{found[0]}"), text)
     return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped
 
 
