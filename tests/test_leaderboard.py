@@ -217,7 +217,7 @@ def settings(runs: Path, out: Path, **changes: Any) -> leaderboard.Options:
         runs=str(runs),
         run=str(out),
         mixed=False,
-        where={},
+        where=None,
         columns=None,
         baseline=None,
         published=False,

@@ -357,7 +357,7 @@ def test_names_are_only_text(browser: webdriver.Chrome, evil: Path) -> None:
     assert one(browser, "h1").text == EVIL
     assert one(browser, ".video h4").text == EVIL_FOLDER
     assert one(browser, ".bar-name").text.startswith(EVIL)
-    assert one(browser, "tbody th").text == EVIL
+    assert one(browser, "tbody th").text.startswith(EVIL)
     assert run(browser, "document.querySelectorAll('script').length") == 3
     before = state(browser)
     one(browser, ".video input[type=range]").send_keys(Keys.ARROW_RIGHT)
@@ -377,5 +377,5 @@ def test_five_thousand_rows_do_not_hang(browser: webdriver.Chrome, tmp_path: Pat
     one(browser, "thead th:nth-child(2) button").click()
     assert column(browser, 1)[0] == "100.0"
     one(browser, "#b1-table input[type=search]").send_keys("m4999")
-    assert column(browser, 0) == ["m4999 †"]
+    assert column(browser, 0) == ["m4999"]
     assert run(browser, "performance.timing.domContentLoadedEventEnd - performance.timing.responseEnd") < 20_000

@@ -68,7 +68,7 @@ def test_watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Comm
 
     monkeypatch.setattr(leaderboard, "sleep", pause)
     options = leaderboard.Options(
-        runs="runs", run="out", mixed=False, where={}, columns=None, baseline=None, published=False, watch=True,
+        runs="runs", run="out", mixed=False, where=None, columns=None, baseline=None, published=False, watch=True,
         resamples=50, seed=0,
     )  # fmt: skip
     with pytest.raises(KeyboardInterrupt):

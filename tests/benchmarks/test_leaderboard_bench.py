@@ -17,7 +17,7 @@ import json, resource, sys
 from pathlib import Path
 from vosbench.tasks import leaderboard
 leaderboard.run(leaderboard.Options(
-    runs=sys.argv[1], run=sys.argv[2], mixed=False, where={}, columns=None, baseline=None, published=True,
+    runs=sys.argv[1], run=sys.argv[2], mixed=False, where=None, columns=None, baseline=None, published=True,
     resamples=10_000, seed=0,
 ))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)

@@ -136,12 +136,18 @@ def _stage(*shared: str, _root_: DictConfig) -> str:
     return stage_name(overrides(), shared, _named(_root_))
 
 
+def first(runs: str | Sequence[str]) -> str:
+    """The folder that a command writes into, of those that it reads: a leaderboard may be of several."""
+    return runs if isinstance(runs, str) else runs[0]
+
+
 def register() -> None:
     """Registers the resolvers and the search path with OmegaConf and Hydra; may be called twice."""
     OmegaConf.register_new_resolver("vosbench.overrides", overrides, replace=True)
     OmegaConf.register_new_resolver("vosbench.name", _name, replace=True)
     OmegaConf.register_new_resolver("vosbench.stage", _stage, replace=True)
     OmegaConf.register_new_resolver("vosbench.subject", _subject, replace=True)
+    OmegaConf.register_new_resolver("vosbench.first", first, replace=True)
     Plugins.instance().register(Sources)
 
 

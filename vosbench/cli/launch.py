@@ -94,7 +94,7 @@ def _folder(verb: str, jobs: Sequence[places.Placed]) -> Path:
 
 def _runs(verb: str, jobs: Sequence[places.Placed]) -> Path:
     words = [word for word in jobs[0].words if key_of(word) == "runs"]
-    return Path(configuration.compose(verb, words, partial=True).runs).absolute()
+    return Path(configuration.first(configuration.compose(verb, words, partial=True).runs)).absolute()
 
 
 def _job(number: str, job: places.Placed, flags: Sequence[str], log: Path) -> Job:

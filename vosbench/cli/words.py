@@ -48,7 +48,7 @@ class Asked(NamedTuple):
         return cls(
             file=any(kind.type is Path or (kind.type is str and _names_a_file(kind.beside)) for kind in kinds),
             text=str in types and not types & {int, float, bool},
-            names=any(get_args(each)[:1] == (str,) for each in lists),
+            names=any(kind.type is str for each in lists for kind in kinds_of(get_args(each)[0])),
         )
 
 

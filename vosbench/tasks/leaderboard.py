@@ -28,7 +28,7 @@ class Options:
     runs: Where[FileName | list[FileName]]
     run: Where[FileName]
     mixed: Mixed
-    where: dict[str, Any]
+    where: dict[str, Any] | None
     columns: list[str] | None
     baseline: str | None
     published: bool
@@ -60,7 +60,7 @@ def run(options: Options) -> None:
 
 def _boards(options: Options) -> list[Board]:
     found = boards(
-        chosen(load(*options.folders), options.where),
+        chosen(load(*options.folders), options.where or {}),
         mixed=options.mixed,
         baseline=options.baseline,
         published=load_published() if options.published else (),
