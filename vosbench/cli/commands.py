@@ -24,7 +24,7 @@ def last_of_each(words: Iterable[str]) -> list[str]:
 
 def training(words: Sequence[str], varied: Sequence[str]) -> Command:
     """A training with these words, and those of others that it takes."""
-    return Command("train", last_of_each([*words, *_taken("train", varied)]))
+    return Command("train", last_of_each([*words, *taken("train", varied)]))
 
 
 def trained_first(train: Sequence[str], benchmark: Sequence[str], varied: Sequence[str]) -> list[Command]:
@@ -33,10 +33,10 @@ def trained_first(train: Sequence[str], benchmark: Sequence[str], varied: Sequen
     folder = configuration.run_folder(configuration.compose(*first))
     assert folder is not None
     checkpoint = f"checkpoint={_short(folder)}"
-    return [first, Command("benchmark", last_of_each([*benchmark, *_taken("benchmark", varied), checkpoint]))]
+    return [first, Command("benchmark", last_of_each([*benchmark, *taken("benchmark", varied), checkpoint]))]
 
 
-def _taken(verb: str, words: Sequence[str]) -> list[str]:
+def taken(verb: str, words: Sequence[str]) -> list[str]:
     """The words that a verb takes. One that neither takes is left to `benchmark`, which refuses it."""
     own, other = _known(verb), _known("train")
     return [word for word in words if _root(word) in own or (verb == "benchmark" and _root(word) not in other)]

@@ -10,7 +10,8 @@ SCORING = ("benchmark", "evaluate")
 
 def tell(verb: str, jobs: Sequence[Placed], runs: Path, folder: Path) -> None:
     """Prints the table of those jobs that have results, and writes it into `folder`."""
-    done = {job.place.folder: job.words for job in jobs if job.verb == verb and job.place is not None}
+    scored = [job for job in jobs if job.verb == verb and "plan=true" not in job.words]
+    done = {job.place.folder: job.words for job in scored if job.place is not None}
     if verb in SCORING:
         _scores(list(done), runs, folder)
     elif verb == "train":

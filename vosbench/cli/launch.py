@@ -1,6 +1,5 @@
 """Runs the jobs of a command: by `launcher=`, each as a process of its own, and says at the end which failed."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from vosbench.cli import configuration, ending, places
-from vosbench.cli.commands import Command
+from vosbench.cli.commands import Command, taken
 from vosbench.cli.errors import UNFINISHED
 from vosbench.launching.job import Job, Launcher, outcome
 from vosbench.runs.identity import digest
@@ -66,7 +65,8 @@ def run(verb: str, flags: Sequence[str], jobs: Sequence[Command], words: Sequenc
         ended |= {commands[job][0]: "not started: a job that it starts from failed" for job in wave if job not in ready}
         failed |= ended
         lost |= {job for job in wave if not ended.keys().isdisjoint(commands[job])}
-    ending.tell(verb, ordered, _runs(verb, ordered), folder)
+    if len(ordered) > 1:
+        ending.tell(verb, ordered, _runs(verb, ordered), folder)
     if failed:
         raise SystemExit(_summary(failed, len(ordered)))
 
@@ -108,10 +108,7 @@ def _copies(number: str, job: places.Placed, flags: Sequence[str], log: Path, co
         return [first]
     if "overwrite=true" in job.words:
         raise UsageError("overwrite=true with launcher.copies: each would redo what others have done: leave out one")
-    config = configuration.compose("predict", partial=True)
-    known = {*map(str, config), *configuration.groups(config)}
-    shared = tuple(word for word in job.words if re.split(r"[./]", key_of(word))[0] in known)
-    other = places.Placed("predict", shared)
+    other = places.Placed("predict", tuple(taken("predict", job.words)))
     return [first] + [
         _job(f"{number} {copy}", other, flags, log.with_suffix(f".{copy}.log")) for copy in range(2, copies + 1)
     ]
