@@ -15,7 +15,7 @@ from vosbench.datasets.folders import (
     scan_video,
     subfolders,
 )
-from vosbench.settings.options import Content, Where
+from vosbench.settings.options import Content, Placed, Positive, Where
 from vosbench.util.errors import HERE, UserError
 from vosbench.util.files import name_of
 from vosbench.video.video import Frames
@@ -32,6 +32,7 @@ class Davis:
     resolution    folder between JPEGImages and the sequences; None: no such folder
     sequences     only these; `exclude` leaves some out
     max_frames    keep at most this many frames of each video
+    every         keep every so many frames, from the first on: 5 is a video of a fifth of the rate
     frames        "annotated": keep only frames that have an annotation
     annotations   folder of <sequence>/<frame>.png instead of the data set's own, for example pseudo-labels
     binary        every nonzero pixel is object 1; None: true for DAVIS-2016's own masks, else false
@@ -50,6 +51,7 @@ class Davis:
         sequences: Sequence[str] | None = None,
         exclude: Sequence[str] = (),
         max_frames: int | None = None,
+        every: Placed[Positive] = 1,  # the fingerprint of the videos tells it
         frames: Frames = "all",
         annotations: Content[str | Path | None] = None,
         binary: bool | None = None,
@@ -81,6 +83,7 @@ class Davis:
                 images / sequence,
                 labels / sequence,
                 max_frames=max_frames,
+                every=every,
                 frames=frames,
                 binary=binary,
                 late_objects=late_objects,

@@ -22,6 +22,7 @@ def scan_video(
     labels: Path | None,
     *,
     max_frames: int | None = None,
+    every: int = 1,
     frames: Frames = "all",
     binary: bool = False,
     late_objects: bool = False,
@@ -31,6 +32,7 @@ def scan_video(
     """The video of a folder of images, in order of their names.
 
     labels   folder of masks of the same stems, if any
+    every    keep every so many frames, from the first on
     without  files among the images that are no frames
     """
     paths, masks, leftovers = scan_folders(images, labels, without=without)
@@ -40,7 +42,7 @@ def scan_video(
         kind = "annotated frames" if frames == "annotated" else f"images ({USUAL_FRAMES})"
         others = f", only {some(path.name for path in unread)}" if (unread := leftovers.unread_frames) else ""
         raise UserError(f"video folder {images} holds no {kind}{others}: add some or leave the video out")
-    paths = cut(paths, max_frames)
+    paths = cut(paths[::every], max_frames)
     kept = {path.stem: masks[path.stem] for path in paths if path.stem in masks}
     return FolderVideo(
         images.name,

@@ -244,3 +244,18 @@ def test_real_davis(real_data: Path) -> None:
     labels = schoolgirls.given(0)
     assert labels is not None
     assert np.unique(labels).tolist() == list(range(8))
+
+
+def test_every_so_many_frames(tmp_path: Path) -> None:
+    names = [f"{number:05}" for number in range(7)]
+    for kind, ending in (("JPEGImages", "jpg"), ("Annotations", "png")):
+        folder = tmp_path / kind / "480p/bear"
+        folder.mkdir(parents=True)
+        for name in names:
+            Image.new("L" if ending == "png" else "RGB", (8, 6)).save(folder / f"{name}.{ending}")
+    (video,) = Davis(tmp_path, every=3).videos
+    assert list(video.frame_names) == ["00000", "00003", "00006"]
+    assert video.annotation(1) is not None
+    (short,) = Davis(tmp_path, every=3, max_frames=2).videos
+    assert list(short.frame_names) == ["00000", "00003"]
+    assert video.fingerprint() != Davis(tmp_path).videos[0].fingerprint()

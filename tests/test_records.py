@@ -190,6 +190,8 @@ def test_a_record_of_schema_2_says_nothing_of_its_training(tmp_path: Path) -> No
 
 
 def test_parts_of_a_data_set_in_words() -> None:
+    fifth = {"videos": 10, "of": 10, "max_frames": None, "every": 5}
+    assert records.part_of_set(fifth) == "all videos, one frame in 5"
     part = {"videos": 3, "of": 10, "max_frames": 6}
     assert records.part_of_set(part) == "3 of 10 videos, at most 6 frames"
     assert records.part_of_set({**part, "max_frames": None}) == "3 of 10 videos"

@@ -89,6 +89,7 @@ def test_files_with_hydras_own_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 TABLES = {
+    "mamp/every_fifth": ("benchmark", []),
     "mamp/table3": ("benchmark", []),
     "mamp/table4": ("benchmark", []),
     "mamp/table6": ("benchmark", []),
@@ -99,6 +100,7 @@ TABLES = {
     "mask_embedding/table4d": ("train", ["experiment=mask_embedding/paper"]),
     "mask_embedding/table4e": ("benchmark", ["method=mask_embedding"]),
     "mask_embedding/table4f": ("train", []),
+    "munet/every_fifth": ("benchmark", []),
     "munet/table4": ("train", []),
     "seeds": ("train", []),
 }

@@ -59,7 +59,8 @@ class Record:
     training       how the weights were trained: {seed, recipe (a digest of all but seeds), overrides, earlier (commands
                    of the stages before), steps, max_steps, hours, earlier_hours, device, losses ([step, loss], …)}
     resolution     the data set's resolution folder; frames: "all" or "annotated" frames were given to the method
-    subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: the part of the data set scored; None: all of it
+    subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: the part of the data set scored, and "every" if
+                   that is one frame in so many; None: all of it
     inference      the size at which the method saw frames, such as "short side 480"; None: their own size
     scores         fractions at full precision, by the protocol's names; objects: the same by "<sequence>_<id>"
     speed          {device, precision, size, fps, latency_ms {p50, p95}, fps_sequence_mean, peak_memory_mb,
@@ -95,8 +96,9 @@ def part_of_set(subset: Mapping[str, int | None] | None) -> str | None:
     if subset is None:
         return None
     videos = f"{subset['videos']} of {subset['of']} videos" if subset["videos"] != subset["of"] else "all videos"
-    frames = subset["max_frames"]
-    return videos if frames is None else f"{videos}, at most {frames} frame{'s' * (frames != 1)}"
+    frames, every = subset["max_frames"], subset.get("every")
+    parts = [videos, *([f"one frame in {every}"] if every else [])]
+    return ", ".join([*parts, *([] if frames is None else [f"at most {frames} frame{'s' * (frames != 1)}"])])
 
 
 def restrictions(subset: Mapping[str, int | None] | None, inference: str | None) -> list[str]:

@@ -33,7 +33,7 @@ FIELDS: dict[str, Any] = {
     "provenance": dict[str, Any] | None,
 }
 TEXTS = [name for name, kind in FIELDS.items() if kind == Text]
-SUBSET = {"videos": int, "of": int, "max_frames": int | None}
+SUBSET = {"videos": int, "of": int, "max_frames": int | None}  # and `every`, if not all frames count
 SPEED = {
     "device": str | None,
     "precision": str | None,

@@ -63,9 +63,10 @@ class ScoringRun:
         """The part of the data set that is scored; None: all of it."""
         videos, frames = len(self.dataset.videos), self.settings.get("max_frames")
         whole = getattr(self.dataset, "whole", videos)  # a user's own data set may not have it
-        if videos == whole and not frames:
+        every = self.settings.get("every", 1)
+        if videos == whole and not frames and every == 1:
             return None
-        return {"videos": videos, "of": whole, "max_frames": frames}
+        return {"videos": videos, "of": whole, "max_frames": frames} | ({"every": every} if every > 1 else {})
 
     def make(self, facts: Mapping[str, Any], provenance: Mapping[str, Any], *, overwrite: bool) -> Record:
         """Makes and prints the record. If one from the same inputs exists, only its labels are updated.
@@ -84,7 +85,7 @@ class ScoringRun:
             self.source,
             self.protocol,
             self.workers,
-            ignore_extra=any(self.settings.get(key) for key in RESTRICTING),
+            ignore_extra=any(self.settings.get(key) for key in RESTRICTING) or self.settings.get("every", 1) > 1,
             cache=Path(self.cache) if self.cache else None,
         )
         record = Record(
