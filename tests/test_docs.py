@@ -52,7 +52,8 @@ def test_commands_are_found() -> None:
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ELSEWHERE])
 def test_a_documented_command_composes(command: str) -> None:
-    for verb, overrides in jobs_of(command):
+    jobs = jobs_of(command)
+    for verb, overrides in jobs[:2] + jobs[2:][-1:]:  # test_sweep composes all rows of all tables
         values = configuration.resolve(configuration.compose(verb, overrides))
         configuration.options(configuration.task(verb), values)
 

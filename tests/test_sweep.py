@@ -256,6 +256,7 @@ def test_another_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 MINI = [table for table in TABLES if "table" in table and "small" not in table]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", MINI)
 def test_every_table_has_a_small_scale_that_composes(table: str) -> None:
     found = sweep.jobs("benchmark", [f"sweep={table}", "scale=mini"], multirun=False)

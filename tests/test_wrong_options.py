@@ -65,7 +65,7 @@ EMPTY: dict[str, set[str]] = {
     "draw": {"kinds"},
 }
 # Lists of what is known later: names and pixels of what is read, methods (which a test below types), what was typed.
-NAMES = {"sequences", "exclude", "seen", "pixel", "methods", "shipped", "baselines", "overrides"}
+NAMES = {"sequences", "exclude", "seen", "pixel", "methods", "shipped", "baselines", "overrides", "runs", "columns"}
 FOLDERS = {"year"}  # numbers that name a folder
 
 

@@ -138,7 +138,7 @@ def _stage(*shared: str, _root_: DictConfig) -> str:
 
 def first(runs: str | Sequence[str]) -> str:
     """The folder that a command writes into, of those that it reads: a leaderboard may be of several."""
-    return runs if isinstance(runs, str) else runs[0]
+    return runs if isinstance(runs, str) else next(iter(runs), "runs")
 
 
 def register() -> None:

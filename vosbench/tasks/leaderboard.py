@@ -15,6 +15,7 @@ from vosbench.evaluation.board.quoted import load_published
 from vosbench.evaluation.board.rows import load, records_in
 from vosbench.evaluation.published.tables import table
 from vosbench.settings.options import FileName, Positive, Seed, Where
+from vosbench.util.errors import UsageError
 
 log = logging.getLogger(__name__)
 PAUSE = 5  # seconds between two looks at the records
@@ -37,6 +38,11 @@ class Options:
     watch: Where[bool] = False
     resamples: Positive
     seed: Seed
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for no folder at all."""
+        if not self.runs:
+            raise UsageError("runs=[]: name a folder")
 
     @property
     def folders(self) -> list[Path]:
