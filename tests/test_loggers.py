@@ -190,10 +190,10 @@ def test_a_server_that_is_lost(command: Command, monkeypatch: pytest.MonkeyPatch
     def lost(*_: Any, **__: Any) -> None:
         raise mlflow.exceptions.MlflowException("API request to http://localhost failed")
 
-    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", lost)
-    done = train(command, 2, "logger=mlflow")
+    with monkeypatch.context() as broken:
+        broken.setattr(mlflow.MlflowClient, "log_batch", lost)
+        done = train(command, 2, "logger=mlflow")
     done.error(1, "logger=mlflow: API request to http://localhost failed: ", "start its server")
-    monkeypatch.undo()
     assert train(command, 2, "logger=mlflow").status == 0
 
 

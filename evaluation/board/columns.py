@@ -148,5 +148,5 @@ def _training(row: Row, key: str, precision: str) -> str:
 
 
 def _hours(row: Row) -> str:
-    hours = None if row.record.training is None else total_hours(row.record.training)
+    hours = total_hours(row.record.training)
     return "" if hours is None else f"{hours:.2f}"

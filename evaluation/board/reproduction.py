@@ -1,10 +1,10 @@
 """The commands that make a result again, from its record alone."""
 
-import shlex
 from collections.abc import Sequence
 
 from vosbench.evaluation.board.rows import Row
 from vosbench.evaluation.results.records import Record
+from vosbench.runs import trainings
 from vosbench.util.errors import UserError, unknown
 
 
@@ -13,10 +13,9 @@ def commands(rows: Sequence[Row], run: str) -> list[str]:
 
     Raises UserError for an unknown run, and for one that does not say how it was made.
     """
-    known = {name: row for row in rows for name in (row.run, str(row.path and row.path.parents[1]))}
     found = [row for row in rows if run.rstrip("/") in (row.run, str(row.path and row.path.parents[1]))]
     if not found:
-        raise UserError(unknown("run", run, sorted({row.run for row in known.values()})))
+        raise UserError(unknown("run", run, sorted({row.run for row in rows})))
     lines = [line for row in found for line in (*_comments(row.record), *commands_of(row.record))]
     if not any(commands_of(row.record) for row in found):
         raise UserError(f"the records of {run} do not say how they were made")
@@ -30,8 +29,7 @@ def commands_of(record: Record) -> list[str]:
     line = origin.get("command")
     if not isinstance(line, str):
         return []
-    trained = [*training["earlier"], shlex.join(["vosbench", "train", *training["overrides"]])] if training else []
-    return [*trained, line]
+    return [*(trainings.commands(training) if training else []), line]
 
 
 def _comments(record: Record) -> list[str]:

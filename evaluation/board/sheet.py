@@ -38,11 +38,13 @@ class Sheet:
             table.add_row(*row)
         Terminal().print(table)
 
-    def markdown(self) -> str:
+    def markdown(self, unit: str = "") -> str:
+        """unit: a line about all numbers, above the table."""
         lines = [self.headers, ["---"] * len(self.headers), *self.rows]
         table = "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in lines)
         notes = "\n".join(f"- {markdown(note)}" for note in self.notes)
-        return f"## {markdown(self.title)}\n\n{table}\n\n{notes}\n"
+        parts = [f"## {markdown(self.title)}", unit, table, notes]
+        return "\n\n".join(part for part in parts if part) + "\n"
 
     def csv(self) -> str:
         text = io.StringIO()

@@ -10,8 +10,9 @@ from rich.table import Table
 from vosbench.evaluation.board.columns import UNKNOWN, Column, checkpoint_name, is_text, kind
 from vosbench.evaluation.board.leaderboard import Board
 from vosbench.evaluation.board.rows import Row
+from vosbench.evaluation.board.sheet import Sheet
 from vosbench.evaluation.board.statistics import Interval
-from vosbench.evaluation.results.escaping import csv_cell, markdown
+from vosbench.evaluation.results.escaping import csv_cell
 from vosbench.runs.trainings import total_hours
 from vosbench.util.terminal import Terminal
 
@@ -30,7 +31,8 @@ def to_csv(boards: Sequence[Board]) -> str:
 
 
 def to_markdown(boards: Sequence[Board]) -> str:
-    return "\n".join(_markdown(board) for board in boards)
+    sheets = (Sheet(board.title, *board.cells, board.notes) for board in boards)
+    return "\n".join(sheet.markdown("Scores in percent.") for sheet in sheets)
 
 
 def show(boards: Sequence[Board]) -> None:
@@ -100,11 +102,3 @@ def _interval_values(name: str, interval: Interval | None) -> Iterator[tuple[str
             yield f"{name}-p", p
     yield f"{name}-low", low
     yield f"{name}-high", high
-
-
-def _markdown(board: Board) -> str:
-    headers, rows = board.cells
-    lines = [headers, ["---"] * len(headers), *rows]
-    table = "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in lines)
-    notes = "\n".join(f"- {markdown(note)}" for note in board.notes)
-    return f"## {markdown(board.title)}\n\nScores in percent.\n\n{table}\n\n{notes}\n"

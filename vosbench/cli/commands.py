@@ -28,12 +28,15 @@ def training(words: Sequence[str], varied: Sequence[str]) -> Command:
 
 
 def trained_first(train: Sequence[str], benchmark: Sequence[str], varied: Sequence[str]) -> list[Command]:
-    """A training, and the benchmark of its weights. Words that both take are given to both."""
+    """A training, and the benchmark of its weights. Words that both take are given to both. Raises UsageError for words
+    that the benchmark refuses: the training takes long."""
     first = training(train, varied)
     folder = configuration.run_folder(configuration.compose(*first))
     assert folder is not None
-    checkpoint = f"checkpoint={_short(folder)}"
-    return [first, Command("benchmark", last_of_each([*benchmark, *taken("benchmark", varied), checkpoint]))]
+    scored = [*benchmark, *taken("benchmark", varied), f"checkpoint={_short(folder)}"]
+    then = Command("benchmark", last_of_each(scored))
+    configuration.compose(*then)
+    return [first, then]
 
 
 def taken(verb: str, words: Sequence[str]) -> list[str]:

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 from vosbench.cli import configuration
 from vosbench.cli.sweep_file import SweepFile
+from vosbench.evaluation.board.ablation import Needed
 from vosbench.evaluation.published.schema import Table
-
-Needed = dict[str, frozenset[str]]
 
 
 def needed(table: Table) -> list[Needed]:

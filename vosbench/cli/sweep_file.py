@@ -71,7 +71,7 @@ class SweepFile:
             if name not in self.rows:
                 raise UsageError(unknown("row", name, self.rows))
         found = [self.rows[name] for name in names or self.rows] or [Row()]
-        return [Row({**self.shared, **row.overrides, **_joined(self.shared, row)}) for row in found]
+        return [Row({**row.overrides, **_joined(self.shared, row)}) for row in found]
 
 
 def _joined(shared: Mapping[str, Sequence[str]], row: Row) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """What checkpoints and records say of a training."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,14 @@ def thinned(losses: Sequence[tuple[float, float]]) -> list[list[float]]:
     return [list(losses[place]) for place in sorted(chosen)]
 
 
-def total_hours(training: Mapping[str, Any]) -> float | None:
+def commands(training: Mapping[str, Any]) -> list[str]:
+    """The commands of a training and of the stages before it, earlier ones first."""
+    return [*(training.get("earlier") or []), shlex.join(["vosbench", "train", *training["overrides"]])]
+
+
+def total_hours(training: Mapping[str, Any] | None) -> float | None:
     """Hours of a training and of the stages before it; None if those of one are unknown."""
+    if training is None:
+        return None
     own, earlier = training.get("hours"), training.get("earlier_hours")
     return None if own is None or earlier is None else float(own + earlier)

@@ -1,6 +1,5 @@
 """What a training is made of: its options, and the engine, callbacks and fingerprint that they stand for."""
 
-import shlex
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint, digest
-from vosbench.runs.trainings import total_hours
+from vosbench.runs.trainings import commands, total_hours
 from vosbench.settings.making import factory, made
 from vosbench.settings.options import Content, FileName, Keywords, Positive, Seed, Where
 from vosbench.settings.recipe import modules, settings, target
@@ -87,9 +86,8 @@ def _recipe_and_past(fingerprint: Fingerprint, init: str) -> dict[str, Any]:
     earlier = {} if init == "none" else read(find(init, key="init"))[1].get("training") or {}
     started = earlier.get("recipe", fingerprint.weights) if init != "none" else "none"
     hours = total_hours(earlier) if init != "none" else 0.0
-    commands = [*earlier["earlier"], shlex.join(["vosbench", "train", *earlier["overrides"]])] if earlier else []
     made = digest([recipe, fingerprint.code, fingerprint.data, started])
-    return {"recipe": made, "earlier": commands, "earlier_hours": hours}
+    return {"recipe": made, "earlier": commands(earlier) if earlier else [], "earlier_hours": hours}
 
 
 def callbacks(chosen: dict[str, Any]) -> list[L.Callback]:

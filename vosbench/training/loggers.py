@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -50,8 +50,8 @@ class Loggers:
 
     def __init__(self, settings: Mapping[str, Any], run: Path, *, done: int, anew: bool) -> None:
         self._run, self._anew, self._done = run, anew, done
+        self._lock = Path((settings.get("mlflow") or {}).get("save_dir") or run).with_name("mlflow.lock")
         self._ids: dict[str, str] = {}
-        self._lock = Claim(Path((settings.get("mlflow") or {}).get("save_dir") or run).with_name("mlflow.lock"))
         if (run / RUNS).is_file() and not anew:
             self._ids = read_json(run / RUNS, "", "remove it, and loggers begin new runs")
         self.named = {name: self._make(name, each) for name, each in _chosen(settings).items()}
@@ -68,7 +68,7 @@ class Loggers:
             (self._run / RUNS).unlink(missing_ok=True)
         for name, logger in self.named.items():
             with told(name):
-                with in_turn("another training's logger", self._lock):  # or MLflow's experiment might be made twice
+                with self._turn(name):
                     getattr(logger, "experiment", None)  # this begins the run
                 self._take_up(name, logger, configuration)
 
@@ -86,6 +86,10 @@ class Loggers:
         for logger in self.named.values():
             if isinstance(logger, WandbLogger):
                 logger.experiment.finish(exit_code=int(failed))
+
+    def _turn(self, name: str) -> AbstractContextManager[None]:
+        """Trainings that begin at once begin MLflow's run one after another, or each would make the experiment."""
+        return in_turn("another training's logger", Claim(self._lock)) if name == "mlflow" else nullcontext()
 
     def _make(self, name: str, settings: Mapping[str, Any]) -> Logger:
         more: dict[str, Any] = {IDS[name]: self._ids[name]} if name in IDS and name in self._ids else {}

@@ -155,4 +155,4 @@ def _parameters(row: Row) -> float | None:
 
 
 def _hours(row: Row) -> float | None:
-    return None if row.record.training is None else total_hours(row.record.training)
+    return total_hours(row.record.training)
