@@ -229,6 +229,13 @@ def test_rows_that_are_trained_before_they_are_scored(tmp_path: Path, monkeypatc
     assert ({job.verb for job in first}, {job.verb for job in second}) == ({"train"}, {"benchmark"})
 
 
+def test_a_wrong_word_is_found_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own(tmp_path, TRAINED, monkeypatch)
+    for word in ("pictuers=0", "trainer.max_stepz=3"):
+        with pytest.raises(UsageError, match=f"unknown key '{word.partition('=')[0]}'"):
+            sweep.jobs("benchmark", ["sweep=mine/table", word], multirun=False)
+
+
 def test_training_alone_and_weights_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own(tmp_path, TRAINED, monkeypatch)
     found = sweep.jobs("train", ["sweep=mine/table"], multirun=False)
