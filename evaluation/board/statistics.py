@@ -142,8 +142,8 @@ def _signs(count: int, resamples: int, seed: int) -> Float64[np.ndarray, "b n"]:
 @lru_cache(maxsize=16)
 def _draws(count: int, resamples: int, seed: int, stream: int) -> Float64[np.ndarray, "b n"]:
     """How often each of `count` things is drawn in each resample. All results use the same draws of sequences, so they
-    stay comparable."""
+    stay comparable. Column-major, which halves the time of a product with a few columns."""
     if count == 1:
         return np.ones((resamples, 1))
     generator = np.random.default_rng([seed, stream] if stream else seed)
-    return generator.multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64)
+    return generator.multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64, order="F")
