@@ -27,6 +27,7 @@ class Method(nn.Module, ABC, Generic[F, V]):
     stride: int
     padding: Padding
     memory_masks: Literal["hard", "soft"]
+    cell: int | None = None  # `segment` scores cells of so many pixels a side, and memory gets them; None: pixels
 
     @abstractmethod
     def loss(self, clip: Clip) -> dict[str, Tensor]:
@@ -43,7 +44,8 @@ class Method(nn.Module, ABC, Generic[F, V]):
 
     @abstractmethod
     def memorize(self, features: F, masks: Float[Tensor, "1 n h w"]) -> V:
-        """The memory entry of a frame with these masks (one channel per object, background first)."""
+        """The memory entry of a frame with these masks (one channel per object, background first): of its pixels, or of
+        its cells."""
 
     @abstractmethod
     def extend(self, value: V, count: int) -> V:
@@ -51,7 +53,7 @@ class Method(nn.Module, ABC, Generic[F, V]):
 
     @abstractmethod
     def segment(self, query: F, context: Context[F, V]) -> Scores | Segmented[F]:
-        """Scores of the query's pixels: at least 0, summing to at most 1 over the channels.
+        """Scores of the query's pixels, or of its cells: at least 0, summing to at most 1 over the channels.
 
         A method that has more to pass on to `memorize` or to the memory returns `Segmented` instead.
         """

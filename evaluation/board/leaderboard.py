@@ -142,7 +142,8 @@ def _title(rows: Sequence[Row]) -> str:
     record, sizes = rows[0].record, {row.record.inference for row in rows}
     parts = [f"{record.dataset} {record.split}", record.resolution, f"{record.frames} frames"]
     parts += restrictions(record.subset, sizes.pop() if len(sizes) == 1 else None)
-    return ", ".join([*parts, f"protocol {rows[0].protocol_title}"])
+    propagated = [f"propagation {record.propagation}"] if record.propagation else []
+    return ", ".join([*parts, f"protocol {rows[0].protocol_title}", *propagated])
 
 
 def _with_supervision(board: Board) -> Board:

@@ -18,7 +18,8 @@ from vosbench.util.errors import UserError
 from vosbench.util.wording import printable, some
 
 log = logging.getLogger(__name__)
-COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames", "subset")
+COMPARABLE = ("dataset", "split", "protocol", "resolution", "frames", "propagation", "subset")
+OWN = "own"  # propagation of a method that has its own way
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Row:
     def kind(self) -> tuple[str, ...]:
         """The fields COMPARABLE, as text, which results of one kind have in common."""
         values = (getattr(self.record, key) for key in COMPARABLE[:-1])
-        return (*map(str, values), self.part or "all videos")
+        return (*(OWN if value is None else str(value) for value in values), self.part or "all videos")
 
     @property
     def part(self) -> str | None:

@@ -21,17 +21,15 @@ from vosbench.util.reading import read_json, reading
 from vosbench.util.wording import printable, some
 
 log = logging.getLogger(__name__)
-SCHEMA = 3
+SCHEMA = 4
 LARGEST_VALUE = 1e9  # of a curve
 LARGEST = 2**28  # bytes of curves: a thousand times those of the largest benchmark
 Arrays = Mapping[str, Shaped[np.ndarray, " t"]]
-NEW: dict[str, Any] = {
-    "algorithm": None,
-    "subset": None,
-    "inference": None,
-    "remarks": [],
-}  # fields that schema 1 did not have
-NEWER: dict[str, Any] = {"training": None}  # fields that schema 2 did not have
+ADDED: dict[int, dict[str, Any]] = {  # schema → fields that earlier ones did not have
+    2: {"algorithm": None, "subset": None, "inference": None, "remarks": []},
+    3: {"training": None},
+    4: {"propagation": None},
+}
 # Name of a recipe in schema 1 → the method's own name.
 ALGORITHMS = {
     "copy_first": "copy_first",
@@ -62,6 +60,7 @@ class Record:
     subset         {"videos": 3, "of": 10, "max_frames": 6 or null}: the part of the data set scored, and "every" if
                    that is one frame in so many; None: all of it
     inference      the size at which the method saw frames, such as "short side 480"; None: their own size
+    propagation    the published protocol of label propagation, "dino" or "dino, changed"; None: the method's own
     scores         fractions at full precision, by the protocol's names; objects: the same by "<sequence>_<id>"
     speed          {device, precision, size, fps, latency_ms {p50, p95}, fps_sequence_mean, peak_memory_mb,
                    peak_memory_kind (rss | cuda), warmup, timed}; fps and latencies are None if nothing was timed
@@ -84,6 +83,7 @@ class Record:
     frames: str
     subset: dict[str, int | None] | None = None
     inference: str | None = None
+    propagation: str | None = None
     scores: dict[str, float]
     objects: dict[str, dict[str, float]]
     speed: dict[str, Any] | None = None
@@ -135,8 +135,8 @@ def read(path: Path) -> Record:
         raise UserError(f"record {path} has schema {str(schema)[:40]}, this version reads 1 to {SCHEMA}: {remedy}")
     if schema == 1:
         content = _migrated(content)
-    if schema < SCHEMA:
-        content = {**content, **NEWER, "schema": SCHEMA}
+    missing = {key: value for later, added in ADDED.items() if later > schema for key, value in added.items()}
+    content = {**content, **missing, "schema": SCHEMA} if missing else content
     expected = {field.name for field in fields(Record)}
     if expected != set(content):
         odd = [name[:40] for name in (*sorted(set(content) - expected), *sorted(expected - set(content)))]
@@ -154,7 +154,7 @@ def _migrated(content: Mapping[str, Any]) -> dict[str, Any]:
     provenance = content.get("provenance")
     if isinstance(provenance, dict) and "commits" not in provenance:
         provenance = {**provenance, "commits": [provenance["commit"]] if provenance.get("commit") else []}
-    return {**content, **NEW, "algorithm": algorithm, "provenance": provenance}
+    return {**content, **ADDED[2], "algorithm": algorithm, "provenance": provenance}
 
 
 def frames_path(path: Path) -> Path:

@@ -26,6 +26,7 @@ FIELDS: dict[str, Any] = {
     "frames": Text,
     "subset": dict[str, int | None] | None,
     "inference": str | None,
+    "propagation": str | None,
     "scores": Scores,
     "objects": dict[str, Scores],
     "speed": dict[str, Any] | None,

@@ -22,7 +22,7 @@ from vosbench.video.video import Dataset
 # Fields about what was scored, not how well: they can be corrected without scoring again.
 LABELS = (
     *("method", "algorithm", "supervision", "training_data", "checkpoint", "training"),
-    *("resolution", "frames", "subset", "inference", "remarks"),
+    *("resolution", "frames", "subset", "inference", "propagation", "remarks"),
 )
 RESTRICTING = ("sequences", "exclude", "max_frames")  # settings that restrict a data set
 ACROSS = 8  # if there are more scores, they are printed one below the other

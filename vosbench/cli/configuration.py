@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vosbench.cli import words
+from vosbench.cli import protocol_name, words
 from vosbench.cli.explanations import Known, explain, explain_choice, explain_value
 from vosbench.cli.sweep_file import CHOOSING
 from vosbench.runs.names import key_of, run_name, stage_name, subject, subject_group
@@ -66,6 +66,9 @@ class Recipe:
     flow: dict[str, Any]
     memory: dict[str, Any]
     inference: dict[str, Any]
+    backbone: dict[str, Any] | None
+    matching: dict[str, Any]
+    propagation: Where[str | None]
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
     callbacks: dict[str, Any]
@@ -148,6 +151,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("vosbench.stage", _stage, replace=True)
     OmegaConf.register_new_resolver("vosbench.subject", _subject, replace=True)
     OmegaConf.register_new_resolver("vosbench.first", first, replace=True)
+    OmegaConf.register_new_resolver("vosbench.propagation", protocol_name.named, replace=True)
     Plugins.instance().register(Sources)
 
 

@@ -40,6 +40,7 @@ class FrameMemory(Generic[V]):
                 `long` and the newest of `every`. null: 20 with `every`, which would grow with the video; else no limit
     prefilled   while there are fewer than `last_n` frames after frame 0, copies of frame 0 replace the missing ones, as
                 in CRW. The copies compete in the choice of best candidates, and count as frames without a given mask
+    first_again while frame 0 is one of the last `last_n` frames, it is a reference twice, as in VFS
 
     Raises UserError naming options that make no sense.
     """
@@ -54,10 +55,11 @@ class FrameMemory(Generic[V]):
         last_n: int = 0,
         max_frames: int | None = None,
         prefilled: bool = False,
+        first_again: bool = False,
     ) -> None:
         self.first, self.long, self.recent, self.every, self.last_n = first, tuple(long), tuple(recent), every, last_n
         self.max_frames = 20 if max_frames is None and every else max_frames
-        self.prefilled = prefilled
+        self.prefilled, self.first_again = prefilled, first_again
         lists = [
             f"{key}={list(frames)}: give {least} or more"
             for key, frames, least in (("long", long, 0), ("recent", recent, 1))
@@ -66,16 +68,18 @@ class FrameMemory(Generic[V]):
         refuse("memory", [*lists, *below(1, every=every, max_frames=max_frames), *below(0, last_n=last_n)])
         if not (first or 0 in self.long or 1 in self.recent or every or last_n):
             raise UserError("memory has nothing for the second frame: set memory.first=true, or put 1 in memory.recent")
-        if prefilled and not (first and last_n):
-            raise UserError("memory.prefilled=true needs frame 0 and room: set memory.first=true and memory.last_n")
+        for name in [name for name, wanted in (("prefilled", prefilled), ("first_again", first_again)) if wanted]:
+            if not (first and last_n):
+                raise UserError(f"memory.{name}=true needs frame 0 and room: set memory.first=true and memory.last_n")
         self._entries: dict[int, Entry[V]] = {}
 
     def references(self, index: int) -> tuple[Entry[V], ...]:
         """The entries that query `index` may read."""
         found = tuple(self._entries[i] for i in self._wanted(index))
-        if not self.prefilled or index > self.last_n or 0 not in self._entries:
+        if index > self.last_n or 0 not in self._entries:
             return found
-        return (*found, *[Entry(0, False, self._entries[0].value)] * (self.last_n + 1 - index))
+        copies = self.last_n + 1 - index if self.prefilled else int(self.first_again)
+        return (*found, *[Entry(0, False, self._entries[0].value)] * copies)
 
     def note_usage(self, usage: Sequence[Usage | None]) -> None:
         """Does nothing: frames are kept or dropped by their index, not by their usage."""

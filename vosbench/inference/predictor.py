@@ -52,6 +52,7 @@ class PredictorOptions:
     method: dict[str, Any]
     memory: dict[str, Any]
     inference: dict[str, Any]
+    propagation: Where[str | None]
     checkpoint: Content[FileName]
     seed: Seed
     device: Where[str]
@@ -103,7 +104,7 @@ class Predictor:
             precision=options.precision,
             recipe=settings(parts, PredictorOptions),
             code=sources([*LOOP, *modules(parts)]),
-            facts={**facts(method, checkpoint), "inference": inference.described()},
+            facts={**facts(method, checkpoint), "inference": inference.described(), "propagation": options.propagation},
         )
 
     def fingerprint(self, video: Video) -> Fingerprint:

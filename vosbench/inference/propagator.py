@@ -6,12 +6,14 @@ from typing import Generic
 
 import numpy as np
 import torch
+import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor
 
 from vosbench.contract import Context, Entry, F, Previous, Segmented, V
 from vosbench.inference.frame import Frame, one_hot
 from vosbench.inference.memory import Memory
+from vosbench.inference.resampling import soft_mask
 from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
 from vosbench.util.errors import UserError
@@ -63,23 +65,32 @@ class Propagator(Generic[F, V]):
         if not self.ids:
             return np.zeros(image.shape[:2], np.uint8)
         self._index += 1
+        first = self.previous is None
         frame = self.frame(image)
         scores, features = self._segment(frame, self.method.encode(frame.pixels))
         if given is not None:
             scores = self._overwrite(scores, frame, given)
-        masks = one_hot(scores.argmax(1), len(self.ids) + 1) if self.method.memory_masks == "hard" else scores
-        n = self.resizing.subsample
-        value = self.method.memorize(features, masks[..., ::n, ::n])
+        value = self.method.memorize(features, self._remembered(scores))
         self.memory.add(Entry(self._index, given is not None, value))
         self.previous = Previous(self._index, features, value)
-        labels = self._label_map(frame.restore(scores))
-        return labels if given is None else np.where(given > 0, given, labels)  # exact at any inference size
+        ids = np.array([0, *self.ids], np.uint8)
+        labels: LabelMap = ids[self.resizing.output.channels(scores, frame)]
+        if given is None or self.resizing.output.given == "scores":
+            return labels
+        return given if first else np.where(given > 0, given, labels)  # exact at any inference size
 
-    def _segment(self, frame: Frame, features: F) -> tuple[Float[Tensor, "1 n hp wp"], F]:
-        """Scores at the padded full size, and the features to memorize. Everything is background before the first
-        prompt."""
+    def _remembered(self, scores: Float[Tensor, "1 n h w"]) -> Float[Tensor, "1 n h2 w2"]:
+        """The masks that memory gets, of the pixels or cells that the method sees."""
+        remember = self.method.memory_masks if self.resizing.remember == "own" else self.resizing.remember
+        masks = one_hot(scores.argmax(1), len(self.ids) + 1) if remember == "hard" else scores
+        n = self.resizing.subsample if self.method.cell is None else 1
+        return masks[..., ::n, ::n]
+
+    def _segment(self, frame: Frame, features: F) -> tuple[Float[Tensor, "1 n h w"], F]:
+        """Scores of the padded frame's pixels, or of the method's cells, and the features to memorize. Everything is
+        background before the first prompt."""
         if self.previous is None:
-            background = torch.zeros(1, len(self.ids) + 1, *frame.padded, device=self.device)
+            background = torch.zeros(1, len(self.ids) + 1, *frame.grid(self.method.cell), device=self.device)
             background[:, 0] = 1
             return background, features
         context = Context(self._index, self.previous, self.memory.references(self._index))
@@ -90,7 +101,9 @@ class Propagator(Generic[F, V]):
             found = Segmented(found)
         if any(usage is not None for usage in found.usage):
             self.memory.note_usage(found.usage)
-        scores = self.resizing.upsample(found.scores.float(), frame.padded)
+        scores = found.scores.float()
+        if self.method.cell is None:
+            scores = self.resizing.upsample(scores, frame.padded)
         return scores, features if found.features is None else found.features
 
     def _start(self, given: LabelMap) -> None:
@@ -106,15 +119,17 @@ class Propagator(Generic[F, V]):
     def _overwrite(
         self, scores: Float[Tensor, "1 n hp wp"], frame: Frame, given: LabelMap
     ) -> Float[Tensor, "1 n hp wp"]:
+        """The scores with the prompt in them: where it is soft, the others share what it leaves."""
         channels = np.zeros(256, np.int64)
         channels[self.ids] = np.arange(1, len(self.ids) + 1)
-        where = frame.place(torch.from_numpy(channels[given]).to(self.device))
-        return torch.where(where > 0, one_hot(where, len(self.ids) + 1), scores)
-
-    def _label_map(self, scores: Float[Tensor, "1 n h w"]) -> LabelMap:
-        ids = np.array([0, *self.ids], np.uint8)
-        labels: LabelMap = ids[scores.argmax(1)[0].cpu().numpy()]
-        return labels
+        of_cells, rule = self.method.cell is not None, self.resizing.first_mask
+        size = frame.grid(self.method.cell) if of_cells else frame.resized
+        soft = soft_mask(channels[given], len(self.ids) + 1, size, rule, self.device)
+        if self.previous is None and of_cells:
+            return soft
+        objects = nnf.pad(soft[:, 1:], (0, 0, 0, 0, 1, 0))
+        objects = objects if of_cells else frame.padded_maps(objects)
+        return scores * (1 - objects.sum(1, keepdim=True)) + objects
 
 
 def propagate(propagator: Propagator[F, V], video: Video) -> Iterator[LabelMap]:

@@ -10,6 +10,7 @@ size NHW × HW is ever formed.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as nnf
@@ -17,6 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vosbench.ops.windows import BLOCK, CHUNK, Blocks, Window, window_mask
+
+Ties = Literal["topk", "kept"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def match(
     temperature: float = 0.05,
     top_k: int = 10,
     window: Window = "disk",
+    ties: Ties = "topk",
     chunk: int = CHUNK,
 ) -> Matches:
     """The `top_k` best candidates of every query; torch.topk breaks ties. See `global_local_readout` for arguments."""

@@ -23,7 +23,7 @@ BLOCK = 8  # side of a block, in cells: at radius 12 its rectangle has 1.6 times
 CHUNK = 1 << 23  # affinities held at a time (32 MiB in float32), whatever the radius and the number of references
 
 Positions = Int[Tensor, "h w"]
-Window = Literal["square", "disk"]
+Window = Literal["square", "disk", "closed_disk"]
 Area = tuple[slice, slice]  # rows and columns
 
 

@@ -73,6 +73,7 @@ def run(options: Options) -> None:
         "method": options.method_name,
         "algorithm": noted.get("algorithm"),
         "inference": noted.get("inference"),
+        "propagation": noted.get("propagation"),
         "supervision": options.supervision or noted.get("supervision"),
         "training_data": options.training_data or noted.get("training_data"),
         "checkpoint": options.checkpoint or noted.get("checkpoint"),

@@ -1,0 +1,54 @@
+"""One stage of a ResNet, maybe at a finer stride, as CRW and VFS use them."""
+
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vosbench.contract import Padding
+from vosbench.methods.features.backbone import Colour
+from vosbench.nn.resnet import MEAN, STD, ResNet
+from vosbench.settings.options import Content
+from vosbench.util.errors import UserError
+
+STEM = 4  # stride of the stem
+FINEST = (4, 8, 16, 32)
+
+
+class ResNetStage(nn.Module):
+    """A ResNet-18 or -50 with torchvision's names, and the map of one of its stages.
+
+    depth    18 | 50
+    stage    1 to 4
+    stride   of the map: 4, 8, 16 or 32. Stages that would go beyond it keep the size, without dilation
+    weights  imagenet (learned with labels) | a file with torchvision's names | null: random
+
+    Raises UserError as `nn.resnet.ResNet` does.
+    """
+
+    mean: Colour | None = MEAN
+    std: Colour | None = STD
+    padding: Padding | None = None
+
+    def __init__(
+        self,
+        depth: Literal[18, 50] = 18,
+        stage: Literal[1, 2, 3, 4] = 3,
+        stride: Literal[4, 8, 16, 32] = 8,
+        weights: Content[str | None] = None,
+    ) -> None:
+        super().__init__()
+        if stride > FINEST[stage - 1]:
+            raise UserError(
+                f"backbone.stride={stride}: stage {stage} has stride {FINEST[stage - 1]}; give that or less"
+            )
+        strides = [2 if whole <= stride else 1 for whole in FINEST[1:]]
+        self.net = ResNet(depth, strides=(1, *strides), weights=weights)
+        for later in range(stage + 1, 5):
+            delattr(self.net, f"layer{later}")
+        self.stride = int(stride)
+        self.learned_from, self.supervision = self.net.learned_from, self.net.supervision
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
+        maps: list[Tensor] = self.net(images)
+        return maps[-1]
