@@ -15,9 +15,11 @@ from vosbench.datasets.folders import (
     scan_video,
     subfolders,
 )
+from vosbench.datasets.resized_video import Kernel, ResizedVideo
 from vosbench.settings.options import Content, Placed, Positive, Where
 from vosbench.util.errors import HERE, UserError
 from vosbench.util.files import name_of
+from vosbench.video.folder_video import FolderVideo
 from vosbench.video.video import Frames
 
 
@@ -36,6 +38,8 @@ class Davis:
     frames        "annotated": keep only frames that have an annotation
     annotations   folder of <sequence>/<frame>.png instead of the data set's own, for example pseudo-labels
     binary        every nonzero pixel is object 1; None: true for DAVIS-2016's own masks, else false
+    resized       [height, width] to which frames and annotations are stretched: scores are then not comparable with
+                  those at the original size. `resized_frames`: the kernel of frames
     late_objects  objects that appear after the first frame are given where they first appear
 
     Only folders are listed here; a file is opened when its frame is asked for. Raises UserError for a missing root or
@@ -56,6 +60,8 @@ class Davis:
         annotations: Content[str | Path | None] = None,
         binary: bool | None = None,
         late_objects: bool = False,
+        resized: Sequence[int] | None = None,
+        resized_frames: Kernel = "bilinear",
         protocol: str = "davis",
         name: str | None = None,
     ) -> None:
@@ -78,7 +84,7 @@ class Davis:
         check_present(chosen, images)
         if binary is None:
             binary = str(year) == "2016" and annotations is None
-        self.videos = tuple(
+        videos = (
             scan_video(
                 images / sequence,
                 labels / sequence,
@@ -91,11 +97,22 @@ class Davis:
             )
             for sequence in chosen
         )
+        self.videos: tuple[FolderVideo, ...] = tuple(videos)
+        if resized is not None:
+            height, width = _size(resized)
+            self.resolution += f", all resized to {height}×{width}"
+            self.videos = tuple(ResizedVideo.of(video, (height, width), resized_frames) for video in self.videos)
 
     @cached_property
     def attributes(self) -> dict[str, list[str]]:
         """What makes each sequence hard, if the data set says so."""
         return attributes_in(self.root)
+
+
+def _size(resized: Sequence[int]) -> tuple[int, int]:
+    if len(resized) != 2 or min(resized) < 1:
+        raise UserError(f"{HERE}resized={list(resized)}: give [height, width] in pixels, or null")
+    return resized[0], resized[1]
 
 
 def _subfolder(root: Path, kind: str, resolution: str | None) -> Path:

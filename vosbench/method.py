@@ -23,6 +23,7 @@ class Method(nn.Module, ABC, Generic[F, V]):
     name: ClassVar[str]  # stored in weights and records; without one, the import path of the class is
     supervision: ClassVar[Supervision]  # of its own training; initial weights and helpers may need more
     helpers: tuple[Learned, ...] = ()  # networks trained elsewhere that `segment` uses, such as a flow network
+    modules_used: tuple[str, ...] = ()  # Python modules of the user's own that results depend on
     colours: Colours = "RGB"  # colour space the networks expect; weights trained in another one are refused
     stride: int
     padding: Padding

@@ -1,5 +1,6 @@
 """What a frozen network has to offer. `backbone=` chooses one of those in `backbones/`."""
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -8,7 +9,7 @@ from torch import Tensor
 from vosbench.contract import Padding
 from vosbench.util.supervision import Supervision
 
-Colour = tuple[float, float, float]
+Colour = Sequence[float]  # red, green and blue
 
 
 @runtime_checkable

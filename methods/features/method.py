@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vosbench.contract import Clip, Context, Padding
 from vosbench.method import Method
 from vosbench.methods.features.backbone import Backbone, Colour
+from vosbench.methods.features.backbones.function import Function
 from vosbench.methods.features.backbones.vit import Positions, Vit
 from vosbench.nn.resnet import MEAN
 from vosbench.ops.align import resize
@@ -64,7 +65,9 @@ class Matching:
     frame_0: Literal["window", "whole"] = "window"
 
     def __post_init__(self) -> None:
-        found = below(1, top_k=self.top_k) + not_above(0, temperature=self.temperature)
+        colours = {"mean": self.mean, "std": self.std}
+        found = [f"{key}={value}: give three numbers" for key, value in colours.items() if value and len(value) != 3]
+        found += below(1, top_k=self.top_k) + not_above(0, temperature=self.temperature)
         refuse(
             "matching",
             found + (below(1, radius=self.radius) if self.window != "square" else below(0, radius=self.radius)),
@@ -102,7 +105,9 @@ class FrozenFeatures(Method[Features, Memory]):
                 part.positions = how.positions
         own = backbone.mean is None or backbone.std is None
         self.mean, self.std = (None, None) if own else (how.mean or backbone.mean, how.std or backbone.std)
-        self.padding = backbone.padding or Padding("right-bottom", self.mean or MEAN)
+        red, green, blue = self.mean or MEAN
+        self.padding = backbone.padding or Padding("right-bottom", (red, green, blue))
+        self.modules_used = tuple(part.module for part in backbone.modules() if isinstance(part, Function))
         self.cell: int = stride or backbone.stride
         self.stride = math.lcm(self.cell, backbone.stride)
 
@@ -126,6 +131,12 @@ class FrozenFeatures(Method[Features, Memory]):
             )
         grid = (images.shape[2] // self.cell, images.shape[3] // self.cell)
         return Features(nnf.normalize(maps if size == grid else resize(maps, grid), dim=1))
+
+    def to_tensor(self, features: Features) -> Key:
+        return features.key
+
+    def from_tensor(self, tensor: Key) -> Features:
+        return Features(nnf.normalize(tensor, dim=1))
 
     def keys(self, features: Features) -> Key:
         return features.key

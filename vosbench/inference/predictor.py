@@ -4,7 +4,8 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 
@@ -15,17 +16,20 @@ from vosbench.inference.device import (
     peak_memory_mb,
     reset_peak_memory,
 )
+from vosbench.inference.feature_cache import FeatureCache, Stores, identity_of
 from vosbench.inference.kernels import arranged
 from vosbench.inference.memory import Memory
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.propagator import Propagator, propagate
 from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
+from vosbench.nn.weight_files import digest_of
 from vosbench.runs.code import commit, sources
 from vosbench.runs.identity import Fingerprint, data_digest
 from vosbench.settings.making import factory, made
-from vosbench.settings.options import Content, FileName, Seed, Where
+from vosbench.settings.options import Content, FileName, Natural, Seed, Where
 from vosbench.settings.recipe import modules, settings
+from vosbench.util.errors import UserError
 from vosbench.util.progress import progress_bar
 from vosbench.video.video import LabelMap, Video, check_sizes, warn_of_losses
 from vosbench.weights.loading import restore
@@ -56,6 +60,8 @@ class PredictorOptions:
     checkpoint: Content[FileName]
     seed: Seed
     device: Where[str]
+    cache_features: Where[FileName | None] = None
+    cache_features_gb: Where[Natural] = 50
     precision: str
     channels_last: Where[bool]
     compile: Where[bool]
@@ -68,6 +74,7 @@ class Predictor:
     recipe  the settings that its label maps depend on, by dotted key
     code    a digest of its source, by module
     facts   the fields of a result record that describe it
+    cache   the folder where features of videos are kept, and at most how many bytes of them
     """
 
     method: Method[Any, Any]
@@ -79,6 +86,8 @@ class Predictor:
     recipe: Mapping[str, str]
     code: Mapping[str, str]
     facts: dict[str, Any]
+    cache: Path | None = None
+    cache_bytes: int = 0
 
     @classmethod
     def load(cls, options: PredictorOptions) -> "Predictor":
@@ -95,6 +104,14 @@ class Predictor:
         method = method.to(device).eval()
         arranged(method, channels_last=options.channels_last, compiled=options.compile)
         parts = {key: getattr(options, key) for key in ("method", "memory", "inference", "precision")}
+        recipe, propagation = settings(parts, PredictorOptions), options.propagation
+        if method.supervision == "none" and any(True for _ in method.parameters()):
+            recipe["weights"] = digest_of({key: value.cpu() for key, value in method.state_dict().items()})
+        if options.cache_features:
+            if not isinstance(method, Stores):
+                raise UserError(f"cache_features: {type(method).__name__} keeps no features; use method=features")
+            recipe["features"] = "float16"
+            propagation = None if propagation is None else f"{propagation.removesuffix(', changed')}, changed"
         return cls(
             method=method,
             memory=factory(options.memory, "memory", _convert_="all"),
@@ -102,9 +119,11 @@ class Predictor:
             checkpoint=checkpoint,
             device=device,
             precision=options.precision,
-            recipe=settings(parts, PredictorOptions),
-            code=sources([*LOOP, *modules(parts)]),
-            facts={**facts(method, checkpoint), "inference": inference.described(), "propagation": options.propagation},
+            recipe=recipe,
+            code=sources([*LOOP, *modules(parts), *method.modules_used]),
+            facts={**facts(method, checkpoint), "inference": inference.described(), "propagation": propagation},
+            cache=Path(options.cache_features) if options.cache_features else None,
+            cache_bytes=options.cache_features_gb * 10**9,
         )
 
     def fingerprint(self, video: Video) -> Fingerprint:
@@ -145,6 +164,7 @@ class Predictor:
         self, video: Video, fingerprint: Fingerprint, folder: PredictionFolder, advance: Callable[[], None]
     ) -> None:
         propagator = Propagator(self.method, self.memory(), self.inference, self.device)
+        self._use_cache(propagator, video)
         reset_peak_memory(self.device)
 
         def record() -> Prediction:
@@ -159,6 +179,15 @@ class Predictor:
                     advance()
 
         folder.save(video.name, frames(), record)
+
+    def _use_cache(self, propagator: Propagator[Any, Any], video: Video) -> None:
+        """Has the propagator read features from the cache, if there is one."""
+        if self.cache is None:
+            return
+        identity = identity_of(self.recipe, self.code, self.checkpoint.sha256, video.fingerprint())
+        kept: FeatureCache[Any] = FeatureCache(self.cache, identity, self.cache_bytes)
+        encode, method = propagator.encode, cast(Stores[Any], self.method)
+        propagator.encode = lambda frame, index: kept.features(method, index, lambda: encode(frame, index), self.device)
 
 
 def _prompted(video: Video) -> str:

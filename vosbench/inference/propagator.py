@@ -26,7 +26,8 @@ class Propagator(Generic[F, V]):
 
     Call `step` on every frame in order. Label maps before the first prompt are empty. `seconds` has the duration of
     each step, from the image in memory to the label map in memory. `previous` is the last frame as the method stores
-    it, None before the first prompt. `watch`, if set, is called with the inputs of each segmentation.
+    it, None before the first prompt. `watch`, if set, is called with the inputs of each segmentation. `encode`
+    gives the features of a frame, whose index in the video it gets, too.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Propagator(Generic[F, V]):
         self.seconds: list[float] = []
         self.previous: Previous[F, V] | None = None
         self.watch: Callable[[F, Context[F, V]], object] | None = None
+        self.encode: Callable[[Frame, int], F] = lambda frame, index: method.encode(frame.pixels)
         self._index = -1
 
     def step(self, image: Image, given: LabelMap | None = None) -> LabelMap:
@@ -67,7 +69,7 @@ class Propagator(Generic[F, V]):
         self._index += 1
         first = self.previous is None
         frame = self.frame(image)
-        scores, features = self._segment(frame, self.method.encode(frame.pixels))
+        scores, features = self._segment(frame, self.encode(frame, len(self.seconds)))
         if given is not None:
             scores = self._overwrite(scores, frame, given)
         value = self.method.memorize(features, self._remembered(scores))

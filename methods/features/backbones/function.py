@@ -35,6 +35,7 @@ class Function(nn.Module):
         super().__init__()
         refuse("backbone", below(1, stride=stride))
         self.function, self.stride = _found(function), stride
+        self.module = function.partition(":")[0]
         self.learned_from, self.supervision = tuple(learned_from), supervision
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:

@@ -1,0 +1,107 @@
+"""Features of videos on disk: each video is encoded once per network and size, however often labels are propagated."""
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vosbench.contract import F
+from vosbench.runs.identity import digest
+from vosbench.util.files import replacing
+
+log = logging.getLogger(__name__)
+# The settings that features depend on, by the beginning of their dotted keys.
+SETTINGS = (
+    *("method.backbone", "method.stride", "method.matching.mean", "method.matching.std", "method.matching.positions"),
+    *("inference", "precision", "weights"),
+)
+# Those of `inference` that only masks and results depend on.
+OTHERS = ("inference.output", "inference.first_mask", "inference.remember", "inference.joints")
+
+
+@runtime_checkable
+class Stores(Protocol[F]):
+    """The interface of methods whose features can be kept on disk."""
+
+    def to_tensor(self, features: F) -> Tensor:
+        """All that a frame's features consist of."""
+        ...
+
+    def from_tensor(self, tensor: Tensor) -> F:
+        """The inverse."""
+        ...
+
+
+class FeatureCache(Generic[F]):
+    """The features of one video, a file for each frame, in half precision.
+
+    Files carry a checksum, which NumPy's format gives them: one that is damaged is made again. So is what is missing,
+    after an interrupt. The first use rounds features, too, so that every use gives the same result. While the folder
+    holds more than `limit` bytes, the features of the videos that were used the longest time ago are removed.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any], limit: int) -> None:
+        self.folder, self.limit = folder, limit
+        self.own = folder / digest(identity)
+        self.own.mkdir(parents=True, exist_ok=True)
+        self.own.touch()
+        self._room = limit - _size(folder)
+
+    def features(self, method: Stores[F], index: int, encode: Callable[[], F], device: torch.device) -> F:
+        """Those of frame `index`, read or made."""
+        path = self.own / f"{index:05d}.npz"
+        stored = _read(path)
+        if stored is None:
+            stored = method.to_tensor(encode()).half().cpu().numpy()
+            self._write(path, stored)
+        return method.from_tensor(torch.from_numpy(stored).to(device).float())
+
+    def _write(self, path: Path, values: np.ndarray[Any, Any]) -> None:
+        self._room -= values.nbytes
+        if self._room < 0:
+            self._room += _make_room(self.folder, self.own, values.nbytes)
+        if self._room >= 0:
+            with replacing(path) as aside, aside.open("wb") as file:
+                np.savez(file, features=values)
+
+
+def identity_of(recipe: Mapping[str, str], code: Mapping[str, str], weights: str, frames: str) -> dict[str, Any]:
+    """What features depend on. `frames`: a digest of the video's frames."""
+    kept = {key: value for key, value in recipe.items() if key.startswith(SETTINGS) and not key.startswith(OTHERS)}
+    return {"recipe": kept, "code": dict(code), "weights": weights, "frames": frames}
+
+
+def _read(path: Path) -> np.ndarray[Any, Any] | None:
+    """The values of a file; None if there is none, or a damaged one."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path) as arrays:
+            values: np.ndarray[Any, Any] = arrays["features"]
+    except Exception as error:  # NumPy and zipfile raise what they like for a damaged file
+        log.warning("%s is damaged (%s): its features are made again", path, type(error).__name__)
+        return None
+    return values
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*/*.npz"))
+
+
+def _make_room(folder: Path, own: Path, wanted: int) -> int:
+    """Removes the features of other videos, oldest first, until so many bytes are free. Returns how many are."""
+    freed = 0
+    for other in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime):
+        if freed >= wanted:
+            break
+        if other != own and other.is_dir():
+            freed += sum(path.stat().st_size for path in other.glob("*.npz"))
+            shutil.rmtree(other)
+    if freed < wanted:
+        log.warning("%s is full: further features are not kept (cache_features_gb)", folder)
+    return freed
