@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import zipfile
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,12 +13,14 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from vosbench.runs import trainings
 from vosbench.util.errors import UserError
 from vosbench.util.plain import misfits
 from vosbench.util.reading import reading
 
+WITHIN = ("state_dict", "teacher", "model")  # where files of trainings keep the weights
 REMEDY = "give a whole file, or remove it"
 # Supervision of old weights, which do not state it, by the last part of the method's name that they state.
 UNSAID = {
@@ -81,12 +84,14 @@ def _pytorch(path: Path) -> tuple[dict[str, Tensor], Any]:
         _refuse_empty(path)
         _check_sums(path)
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with safe_globals([Namespace]):  # of command lines, which training scripts keep beside weights
+                content = torch.load(path, map_location="cpu", weights_only=True)
         except UnpicklingError as error:  # which advises to load the file unsafely
             raise ValueError(_unsafe(str(error))) from error
     if not isinstance(content, dict):
         raise UserError(f"checkpoint {path} holds a {type(content).__name__}, no weights by name: give another file")
-    state, metadata = content.get("state_dict", content), content.get("vosbench", {})
+    within = next((name for name in WITHIN if isinstance(content.get(name), dict)), None)
+    state, metadata = content if within is None else content[within], content.get("vosbench", {})
     named = state.items() if isinstance(state, dict) else ()
     state = {key: value for key, value in named if isinstance(key, str) and isinstance(value, Tensor)}
     if not state:

@@ -114,5 +114,6 @@ def _sizes(state: Mapping[str, Tensor], heads: int | None, file: str) -> dict[st
         "pre_norm": "norm_pre.weight" in state,
         "final_norm": "norm.weight" in state,
         "num_classes": 0,
+        "global_pool": "",
         "norm_layer": partial(nn.LayerNorm, eps=1e-6),
     }

@@ -1,0 +1,214 @@
+"""The networks whose features can be used: what they are made from, what they say of themselves, and bad input."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as nnf
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vosbench.methods.features.backbones.encoder import Encoder
+from vosbench.methods.features.backbones.function import Function
+from vosbench.methods.features.backbones.resnet_stage import ResNetStage
+from vosbench.methods.features.backbones.timm_model import TimmModel
+from vosbench.methods.features.backbones.vit import Vit
+from vosbench.methods.features.backbones.vit_file import VitFile
+from vosbench.methods.features.method import FrozenFeatures
+from vosbench.methods.mamp.method import MAMP
+from vosbench.nn.optical_flow import NoFlow
+from vosbench.util.errors import UserError
+
+timm = pytest.importorskip("timm")
+TINY = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 0}
+
+
+def tiny(**changes: Any) -> Any:
+    """A ViT with random weights that depend on nothing but its sizes."""
+    torch.manual_seed(0)
+    net = timm.models.vision_transformer.VisionTransformer(**{"img_size": 32, **TINY, **changes})
+    with torch.no_grad():
+        net.pos_embed.normal_()
+    return net.eval()
+
+
+def plain(net: Any, images: Tensor, norm: bool = True) -> Tensor:
+    maps: Tensor = net.forward_intermediates(images, indices=[1], norm=norm, intermediates_only=True)[0]
+    return maps
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"reg_tokens": 2},
+    {"reg_tokens": 4, "no_embed_class": True},
+    {"init_values": 0.5},
+    {"class_token": False, "global_pool": ""},
+    {"qkv_bias": False},
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_a_vit_is_built_from_its_weights(tmp_path: Path, changes: dict[str, Any]) -> None:
+    net = tiny(norm_layer=None, **changes)
+    save_file(net.state_dict(), tmp_path / "vit.safetensors")
+    backbone = VitFile(str(tmp_path / "vit.safetensors"), heads=3).eval()
+    images = torch.rand(1, 3, 32, 32)
+    assert backbone.stride == 8
+    assert (backbone.learned_from, backbone.supervision) == (("vit.safetensors",), "self-supervised")
+    torch.testing.assert_close(backbone(images), plain(net, images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("around", [{"teacher": "module.backbone."}, {"state_dict": "backbone."}, {"model": ""}])
+def test_weights_below_other_names(tmp_path: Path, around: dict[str, str]) -> None:
+    net = tiny()
+    (name, prefix) = next(iter(around.items()))
+    named = {f"{prefix}{key}": value for key, value in net.state_dict().items()}
+    torch.save({name: named | {"head.last_layer.weight": torch.zeros(3)}, "epoch": 3}, tmp_path / "vit.pth")
+    backbone = VitFile(str(tmp_path / "vit.pth"), heads=3).eval()
+    torch.testing.assert_close(backbone(torch.ones(1, 3, 32, 32)), plain(net, torch.ones(1, 3, 32, 32)))
+
+
+def test_heads_by_default_are_of_64_channels(tmp_path: Path) -> None:
+    save_file(tiny(embed_dim=128, num_heads=2).state_dict(), tmp_path / "vit.safetensors")
+    assert VitFile(str(tmp_path / "vit.safetensors")).vit.inside.net.blocks[0].attn.num_heads == 2
+
+
+def test_several_layers(tmp_path: Path) -> None:
+    save_file(tiny().state_dict(), tmp_path / "vit.safetensors")
+    backbone = VitFile(str(tmp_path / "vit.safetensors"), heads=3, layers=[0, -1], norm=False).eval()
+    assert backbone(torch.rand(1, 3, 32, 48)).shape == (1, 96, 4, 6)
+
+
+def test_positions_are_resized_as_dino_does() -> None:
+    net = tiny()
+    backbone = Vit(net, [-1], norm=True).eval()
+    backbone.positions = "dino"
+    own = net.pos_embed
+    grid = own[:, 1:].reshape(1, 4, 4, 48).permute(0, 3, 1, 2)
+    resized = nnf.interpolate(grid, scale_factor=((6 + 0.1) / 4, (9 + 0.1) / 4), mode="bicubic")
+    wanted = torch.cat([own[:, :1], resized.permute(0, 2, 3, 1).reshape(1, -1, 48)], 1)
+    torch.testing.assert_close(backbone._positions((6, 9)), wanted)
+    assert backbone._positions((4, 4)) is own
+
+
+def test_positions_are_resized_as_timm_does() -> None:
+    images = torch.rand(1, 3, 48, 72)
+    net = tiny(dynamic_img_size=True)
+    torch.testing.assert_close(Vit(tiny(), [-1], norm=True).eval()(images), plain(net, images))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "shape"),
+    [
+        ("vit_tiny_patch16_224", (64, 96), (1, 192, 4, 6)),
+        ("resnet18", (64, 96), (1, 512, 2, 3)),
+        ("test_vit", (64, 96), (1, 64, 4, 6)),
+    ],
+)
+def test_networks_of_timm(name: str, size: tuple[int, int], shape: tuple[int, ...]) -> None:
+    backbone = TimmModel(name, pretrained=False).eval()
+    assert backbone(torch.rand(1, 3, *size)).shape == shape
+    assert backbone.stride == size[0] // shape[2]
+    assert (backbone.learned_from, backbone.supervision) == ((), "none")
+
+
+def test_rotary_positions_take_any_size() -> None:
+    backbone = TimmModel("vit_small_patch16_dinov3", pretrained=False).eval()
+    assert backbone(torch.rand(1, 3, 48, 80)).shape == (1, 384, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "supervision"),
+    [("vit_tiny_patch16_224.dino", "self-supervised"), ("resnet18.a1_in1k", "supervised")],
+)
+def test_the_tag_of_a_name_says_how_it_learned(name: str, supervision: str, tmp_path: Path) -> None:
+    net = timm.create_model(name.partition(".")[0], num_classes=0)
+    torch.save(net.state_dict(), tmp_path / "weights.pth")
+    backbone = TimmModel(name.partition(".")[0], weights=str(tmp_path / "weights.pth"), supervision="self-supervised")
+    assert (backbone.learned_from, backbone.supervision) == ((str(tmp_path / "weights.pth"),), "self-supervised")
+    from vosbench.methods.features.backbones.timm_model import WITHOUT_LABELS
+
+    assert ("self-supervised" if WITHOUT_LABELS.search(name) else "supervised") == supervision
+
+
+def test_a_download_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+
+    def offline(*args: Any, **how: Any) -> Any:
+        raise OSError("We couldn't connect to the hub\nand more")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(UserError, match=r"backbone.name=vit_tiny_patch16_224.dino: .*backbone.weights=<file>, or"):
+        TimmModel("vit_tiny_patch16_224.dino")
+
+
+def test_unknown_names_of_timm() -> None:
+    with pytest.raises(UserError, match="timm has no network of this name; did you mean vit_tiny"):
+        TimmModel("vit_tiny_patch16")
+    with pytest.raises(UserError, match=r"backbone.layers=7: resnet18 has 5"):
+        TimmModel("resnet18", pretrained=False, layers=[7])
+
+
+def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UserError, match=r"pip install 'vosbench\[features\]'"):
+        TimmModel("resnet18")
+
+
+@pytest.mark.parametrize(("stage", "stride"), [(3, 8), (4, 8), (3, 16), (2, 4), (4, 32)])
+def test_stages_of_a_resnet(stage: Any, stride: Any) -> None:
+    backbone = ResNetStage(18, stage, stride).eval()
+    shape = (1, 64 * 2 ** (stage - 1), 64 // stride, 96 // stride)
+    assert backbone(torch.rand(1, 3, 64, 96)).shape == shape
+
+
+def test_a_stride_that_a_stage_does_not_have() -> None:
+    with pytest.raises(UserError, match=r"backbone.stride=16: stage 2 has stride 8"):
+        ResNetStage(18, 2, 16)
+
+
+def test_an_encoder_of_this_project() -> None:
+    backbone = Encoder(MAMP(NoFlow()), "mamp").eval()
+    made = FrozenFeatures(backbone, {"mean": [0.5, 0.5, 0.5]})
+    assert (made.cell, made.padding, made.mean) == (4, MAMP.padding, None)  # it normalises by itself
+    assert made.encode(torch.rand(1, 3, 32, 48)).key.shape == (1, 64, 8, 12)
+    assert backbone.supervision == "self-supervised"
+    assert backbone.learned_from
+
+
+def test_a_function_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_features.py").write_text("def maps(images):\n    return images[..., ::16, ::16]\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    backbone = Function("own_features:maps", stride=16, learned_from=["films"], supervision="self-supervised")
+    made = FrozenFeatures(backbone, {})
+    assert made.encode(torch.rand(1, 3, 32, 48)).key.shape == (1, 3, 2, 3)
+    assert made.modules_used == ("own_features",)
+    for wrong in ("own_features:other", "no_module:maps", "own_features"):
+        with pytest.raises(UserError, match="give module:function"):
+            Function(wrong, stride=16)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda state: {"conv1.weight": torch.zeros(2)}, "holds no ViT"),
+        (lambda state: {key: value for key, value in state.items() if "norm2" not in key}, "lacks blocks.0.norm2"),
+        (lambda state: {key: value for key, value in state.items() if key != "pos_embed"}, "lacks pos_embed"),
+    ],
+)
+def test_files_that_hold_no_vit(
+    tmp_path: Path, make: Callable[[dict[str, Tensor]], dict[str, Tensor]], message: str
+) -> None:
+    save_file(make(tiny().state_dict()), tmp_path / "odd.safetensors")
+    with pytest.raises(UserError, match=rf"backbone.file=.*odd.safetensors {message}"):
+        VitFile(str(tmp_path / "odd.safetensors"), heads=3)
+
+
+def test_heads_that_do_not_divide_the_channels(tmp_path: Path) -> None:
+    save_file(tiny().state_dict(), tmp_path / "vit.safetensors")
+    with pytest.raises(UserError, match=r"backbone.heads=5 does not divide the 48 channels"):
+        VitFile(str(tmp_path / "vit.safetensors"), heads=5)
