@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as nnf
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vosbench.methods.features.backbone import Backbone
 from vosbench.methods.features.backbones.encoder import Encoder
 from vosbench.methods.features.backbones.function import Function
 from vosbench.methods.features.backbones.resnet_stage import ResNetStage
@@ -173,7 +174,7 @@ def test_a_stride_that_a_stage_does_not_have() -> None:
 
 def test_an_encoder_of_this_project() -> None:
     backbone = Encoder(MAMP(NoFlow()), "mamp").eval()
-    made = FrozenFeatures(backbone, {"mean": [0.5, 0.5, 0.5]})
+    made = FrozenFeatures(cast(Backbone, backbone), {"mean": [0.5, 0.5, 0.5]})
     assert (made.cell, made.padding, made.mean) == (4, MAMP.padding, None)  # it normalises by itself
     assert made.encode(torch.rand(1, 3, 32, 48)).key.shape == (1, 64, 8, 12)
     assert backbone.supervision == "self-supervised"

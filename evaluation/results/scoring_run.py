@@ -125,6 +125,7 @@ def show(record: Record) -> None:
     protocol = protocol_named(record.protocol)
     parts = [f"{record.dataset} {record.split}", record.resolution, f"{record.frames} frames"]
     parts += records.restrictions(record.subset, record.inference)
+    parts += [f"propagation {record.propagation}"] if record.propagation else []
     headline = protocol.measure(next(iter(record.scores)))
     is_plain_mean = headline.parts and not headline.groups
     of = f", mean over {len(record.objects)} objects" if is_plain_mean else ""

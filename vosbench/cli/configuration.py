@@ -68,7 +68,7 @@ class Recipe:
     inference: dict[str, Any]
     backbone: dict[str, Any] | None
     matching: dict[str, Any]
-    propagation: Where[str | None]
+    propagation: str | None
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
     callbacks: dict[str, Any]

@@ -56,11 +56,11 @@ class PredictorOptions:
     method: dict[str, Any]
     memory: dict[str, Any]
     inference: dict[str, Any]
-    propagation: Where[str | None]
+    propagation: str | None
     checkpoint: Content[FileName]
     seed: Seed
     device: Where[str]
-    cache_features: Where[FileName | None] = None
+    cache_features: FileName | None = None
     cache_features_gb: Where[Natural] = 50
     precision: str
     channels_last: Where[bool]

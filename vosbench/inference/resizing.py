@@ -149,7 +149,8 @@ class RoundedDown(Rules):
         short, long = sorted((height, width))
         longer = int(self.short_side * long / short // self.multiple * self.multiple)
         size = (self.short_side, longer) if height <= width else (longer, self.short_side)
-        return _divided(size, stride)
+        nearest = max(1, round(self.short_side / stride)) * stride
+        return _divided(size, stride, f"inference.short_side={nearest} inference.multiple={stride}")
 
     def upsample(self, scores: Scores, padded: Size) -> Upsampled:
         return scores
@@ -194,7 +195,8 @@ class Stretched(Rules):
 
     def resized(self, height: int, width: int, stride: int = 1) -> Size:
         """Raises UserError for a stride that does not divide the size."""
-        return _divided((self.height, self.width), stride)
+        height, width = (max(1, round(side / stride)) * stride for side in (self.height, self.width))
+        return _divided((self.height, self.width), stride, f"inference.height={height} inference.width={width}")
 
     def upsample(self, scores: Scores, padded: Size) -> Upsampled:
         return scores
@@ -245,12 +247,12 @@ class ReleasedSubsampling(Rules):
         return resize(scores, padded)
 
 
-def _divided(size: Size, stride: int) -> Size:
+def _divided(size: Size, stride: int, remedy: str) -> Size:
     """The size, if it is made of whole cells."""
     if size[0] % stride or size[1] % stride or not all(size):
         raise UserError(
             f"frames of {rows_columns(size)} pixels are no whole number of the network's cells of {stride}×{stride}: "
-            "give inference= a size that is"
+            f"use {remedy}"
         )
     return size
 
