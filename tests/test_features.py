@@ -275,3 +275,14 @@ def test_a_network_without_a_map_is_refused() -> None:
 def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         FrozenFeatures(Patches(), options)
+
+
+def test_the_python_of_the_docs_runs() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "features.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    assert len(code.strip().splitlines()) <= 10
+    frames, mask = video((60, 92), 2)
+    names: dict[str, Any] = {"frames": frames, "first_mask": mask}
+    exec(code, names)
+    assert names["labels"].shape == (60, 92)
+    assert names["labels"].any()

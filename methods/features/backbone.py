@@ -24,12 +24,23 @@ class Backbone(Protocol):
     supervision   how its weights learned: labels of ImageNet are supervised
     """
 
-    stride: int
-    mean: Colour | None
-    std: Colour | None
-    padding: Padding | None
-    learned_from: tuple[str, ...]
-    supervision: Supervision
+    @property
+    def stride(self) -> int: ...
+
+    @property
+    def mean(self) -> Colour | None: ...
+
+    @property
+    def std(self) -> Colour | None: ...
+
+    @property
+    def padding(self) -> Padding | None: ...
+
+    @property
+    def learned_from(self) -> tuple[str, ...]: ...
+
+    @property
+    def supervision(self) -> Supervision: ...
 
     def __call__(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         """A map of features, of one cell for each `stride` pixels."""

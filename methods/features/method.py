@@ -107,7 +107,9 @@ class FrozenFeatures(Method[Features, Memory]):
         self.mean, self.std = (None, None) if own else (how.mean or backbone.mean, how.std or backbone.std)
         red, green, blue = self.mean or MEAN
         self.padding = backbone.padding or Padding("right-bottom", (red, green, blue))
-        self.modules_used = tuple(part.module for part in backbone.modules() if isinstance(part, Function))
+        self.modules_used = tuple(
+            part.module for part in backbone.modules() if isinstance(part, Function) and part.module
+        )
         self.cell: int = stride or backbone.stride
         self.stride = math.lcm(self.cell, backbone.stride)
 

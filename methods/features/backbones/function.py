@@ -15,9 +15,9 @@ from vosbench.util.supervision import Supervision
 
 
 class Function(nn.Module):
-    """The function `module:function`, which gets normalised pictures (b 3 h w) and returns features (b c h2 w2).
+    """A function that gets normalised pictures (b 3 h w) and returns features (b c h2 w2).
 
-    function      its place; modules in the folder of --config-dir can be named
+    function      the function, or its place `module:function`; modules in the folder of --config-dir can be named
     stride        pixels per cell of its maps
     learned_from  names of the data that its network learned from
     supervision   how its network learned
@@ -30,12 +30,16 @@ class Function(nn.Module):
     padding: Padding | None = None
 
     def __init__(
-        self, function: str, stride: int, learned_from: Sequence[str] = (), supervision: Supervision = "none"
+        self,
+        function: str | Callable[[Tensor], Tensor],
+        stride: int,
+        learned_from: Sequence[str] = (),
+        supervision: Supervision = "none",
     ) -> None:
         super().__init__()
         refuse("backbone", below(1, stride=stride))
-        self.function, self.stride = _found(function), stride
-        self.module = function.partition(":")[0]
+        self.function = _found(function) if isinstance(function, str) else function
+        self.stride, self.module = stride, function.partition(":")[0] if isinstance(function, str) else ""
         self.learned_from, self.supervision = tuple(learned_from), supervision
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
