@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Float16
 from torch import Tensor
 
 from vosbench.contract import F
@@ -15,6 +16,7 @@ from vosbench.runs.identity import digest
 from vosbench.util.files import replacing
 
 log = logging.getLogger(__name__)
+Stored = Float16[np.ndarray, "..."]
 # The settings that features depend on, by the beginning of their dotted keys.
 SETTINGS = (
     *("method.backbone", "method.stride", "method.matching.mean", "method.matching.std", "method.matching.positions"),
@@ -61,7 +63,7 @@ class FeatureCache(Generic[F]):
             self._write(path, stored)
         return method.from_tensor(torch.from_numpy(stored).to(device).float())
 
-    def _write(self, path: Path, values: np.ndarray[Any, Any]) -> None:
+    def _write(self, path: Path, values: Stored) -> None:
         self._room -= values.nbytes
         if self._room < 0:
             self._room += _make_room(self.folder, self.own, values.nbytes)
@@ -76,13 +78,13 @@ def identity_of(recipe: Mapping[str, str], code: Mapping[str, str], weights: str
     return {"recipe": kept, "code": dict(code), "weights": weights, "frames": frames}
 
 
-def _read(path: Path) -> np.ndarray[Any, Any] | None:
+def _read(path: Path) -> Stored | None:
     """The values of a file; None if there is none, or a damaged one."""
     if not path.is_file():
         return None
     try:
-        with np.load(path) as arrays:
-            values: np.ndarray[Any, Any] = arrays["features"]
+        with path.open("rb") as file, np.load(file) as arrays:
+            values: Stored = arrays["features"]
     except Exception as error:  # NumPy and zipfile raise what they like for a damaged file
         log.warning("%s is damaged (%s): its features are made again", path, type(error).__name__)
         return None
