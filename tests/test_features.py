@@ -196,6 +196,7 @@ def test_the_authors_own_label_maps(real_data: Path, protocol: str, sequence: st
         (["propagation=crw"], "crw"),
         (["propagation=own"], None),
         (["backbone=timm", "backbone.norm=false"], "dino, changed"),
+        (["backbone=timm", "backbone.name=resnet50", "backbone.layers=[3]"], "dino"),
         (["method=mamp", "propagation=dino"], "dino, changed"),
     ],
 )

@@ -1,5 +1,6 @@
 """The name under which records know a protocol of label propagation: "dino", or "dino, changed"."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from vosbench.settings.protocols import protocol_settings
 
 METHOD = {"matching": "${matching}", "stride": None}  # what every protocol says of the method
-BACKBONE = {"layers": [-1], "norm": True}  # and of a backbone that has layers to choose
+TOKENS = {"layers": [-1], "norm": True}  # and of a transformer; the layer of other networks is part of the network
+TRANSFORMERS = re.compile(r"vit|deit|beit|eva")  # how timm's names of such networks begin
 
 
 def named(name: str, *, _root_: DictConfig) -> str:
@@ -19,7 +21,8 @@ def named(name: str, *, _root_: DictConfig) -> str:
     wanted = protocol_settings(name) | {"method": METHOD}
     same = all(_holds(values.get(node) or {}, part) for node, part in wanted.items())
     backbone = values.get("backbone") or {}
-    same &= _holds(backbone, {key: value for key, value in BACKBONE.items() if key in backbone})
+    if "file" in backbone or TRANSFORMERS.match(str(backbone.get("name"))):
+        same &= _holds(backbone, TOKENS)
     return name if same else f"{name}, changed"
 
 

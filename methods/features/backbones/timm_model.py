@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 from vosbench.contract import Padding
 from vosbench.methods.features.backbone import Colour
 from vosbench.methods.features.backbones.vit import Vit, joined
+from vosbench.nn.weight_files import read
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError, one_line
 from vosbench.util.supervision import Supervision
+from vosbench.util.wording import some
 
 # Parts of the tags that timm gives to weights that learned without labels.
 WITHOUT_LABELS = re.compile(r"dino|mae|lvd142m|lvd1689m|moco|ijepa|beit_in22k$|franca")
@@ -84,19 +87,30 @@ def _made(name: str, pretrained: bool, weights: str | None) -> Any:
         close = timm.list_models(f"*{name.partition('.')[0]}*")[:5]
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise UserError(f"backbone.name={name}: {UNKNOWN} of this name{hint}")
-    how = {"pretrained": pretrained, "checkpoint_path": weights or "", "num_classes": 0}
+    how = {"pretrained": pretrained, "num_classes": 0}
     try:
         net = timm.create_model(name, **how)
         if not _has_positions(net) and hasattr(net, "dynamic_img_size"):  # positions that rotate, of any size
             net = timm.create_model(name, dynamic_img_size=True, **how)
     except Exception as error:  # timm and the hub's client raise what they like
         raise UserError(
-            f"backbone.name={name}: timm could not make it with these weights ({one_line(error)[:200]}): give a file "
+            f"backbone.name={name}: timm could not make it with its weights ({one_line(error)[:200]}): give a file "
             "with backbone.weights=<file>, or backbone.pretrained=false for random weights"
         ) from error
     if not hasattr(net, "forward_intermediates"):
         raise UserError(f"backbone.name={name} gives no maps of features: choose another network")
+    if weights is not None:
+        _load(net, Path(weights), name)
     return net
+
+
+def _load(net: Any, file: Path, name: str) -> None:
+    """Loads the network's weights; a file may have more, such as those of a classifier."""
+    state, own = read(file)[0], net.state_dict()
+    unfit = sorted(key for key, value in own.items() if key not in state or state[key].shape != value.shape)
+    if unfit:
+        raise UserError(f"backbone.weights={file} does not fit {name} in {some(unfit)}: give weights with timm's names")
+    net.load_state_dict({key: state[key] for key in own})
 
 
 def _has_positions(net: Any) -> bool:
