@@ -40,6 +40,7 @@ def _row(table: schema.Table, row: schema.Row, where: schema.Where) -> Row:
         resolution=where.resolution,
         frames=row.frames or where.frames or "",
         inference=row.inference,
+        propagation=row.propagation,
         scores={name: round(value / 100, 6) for name, value in row.scores[where.dataset].items()},
         objects={},
         speed=None if row.fps is None else {"fps": row.fps},

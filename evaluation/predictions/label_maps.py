@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vosbench.evaluation.predictions.joints import JointFolder
 from vosbench.evaluation.predictions.rle import RleFile
 from vosbench.util.errors import UserError
 from vosbench.util.files import hash_files
@@ -138,8 +139,8 @@ def read_as_scored(maps: LabelMaps, video: Video, frame: str) -> LabelMap:
     return (labels > 0).view(np.uint8) if video.binary else labels
 
 
-def hash_predictions(source: Source, sequences: Iterable[str]) -> str:
-    """sha256 over the label maps of these sequences."""
+def hash_predictions(source: Source | JointFolder, sequences: Iterable[str]) -> str:
+    """sha256 over the label maps, or the joints, of these sequences."""
     digest = hashlib.sha256()
     for name in sorted(sequences):
         maps = source.sequence(name)

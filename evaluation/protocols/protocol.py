@@ -9,10 +9,11 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from typing import Any, Literal
 
 from vosbench.audit.findings import Advice
 from vosbench.evaluation import protocols
-from vosbench.evaluation.metrics import Curves, Pair
+from vosbench.evaluation.metrics import Curves
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.util.errors import UserError
 
@@ -84,10 +85,12 @@ class Protocol:
     submission     the format of submissions, if a server takes them
     official_task  the official DAVIS scorer's name for it
     unofficial     why its numbers are not official, if they are not
+    compares       what the pairs of `score` are: label maps (`metrics.Pair`), or the joints of a frame (positions in
+                   pixels, NaN for a joint that is lost or not annotated)
     """
 
     name: str
-    score: Callable[[Iterable[Pair], str], dict[int, Curves]]
+    score: Callable[[Iterable[Any], str], dict[int, Curves]]
     summarise: Callable[[Curves], dict[str, float]]
     aggregate: Callable[[ObjectScores], dict[str, float]]
     measures: tuple[Measure, ...]
@@ -99,6 +102,7 @@ class Protocol:
     submission: SubmissionFormat | None = None
     official_task: str | None = None
     unofficial: str | None = None
+    compares: Literal["label maps", "joints"] = "label maps"
 
     @property
     def title(self) -> str:
@@ -122,9 +126,9 @@ class Protocol:
 
 
 def protocol_named(name: str) -> Protocol:
-    """The protocol of this name: `davis-unsupervised` is davis_unsupervised.py. Raises UserError that lists all
-    names."""
-    found = _modules().get(name)
+    """The protocol of this name: `davis-unsupervised` or `davis_unsupervised` is davis_unsupervised.py. Raises
+    UserError that lists all names."""
+    found = _modules().get(name.replace("_", "-"))
     if found is None:
         raise UserError(f"protocol={name} does not exist: choose from {', '.join(sorted(_modules()))}")
     return _load(found)

@@ -40,7 +40,7 @@ class Row:
     hours              length of the training videos
     training_data      full names, in the order of the paper
     fine_tuned         whether it is tuned on each test video
-    frames, inference  as in records, where a row is known to differ from its table
+    frames, inference, propagation  as in records, where a row is known to differ from its table
     ours               overrides (key → value) of the table's sweep that make this row, or {"row": name}; {}: none
     note               what is odd about its numbers
     """
@@ -60,6 +60,7 @@ class Row:
     minutes_per_epoch: float | None = None
     frames: str | None = None
     inference: str | None = None
+    propagation: str | None = None
     ours: dict[str, str] = field(default_factory=dict)
     note: str = ""
 

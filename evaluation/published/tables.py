@@ -11,7 +11,7 @@ from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.published.schema import Column, Row, Table, Where
 from vosbench.util.errors import UserError, unknown
 
-PAPERS = ("mamp", "munet", "mask_embedding")
+PAPERS = ("mamp", "munet", "mask_embedding", "features")
 MARKS = re.compile(r" \[\w+\]$|[†‡∗]$")  # a venue such as [CVPR20], or a mark that notes explain
 SIZES = re.compile(r"\([^()]*, [^()]*\)$")  # of training data: images and hours
 SUPERVISION = {"✗": "self-supervised", "✓": "supervised"}
@@ -45,7 +45,7 @@ def _table(paper: dict[str, Any], content: dict[str, Any]) -> Table:
     return Table(
         name=f"{paper['paper']}_{number.lower()}",
         title=f"{paper['title']} {number}",
-        source=f"{paper['source']}, Table {number}",
+        source=content.get("source") or f"{paper['source']}, Table {number}",
         year=paper["year"],
         caption=content["caption"],
         results=results,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vosbench.evaluation.predictions.joints import JointFolder
 from vosbench.evaluation.predictions.label_maps import Source
 from vosbench.evaluation.results.moments import write_moments
 from vosbench.evaluation.results.picture_index import INDEX, Facts, Picture, write_index
@@ -22,14 +23,14 @@ log = logging.getLogger(__name__)
 FOLDERS = ("moments", "worst", "sheets")  # sheets: strips of earlier versions
 
 
-def write_pictures(dataset: Dataset, source: Source, scores: Scores, folder: Path, count: int) -> None:
+def write_pictures(dataset: Dataset, source: Source | JointFolder, scores: Scores, folder: Path, count: int) -> None:
     """Writes `moments/` and `worst/` with an index into `folder`, replacing those of an earlier scoring.
 
     count  number of sequences with moments, and of worst frames (at most one per sequence); 0: writes none.
            Sequences are spread evenly over the sorted names, so they are the same for every method
 
     Worst frames need a protocol with drawable measures over time. A sequence that cannot be drawn only causes a
-    warning: scoring never fails because of a picture.
+    warning: scoring never fails because of a picture. Joints are not drawn: the index is empty.
     """
     (folder / INDEX).unlink(missing_ok=True)  # first, because the index lists only complete pictures
     for name in FOLDERS:
@@ -37,7 +38,9 @@ def write_pictures(dataset: Dataset, source: Source, scores: Scores, folder: Pat
     if count < 1:
         return
     videos = {video.name: video for video in sorted(dataset.videos, key=lambda video: video.name)}
-    pictures = _moments(videos, source, folder, count) + _worst(videos, source, scores, folder, count)
+    pictures: list[Picture] = []
+    if not isinstance(source, JointFolder):
+        pictures = _moments(videos, source, folder, count) + _worst(videos, source, scores, folder, count)
     write_index(folder, pictures, _facts(dataset, scores))
 
 

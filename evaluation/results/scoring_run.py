@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from vosbench.evaluation.predictions.joints import JointFolder
 from vosbench.evaluation.predictions.label_maps import Source, hash_annotations, hash_predictions
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.evaluation.results import picture_index, pictures, records
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ScoringRun:
-    """Label maps to be scored under a protocol.
+    """Label maps, or joints, to be scored under a protocol.
 
     run       the folder whose `results/` gets record, tables and pictures
     settings  of the data set; if they leave out videos or frames, predictions for these are no mistake
@@ -39,7 +40,7 @@ class ScoringRun:
     """
 
     dataset: Dataset
-    source: Source
+    source: Source | JointFolder
     protocol: Protocol
     run: Path
     settings: Mapping[str, Any]

@@ -14,8 +14,9 @@ import numpy as np
 
 from vosbench.evaluation.metrics import Curves, Objects
 from vosbench.evaluation.object_key import ObjectKey
+from vosbench.evaluation.predictions.joints import JointFolder
 from vosbench.evaluation.predictions.label_maps import Source
-from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
+from vosbench.evaluation.protocols.protocol import Protocol, all_protocols, protocol_named
 from vosbench.evaluation.scoring import sequence
 from vosbench.evaluation.scoring.sequence import ExtraFrames, Job, Result
 from vosbench.util.errors import Problems, UserError, one_or_all
@@ -44,14 +45,14 @@ class Scores:
 
 def evaluate(
     dataset: Dataset,
-    source: Source,
+    source: Source | JointFolder,
     protocol: Protocol | None = None,
     workers: int = 2,
     *,
     ignore_extra: bool = False,
     cache: Path | None = None,
 ) -> Scores:
-    """Scores the label maps of every annotated frame of the data set.
+    """Scores the label maps, or the joints, of every annotated frame of the data set.
 
     protocol      None: the data set's own
     workers       processes; 0 scores in this one
@@ -84,6 +85,17 @@ def evaluate(
     scores = _collect(ordered, {video.name: video.seen for video in videos}, protocol)
     _notice(dataset, ordered, scores)
     return scores
+
+
+def check_compares(dataset: Dataset, protocol: Protocol) -> None:
+    """Raises UserError for a protocol of label maps on a data set of joints, and the other way round."""
+    has = "joints" if any(video.joints(0) is not None for video in dataset.videos[:1]) else "label maps"
+    if has != protocol.compares:
+        others = ", ".join(each.name for each in all_protocols() if each.compares == has)
+        raise UserError(
+            f"protocol {protocol.name} scores {protocol.compares}, and {dataset.name} has {has}: "
+            f"choose protocol= from {others}"
+        )
 
 
 def check_lengths(dataset: Dataset, protocol: Protocol) -> None:

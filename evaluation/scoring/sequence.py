@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 
 from vosbench.evaluation.metrics import Curves, Objects, Pair
+from vosbench.evaluation.predictions.joints import JointPositions
 from vosbench.evaluation.predictions.label_maps import LabelMaps
 from vosbench.evaluation.protocols.protocol import Protocol
+from vosbench.evaluation.scoring.joint_pairs import JointPair, joint_pairs
 from vosbench.evaluation.scoring.region_cache import RegionCache
 from vosbench.util.errors import UserError
 from vosbench.util.wording import rows_columns, some
@@ -28,7 +30,7 @@ class Job:
     """One sequence to score. extra_frames: how to treat predictions for frames that the video does not have."""
 
     video: Video
-    maps: LabelMaps
+    maps: LabelMaps | JointPositions
     protocol: Protocol
     extra_frames: ExtraFrames
     cache: Path | None
@@ -77,16 +79,23 @@ def score(job: Job) -> Result:
         result.faults.append(("", f"{len(extra)} frame(s) that the video does not have: {some(extra)}"))
     result.left_out = len(extra) if job.extra_frames == "left out" else 0
     with ExitStack() as stack:
-        annotated = _annotations(video, job.cache, stack)
         try:
-            pairs = _pairs(video, annotated, maps, job.protocol.any_size, result)
-            result.curves = job.protocol.score(pairs, video.name)
+            result.curves = job.protocol.score(_compared(job, stack, result), video.name)
         except UserError as error:
             result.faults.append(("", str(error).removeprefix(f"{video.name}: ")))
-    result.palettes = palette_faults(_files(video, maps, result.stems))
+    if not isinstance(maps, JointPositions):
+        result.palettes = palette_faults(_files(video, maps, result.stems))
     if missing := [stem for stem in result.stems if stem not in maps.names]:
         result.faults.append(("", f"{len(missing)} annotated frame(s) without prediction: {some(missing)}"))
     return result
+
+
+def _compared(job: Job, stack: ExitStack, result: Result) -> Iterator[Pair] | Iterator[JointPair]:
+    """The pairs that the protocol scores; names of frames and faults are noted."""
+    if isinstance(job.maps, JointPositions):
+        return joint_pairs(job.video, job.maps, result.stems, result.faults)
+    annotated = _annotations(job.video, job.cache, stack)
+    return _pairs(job.video, annotated, job.maps, job.protocol.any_size, result)
 
 
 def _files(video: Video, maps: LabelMaps, stems: Sequence[str]) -> Iterator[Path]:

@@ -7,6 +7,8 @@ import torch.nn.functional as nnf
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vosbench.video.video import Joints
+
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
@@ -27,6 +29,10 @@ class Geometry:
         h, w = self.resized
         return scores[..., self.top : self.top + h, self.left : self.left + w]
 
+    def picture(self, scores: Float[Tensor, "1 n h w"]) -> Float[Tensor, "1 n h2 w2"]:
+        """Scores of the padded frame's pixels without its padding; those of a grid of cells as they are."""
+        return self.cropped(scores) if tuple(scores.shape[2:]) == self.padded else scores
+
     def padded_maps(self, maps: Float[Tensor, "1 n h w"]) -> Float[Tensor, "1 n hp wp"]:
         """Maps of the resized picture with zeros for its padding."""
         (h, w), (height, width) = self.resized, self.padded
@@ -46,6 +52,19 @@ class Geometry:
         sides = zip(self.original, self.resized, self._strides(grid), strict=True)
         height, width = (stride * original / resized for original, resized, stride in sides)
         return height, width
+
+    def in_cells(self, places: Joints, grid: tuple[int, int]) -> Joints:
+        """Places in pixels of the original picture as places on a grid that covers the padded frame. Pixel 0 lies on
+        cell 0, and cell i on pixel s·i (s: its stride), as in CRW: nothing is shifted by half a cell."""
+        start, strides = np.array([self.left, self.top]), np.array(self._strides(grid)[::-1])
+        found: Joints = (places * self.resized[::-1] / self.original[::-1] + start) / strides
+        return found
+
+    def in_pixels(self, cells: Joints, grid: tuple[int, int]) -> Joints:
+        """The inverse of `in_cells`."""
+        start, strides = np.array([self.left, self.top]), np.array(self._strides(grid)[::-1])
+        found: Joints = (cells * strides - start) * self.original[::-1] / self.resized[::-1]
+        return found
 
     def _strides(self, grid: tuple[int, int]) -> tuple[int, int]:
         """Strides in pixels of the padded frame, also if the method sees only every n-th pixel."""

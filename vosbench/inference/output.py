@@ -33,12 +33,9 @@ class Output:
 
         scores  of the pixels of the padded frame, or of a grid of cells that covers it
         """
-        of_pixels = tuple(scores.shape[2:]) == frame.padded
-        picture = frame.cropped(scores) if of_pixels else scores
         if self.at == "original":
-            return self._best(resized_maps(picture, frame.original, self.kernel))
-        if not of_pixels:
-            picture = frame.cropped(resized_maps(scores, frame.padded, self.kernel))
+            return self._best(resized_maps(frame.picture(scores), frame.original, self.kernel))
+        picture = frame.cropped(resized_maps(scores, frame.padded, self.kernel))
         return nearest(self._best(picture).astype(np.uint8), frame.original).astype(np.int64)
 
     def _best(self, scores: Float[Tensor, "1 n h w"]) -> Int[np.ndarray, "h w"]:

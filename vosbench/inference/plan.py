@@ -1,13 +1,14 @@
 """What predicting will take, estimated from the first frames of the video that needs most memory."""
 
 from collections.abc import Sequence
+from itertools import islice
 from statistics import median
 
 import numpy as np
 
 from vosbench.inference.device import autocast, peak_memory_mb, reset_peak_memory
 from vosbench.inference.predictor import Predictor
-from vosbench.inference.propagator import Propagator
+from vosbench.inference.propagator import Propagator, follow, propagate
 from vosbench.util.progress import duration
 from vosbench.util.wording import rows_columns
 from vosbench.video.video import Video
@@ -38,13 +39,16 @@ def plan(predictor: Predictor, videos: Sequence[Video]) -> dict[str, str]:
 def _tried(predictor: Predictor, video: Video) -> Propagator[object, object]:
     """The method after the first frames of a video."""
     propagator = Propagator(predictor.method, predictor.memory(), predictor.inference, predictor.device)
+    run = propagate if video.joints(0) is None else follow
     with autocast(predictor.device, predictor.precision):
-        for index in range(min(FRAMES, len(video.frame_names))):
-            propagator.step(video.frame(index), video.given(index))
+        for _ in islice(run(propagator, video), FRAMES):
+            pass
     return propagator
 
 
 def _objects(video: Video) -> int:
-    """The number of objects that are given, in any frame."""
+    """The number of objects that are given, in any frame, or of joints."""
+    if (joints := video.joints(0)) is not None:
+        return len(joints)
     given = (video.given(index) for index in range(len(video.frame_names)))
     return len({id_ for mask in given if mask is not None for id_ in np.unique(mask).tolist()} - {0})

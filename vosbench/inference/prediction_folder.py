@@ -1,9 +1,11 @@
-"""A folder of predicted label maps. Sequences are claimed, written completely or not at all, and never stale."""
+"""A folder of predicted label maps, or of joints. Sequences are claimed, written completely or not at all, and never
+stale."""
 
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +18,8 @@ from vosbench.util.plain import misfits
 from vosbench.util.reading import read_json
 from vosbench.util.wording import some
 from vosbench.video.images import read_label_map, write_label_map
-from vosbench.video.video import LabelMap
+from vosbench.video.joint_files import write_joints
+from vosbench.video.video import Joints, LabelMap
 
 ChangedCode = Literal["redo", "keep"]  # what to do with label maps made by other code
 
@@ -56,7 +59,8 @@ class Prediction:
 
 
 class PredictionFolder:
-    """Label maps `<root>/<sequence>/<frame>.png`, with a record of each complete sequence in `<root>/.records/`.
+    """Label maps `<root>/<sequence>/<frame>.png` or joints `<root>/<sequence>/joints.json`, with a record of each
+    complete sequence in `<root>/.records/`.
 
     Only sequences with a record are ever replaced or removed; any other folder there belongs to the user.
     """
@@ -148,12 +152,25 @@ class PredictionFolder:
     def save(self, sequence: str, frames: Iterable[tuple[str, LabelMap]], record: Callable[[], Prediction]) -> None:
         """Writes (name, label map) pairs to a temporary folder, moves it into place, and then does so with `record()`.
         After an error nothing of it is left. Only the process that has claimed the sequence may call it."""
+        with self._replacing(sequence, record) as aside:
+            for name, labels in frames:
+                write_label_map(aside / f"{name}.png", labels)
+
+    def save_joints(
+        self, sequence: str, frames: Iterable[tuple[str, Joints]], record: Callable[[], Prediction]
+    ) -> None:
+        """The same for (name, positions of joints) pairs."""
+        with self._replacing(sequence, record) as aside:
+            write_joints(aside, dict(frames))
+
+    @contextmanager
+    def _replacing(self, sequence: str, record: Callable[[], Prediction]) -> Iterator[Path]:
+        """A temporary folder that replaces the sequence's at the end."""
         aside = self.root / f".{sequence}.part"
         shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
         aside.mkdir(parents=True)
         try:
-            for name, labels in frames:
-                write_label_map(aside / f"{name}.png", labels)
+            yield aside
             self._remove(sequence)
             replace_file(self._pending(sequence), json.dumps(asdict(record())).encode())
             aside.rename(self.root / sequence)

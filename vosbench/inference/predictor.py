@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -20,7 +20,7 @@ from vosbench.inference.feature_cache import FeatureCache, Stores, identity_of
 from vosbench.inference.kernels import arranged
 from vosbench.inference.memory import Memory
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
-from vosbench.inference.propagator import Propagator, propagate
+from vosbench.inference.propagator import Propagator, follow, propagate
 from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
 from vosbench.nn.weight_files import digest_of
@@ -31,17 +31,19 @@ from vosbench.settings.options import Content, FileName, Natural, Seed, Where
 from vosbench.settings.recipe import modules, settings
 from vosbench.util.errors import UserError
 from vosbench.util.progress import progress_bar
-from vosbench.video.video import LabelMap, Video, check_sizes, warn_of_losses
+from vosbench.video.video import Video, check_sizes, warn_of_losses
 from vosbench.weights.loading import restore
 from vosbench.weights.origin import Checkpoint, facts, has_weights, name_of
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 UNTRAINED = (
     "untrained: method %s has random weights (checkpoint=none is its default), so scores say nothing of the method: "
     "give checkpoint=<file or run folder>, or checkpoint=none to mean it"
 )
 
+JOINTS = "inference.joints."
 LOOP = ("vosbench.inference.propagator", "vosbench.inference.device")  # modules that take part in every prediction
 
 
@@ -71,7 +73,7 @@ class PredictorOptions:
 class Predictor:
     """A method with its weights, its memory policy and its device, ready for videos.
 
-    recipe  the settings that its label maps depend on, by dotted key
+    recipe  the settings that its results depend on, by dotted key
     code    a digest of its source, by module
     facts   the fields of a result record that describe it
     cache   the folder where features of videos are kept, and at most how many bytes of them
@@ -126,10 +128,15 @@ class Predictor:
             cache_bytes=options.cache_features_gb * 10**9,
         )
 
+    def recipe_for(self, video: Video) -> Mapping[str, str]:
+        """The settings that this video's result depends on: label maps do not depend on how joints are drawn."""
+        with_joints = video.joints(0) is not None
+        return {key: value for key, value in self.recipe.items() if with_joints or not key.startswith(JOINTS)}
+
     def fingerprint(self, video: Video) -> Fingerprint:
-        """The fingerprint of this video's label maps."""
+        """The fingerprint of this video's label maps, or of its joints."""
         code = {**self.code, **sources([type(video).__module__])}
-        return Fingerprint(code, self.recipe, data_digest(_prompted(video)), self.checkpoint.sha256)
+        return Fingerprint(code, self.recipe_for(video), data_digest(_prompted(video)), self.checkpoint.sha256)
 
     def predict(
         self,
@@ -171,14 +178,17 @@ class Predictor:
             latencies = [1000 * seconds for seconds in propagator.seconds[1:]]
             return Prediction(fingerprint, commit(), latencies, video.size, peak_memory_mb(self.device), self.facts)
 
-        def frames() -> Iterator[tuple[str, LabelMap]]:
+        def listed(found: Iterator[T]) -> Iterator[tuple[str, T]]:
             with autocast(self.device, self.precision):
-                for name, labels in zip(video.frame_names, propagate(propagator, video), strict=True):
+                for name, result in zip(video.frame_names, found, strict=True):
                     if video.is_listed(name):
-                        yield name, labels
+                        yield name, result
                     advance()
 
-        folder.save(video.name, frames(), record)
+        if video.joints(0) is None:
+            folder.save(video.name, listed(propagate(propagator, video)), record)
+        else:
+            folder.save_joints(video.name, listed(follow(propagator, video)), record)
 
     def _use_cache(self, propagator: Propagator[Any, Any], video: Video) -> None:
         """Has the propagator read features from the cache, if there is one."""
@@ -191,9 +201,11 @@ class Predictor:
 
 
 def _prompted(video: Video) -> str:
-    """A digest of a video's frames, of the names of the frames to evaluate, and of its given masks."""
+    """A digest of a video's frames, of the names of the frames to evaluate, and of its given masks or joints."""
     digest = hashlib.sha256(f"{video.fingerprint()} {sorted(video.listed or ())}".encode())
     for index in range(len(video.frame_names)):
         if (given := video.given(index)) is not None:
             digest.update(f"{index} {given.shape}".encode() + given.tobytes())
+    if (joints := video.joints(0)) is not None:
+        digest.update(f"joints {joints.shape}".encode() + joints.tobytes())
     return digest.hexdigest()

@@ -13,8 +13,9 @@ from torch import Tensor
 from vosbench.ops.align import resize
 from vosbench.video.video import Image
 
-# bicubic and bilinear: PyTorch's, antialiased, on floats. cv2_bilinear: OpenCV's, which skips pixels when it shrinks.
-Kernel = Literal["bicubic", "bilinear", "cv2_bilinear", "pil_bicubic", "nearest"]
+# bicubic and bilinear: PyTorch's, antialiased, on floats. cv2_bilinear: OpenCV's, which skips pixels when it shrinks;
+# cv2_bilinear_float: the same on floats, as CRW does.
+Kernel = Literal["bicubic", "bilinear", "cv2_bilinear", "cv2_bilinear_float", "pil_bicubic", "nearest"]
 MapKernel = Literal["bilinear", "cv2_bilinear", "nearest"]
 FirstMask = Literal["nearest", "pil_nearest", "bilinear"]
 Size = tuple[int, int]  # height and width
@@ -30,6 +31,9 @@ def shrunk(image: Image, size: Size, kernel: Kernel, device: torch.device) -> Fl
         return _in_unit_range(
             np.asarray(PIL.Image.fromarray(image).resize(size[::-1], PIL.Image.Resampling.BICUBIC)), device
         )
+    if kernel == "cv2_bilinear_float":
+        found = _cv2_bilinear(image.astype(np.float32) / 255, size)
+        return torch.from_numpy(found).to(device).permute(2, 0, 1).unsqueeze(0)
     how = cv2.INTER_LINEAR if kernel == "cv2_bilinear" else cv2.INTER_NEAREST_EXACT
     return _in_unit_range(cv2.resize(image, size[::-1], interpolation=how), device)
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Protocol
 from jaxtyping import Float
 from torch import Tensor
 
+from vosbench.inference.heat_maps import HeatMaps
 from vosbench.inference.output import Output
 from vosbench.inference.resampling import FirstMask, Kernel, Size
 from vosbench.ops.align import resize, upsample_centres
@@ -25,7 +26,7 @@ class Resizing(Protocol):
 
     subsample   the method sees every n-th row and column of the padded frame; 1: all. Memory then holds every n-th
                 pixel of the full-size result, which prompts have overwritten at full size
-    kernel, first_mask, remember, output  as in `Rules`
+    kernel, first_mask, remember, output, joints  as in `Rules`
     """
 
     @property
@@ -42,6 +43,9 @@ class Resizing(Protocol):
 
     @property
     def output(self) -> Output: ...
+
+    @property
+    def joints(self) -> HeatMaps: ...
 
     def described(self) -> str | None:
         """The size at which the method sees frames, in a record's words; None if it is their own."""
@@ -65,12 +69,14 @@ class Rules:
     first_mask  how prompts are resized to what the method sees, its pixels or its cells: see `resampling.soft_mask`
     remember    what memory gets: hard masks, soft scores, or what the method is made for
     output      how scores become label maps
+    joints      how joints become heat-maps, and scores positions
     """
 
     kernel: Kernel = "bicubic"
     first_mask: FirstMask = "nearest"
     remember: Remember = "own"
     output: Output = field(default_factory=Output)
+    joints: HeatMaps = field(default_factory=HeatMaps)
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,33 @@ class RoundedDown(Rules):
         size = (self.short_side, longer) if height <= width else (longer, self.short_side)
         nearest = max(1, round(self.short_side / stride)) * stride
         return _divided(size, stride, f"inference.short_side={nearest} inference.multiple={stride}")
+
+    def upsample(self, scores: Scores, padded: Size) -> Upsampled:
+        return scores
+
+
+@dataclass(frozen=True)
+class LongSide(Rules):
+    """The longer side gets a size, and the shorter one is rounded down to a multiple, as in CropMAE.
+
+    long_side, multiple  in pixels
+    """
+
+    long_side: int
+    multiple: int
+    subsample: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        refuse("inference", below(1, long_side=self.long_side, multiple=self.multiple))
+
+    def described(self) -> str:
+        return f"long side {self.long_side}, short side rounded down to {self.multiple}"
+
+    def resized(self, height: int, width: int, stride: int = 1) -> Size:
+        """Raises UserError for a stride that divides no such size."""
+        short, long = sorted((height, width))
+        shorter = int(short * self.long_side / long) // self.multiple * self.multiple
+        return _divided((shorter, self.long_side) if height < width else (self.long_side, shorter), stride)
 
     def upsample(self, scores: Scores, padded: Size) -> Upsampled:
         return scores

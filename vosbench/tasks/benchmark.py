@@ -1,4 +1,4 @@
-"""`vosbench benchmark`: predicts a data set, scores the label maps, and records scores, speed and memory.
+"""`vosbench benchmark`: predicts a data set, scores the label maps or joints, and records scores, speed and memory.
 
 It resumes per video: the timings of finished videos are stored beside their label maps.
 """
@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from vosbench.evaluation.predictions.joints import JointFolder
 from vosbench.evaluation.predictions.label_maps import PngFolder
 from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.results.provenance import provenance
 from vosbench.evaluation.results.scoring_run import ScoringRun
-from vosbench.evaluation.scoring.evaluate import check_lengths
+from vosbench.evaluation.scoring.evaluate import check_compares, check_lengths
 from vosbench.inference.device import device_name
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
@@ -55,13 +56,14 @@ def run(options: Options) -> None:
     dataset: Dataset = made(options.dataset, "dataset")
     protocol = protocol_named(options.protocol or dataset.protocol)
     check_all_read(dataset.videos)
+    check_compares(dataset, protocol)
     check_lengths(dataset, protocol)
     folder = PredictionFolder(Path(options.run, "predictions", f"{dataset.name}-{dataset.split}"))
     predictor = Predictor.load(options)
     predictions = _predict_all(predictor, dataset, folder, options)
     scoring = ScoringRun(
         dataset=dataset,
-        source=PngFolder(folder.root),
+        source=JointFolder(folder.root) if protocol.compares == "joints" else PngFolder(folder.root),
         protocol=protocol,
         run=Path(options.run),
         settings=options.dataset,
@@ -69,7 +71,11 @@ def run(options: Options) -> None:
         cache=options.cache,
         pictures=options.pictures,
     )
-    hashes = {**scoring.hashes(), "method": digest(predictor.recipe), "checkpoint": predictor.checkpoint.sha256}
+    hashes = {
+        **scoring.hashes(),
+        "method": digest(predictor.recipe_for(dataset.videos[0])),
+        "checkpoint": predictor.checkpoint.sha256,
+    }
     hashes["code"] = digest([hashes["code"], *sorted(digest(each.fingerprint.code) for each in predictions)])
     commits = folder.commits(video.name for video in dataset.videos)
     origin = provenance("benchmark", options.overrides, options.seed, hashes, commits)

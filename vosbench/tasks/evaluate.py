@@ -1,4 +1,4 @@
-"""`vosbench evaluate`: scores a folder of label maps under a protocol and writes one result record."""
+"""`vosbench evaluate`: scores a folder of label maps or joints under a protocol and writes one result record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,14 @@ from typing import Any, get_args
 from rich.table import Table
 
 from vosbench.evaluation.object_key import ObjectKey
+from vosbench.evaluation.predictions.joints import JointFolder
 from vosbench.evaluation.predictions.label_maps import open_source
 from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.evaluation.results.provenance import provenance
 from vosbench.evaluation.results.records import Record
 from vosbench.evaluation.results.scoring_run import ScoringRun
 from vosbench.evaluation.scoring import official
+from vosbench.evaluation.scoring.evaluate import check_compares
 from vosbench.inference.prediction_folder import PredictionFolder
 from vosbench.settings.making import made
 from vosbench.settings.options import FileName, Placed, Where
@@ -54,10 +56,11 @@ def run(options: Options) -> None:
     if options.scorer == "official":
         official.check(protocol)
     check_all_read(dataset.videos)
+    check_compares(dataset, protocol)
     folder = Path(options.predictions or Path(options.run) / "predictions" / f"{dataset.name}-{dataset.split}")
     scoring = ScoringRun(
         dataset=dataset,
-        source=open_source(folder),
+        source=JointFolder(folder) if protocol.compares == "joints" else open_source(folder),
         protocol=protocol,
         run=Path(options.run),
         settings=options.dataset,
@@ -81,7 +84,7 @@ def run(options: Options) -> None:
     }
     origin = provenance("evaluate", options.overrides, None, scoring.hashes(), predicted.commits(names))
     record = scoring.make(facts, origin, overwrite=options.overwrite)
-    if options.scorer == "official":
+    if options.scorer == "official" and not isinstance(scoring.source, JointFolder):
         show_differences(record, *official.score(dataset, scoring.source, protocol))
 
 

@@ -1,4 +1,4 @@
-"""`vosbench predict`: label maps for a data set, or for any video with an initial mask.
+"""`vosbench predict`: label maps or joints for a data set, or label maps for any video with an initial mask.
 
 Repeating the command resumes it. Several processes can run the same command at once, on several GPUs or on
 machines that share the run folder: each takes videos that no other process works on. It ends with status 3 if it leaves
@@ -48,8 +48,8 @@ class Options(PredictorOptions):
 
 
 def run(options: Options) -> None:
-    """Writes `<output>/<sequence>/<frame>.png` for the frames to evaluate. The default output is
-    `<run>/predictions/<dataset>-<split>`. Raises Unfinished if videos are left to other processes."""
+    """Writes `<output>/<sequence>/<frame>.png` for the frames to evaluate, or `<output>/<sequence>/joints.json`. The
+    default output is `<run>/predictions/<dataset>-<split>`. Raises Unfinished if videos are left to other processes."""
     if (options.input is None) != (options.mask is None):
         raise UserError(
             "input=<video or folder of frames> and mask=<PNG of its first frame> belong together: give both"
@@ -60,6 +60,8 @@ def run(options: Options) -> None:
     else:
         dataset = made(options.dataset, "dataset")
         videos, default = dataset.videos, Path(options.run, "predictions", f"{dataset.name}-{dataset.split}")
+    if options.overlay and any(video.joints(0) is not None for video in videos):
+        raise UserError("overlay=true draws label maps, and these videos have joints: leave it out")
     check_all_read(videos)
     tell_given_palettes(videos)
     predictor = Predictor.load(options)

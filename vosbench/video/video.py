@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from vosbench.util.errors import HERE, UserError, one_or_all
 from vosbench.util.wording import rows_columns
@@ -22,6 +22,7 @@ from vosbench.video.leftovers import NOTHING, Leftovers
 
 Image = UInt8[np.ndarray, "h w 3"]
 LabelMap = UInt8[np.ndarray, "h w"]
+Joints = Float[np.ndarray, "j 2"]  # positions (x, y); NaN: not known
 log = logging.getLogger(__name__)
 
 
@@ -66,6 +67,12 @@ class Video(ABC):
     def given(self, index: int) -> LabelMap | None:
         """The initial mask at frame `index`: the ids of objects that start there, 0 elsewhere; None if no object starts
         there. `initial_masks` makes it from annotations."""
+        return None
+
+    def joints(self, index: int) -> Joints | None:
+        """The annotated positions of a person's joints in frame `index`, in pixels: 0 is the centre of the first one. A
+        joint may lie outside of the picture. None if the frame has none. A video has either label maps or joints; those
+        of frame 0 are given."""
         return None
 
     def frame_file(self, index: int) -> Path | None:
