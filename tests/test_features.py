@@ -22,7 +22,8 @@ from vosbench.inference.memory import FrameMemory
 from vosbench.inference.output import Output
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.inference.propagator import Propagator
-from vosbench.inference.resizing import Cells, RoundedDown, ShortSide, Stretched
+from vosbench.inference.resizing import ShortSide
+from vosbench.inference.whole_cells import Cells, RoundedDown, Stretched
 from vosbench.methods.features.method import FrozenFeatures
 from vosbench.nn.resnet import MEAN, STD
 from vosbench.util.errors import UserError

@@ -20,7 +20,8 @@ from vosbench.inference.geometry import Geometry
 from vosbench.inference.heat_maps import HeatMaps, gaussian
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.propagator import Propagator, follow
-from vosbench.inference.resizing import LongSide, ShortSide, Square
+from vosbench.inference.resizing import ShortSide, Square
+from vosbench.inference.whole_cells import LongSide
 from vosbench.methods.features.backbones.function import Function
 from vosbench.methods.features.method import FrozenFeatures
 from vosbench.util.errors import UserError
