@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from vosbench.ops import matching
+from vosbench.ops.candidates import Candidates
 from vosbench.ops.matching import global_local_readout, match, read
+from vosbench.ops.search import _Block
 from vosbench.ops.windows import Window
 
 SIZES = [(16, 24), (13, 21), (3, 20), (5, 3), (1, 1)]  # whole blocks, overhanging ones, sides smaller than the radius
@@ -181,24 +182,42 @@ def test_half_precision_comes_out_as_float32(top_k: int | None) -> None:
     assert torch.equal(read, global_local_readout(*exact, unrestricted=FIRST, top_k=top_k))
 
 
-@pytest.mark.parametrize("top_k", [None, 10])
-def test_chunks_bound_what_is_held_and_change_nothing(monkeypatch: pytest.MonkeyPatch, top_k: int | None) -> None:
+def test_chunks_bound_what_is_held_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    search = matching._Search.affinities
+    search = Candidates.affinities
 
-    def counting(self: matching._Search) -> Any:
+    def counting(self: Candidates) -> Any:
         for affinity, rows in search(self):
             held.append(affinity.numel())
             yield affinity, rows
 
-    monkeypatch.setattr(matching._Search, "affinities", counting)
+    monkeypatch.setattr(Candidates, "affinities", counting)
     tensors, results, most = maps(21, 34), [], []
     for chunk in (1, 20_000, 60_000, 1 << 30):
         held.clear()
-        results.append(global_local_readout(*tensors, unrestricted=FIRST, radius=4, top_k=top_k, chunk=chunk))
+        results.append(global_local_readout(*tensors, unrestricted=FIRST, radius=4, top_k=None, chunk=chunk))
         most.append(max(held))
     assert most[0] == 21 * 34 + 2 * 7 * 7  # one query
     assert most[0] < most[1] <= 20_000 < most[2] <= 60_000 < most[3]
+    for each in results[1:]:
+        assert_equal(each, results[0])
+
+
+def test_chunks_bound_what_the_search_holds_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    best = _Block.best
+
+    def counting(self: _Block, *rest: Any) -> Any:
+        held.append(len(self.held))
+        return best(self, *rest)
+
+    monkeypatch.setattr(_Block, "best", counting)
+    tensors, results, most = maps(21, 34), [], []
+    for chunk in (1, 5_000, 30_000, 1 << 30):
+        held.clear()
+        results.append(global_local_readout(*tensors, unrestricted=FIRST, radius=4, chunk=chunk))
+        most.append(max(held))
+    assert most[0] < most[1] <= 5_000 < most[2] <= 30_000 < most[3]
     for each in results[1:]:
         assert_equal(each, results[0])
 

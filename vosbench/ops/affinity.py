@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as nnf
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vosbench.ops.windows import CHUNK, Blocks, Positions, cell_rows, take, window_mask
+from vosbench.ops.local_search import choose
+from vosbench.ops.search import searchable
+from vosbench.ops.sources import Source, read_through, uniform_windows
+from vosbench.ops.windows import CHUNK, Blocks, Positions, take, window_mask
+
+MIDDLE = 4  # cells around a query; candidates in this part of its window may prove that zeros are not chosen
 
 
 def local_readout(
@@ -50,16 +54,18 @@ def local_readout(
     if positions is not None and b != 1:
         raise ValueError("positions need a batch of one")
     blocks = Blocks(h, w, radius)
-    queries = blocks.cut(query)
-    sources = _sources(blocks, keys, values, positions)
-    active, result = _undecided(sources, blocks, mask_oob) if skip_uniform else (None, None)
-    indices = torch.arange(len(queries), device=query.device) if active is None else active
-    read = _read_all if top_k is None else partial(_read_top, top_k=min(top_k, len(keys) * blocks.window))
-    parts = [
-        read(queries[part], part, sources, blocks, scale, mask_oob)
-        for part in indices.split(_step(chunk, blocks, len(keys)))
-    ]
-    return blocks.join(torch.cat(parts) if result is None else result.index_copy(0, indices, torch.cat(parts)), b)
+    sources = read_through(blocks, keys, values, positions)
+    top_k = None if top_k is None else min(top_k, len(keys) * blocks.window)
+    how = _Reading(scale, mask_oob, top_k, chunk)
+    if not skip_uniform:
+        return _read(query, sources, blocks, how, None)
+    same, value, touching = uniform_windows(sources, blocks)
+    if not mask_oob:
+        known = ~touching | (value == 0).all(1)
+        if top_k is not None:
+            known |= _zeros_are_never_chosen(query, keys, positions, same & ~known, blocks, how, top_k)
+        same &= known
+    return torch.where(same.unsqueeze(1), value, _read(query, sources, blocks, how, ~same))
 
 
 def local_matches(
@@ -79,21 +85,17 @@ def local_matches(
     candidates outside of the references, which have no cell and value 0.
     """
     blocks = Blocks(query.shape[2], query.shape[3], radius)
-    (row, down), (column, right) = (divmod(place, blocks.side) for place in cell)
-    block = torch.tensor([row * blocks.columns + column], device=query.device)
-    place = down * blocks.side + right  # within the block
-    sources = _sources(blocks, keys, None, positions)
-    queries = blocks.cut(query)[block] * scale
-    outside = _never(queries) if mask_oob else None
-    affinities = torch.cat([_affinities(queries, block, source, blocks, outside) for source in sources], 2)
-    count = affinities.shape[2] if top_k is None else min(top_k, affinities.shape[2])
-    best, which = affinities.topk(count, dim=2, sorted=False)
-    weights = torch.zeros_like(affinities).scatter(2, which, best.softmax(2))[0, place].split(blocks.window)
+    sources = read_through(blocks, keys, None, positions)
+    top_k = len(keys) * blocks.window if top_k is None else min(top_k, len(keys) * blocks.window)
+    if searchable(query, *keys):
+        weighted = _chosen(query, sources, blocks, cell, scale, mask_oob, top_k)
+    else:
+        weighted = _chosen_in_block(query, sources, blocks, cell, scale, mask_oob, top_k)
     found = []
-    for source, weight in zip(sources, weights, strict=True):
-        cells = blocks.windows(blocks.rectangles(source.positions, block))[0, place]
-        summed = weight.new_zeros(len(source.keys)).index_add(0, cells, weight)
-        candidates = torch.zeros_like(summed, dtype=torch.bool).index_fill(0, cells, True)
+    for source, (weights, rows) in zip(sources, weighted, strict=True):
+        summed = weights.new_zeros(len(source.keys)).index_add(0, rows, weights)
+        window = source.positions[0, cell[0] : cell[0] + blocks.diameter, cell[1] : cell[1] + blocks.diameter]
+        candidates = torch.zeros_like(summed, dtype=torch.bool).index_fill(0, window.flatten(), True)
         found.append((candidates[:-1].view(blocks.h, blocks.w), summed[:-1].view(blocks.h, blocks.w)))
     return found
 
@@ -117,7 +119,7 @@ def local_affinity(
     """
     blocks = Blocks(query.shape[2], query.shape[3], radius)
     queries = blocks.cut(query)
-    (source,) = _sources(blocks, [key], None, None)
+    (source,) = read_through(blocks, [key], None, None)
     parts = [
         _affinities(queries[part], part, source, blocks, None if outside == 0 else outside)
         for part in torch.arange(len(queries), device=query.device).split(_step(chunk, blocks, 1))
@@ -134,33 +136,120 @@ def window_on_grid(window: Float[Tensor, " k"], cell: tuple[int, int], size: tup
     return whole[radius : radius + h, radius : radius + w]
 
 
-@dataclass(frozen=True)
-class _Source:
-    """One reference: rows of keys and values (the last is zero: "outside"), and the row of each cell of the padded
-    grid."""
-
-    keys: Float[Tensor, "p c"]
-    values: Float[Tensor, "p n"]
-    positions: Int[Tensor, "b hp wp"]
-
-    @property
-    def outside(self) -> int:
-        return len(self.keys) - 1
-
-
-def _sources(
+def _chosen(
+    query: Float[Tensor, "1 c h w"],
+    sources: Sequence[Source],
     blocks: Blocks,
-    keys: Sequence[Float[Tensor, "b c h w"]],
-    values: Sequence[Float[Tensor, "b n h w"]] | None,
-    positions: Sequence[Positions] | None,
-) -> list[_Source]:
-    """`values`: None where only affinities are wanted."""
-    values = [key[:, :0] for key in keys] if values is None else values
-    each: Sequence[Positions | None] = [None] * len(keys) if positions is None else positions
-    return [
-        _Source(cell_rows(key), cell_rows(value), blocks.padded_positions(which, len(key), key.device))
-        for key, value, which in zip(keys, values, each, strict=True)
+    cell: tuple[int, int],
+    scale: float,
+    mask_oob: bool,
+    top_k: int,
+) -> list[tuple[Float[Tensor, " k"], Int[Tensor, " k"]]]:
+    """For each reference, weights of one query and the rows that have them."""
+    wanted = torch.zeros(blocks.h, blocks.w, dtype=torch.bool)
+    wanted[cell] = True
+    chosen = choose(query[0] * scale, 0, sources, blocks, mask_oob, top_k, wanted, CHUNK)
+    each = [chosen.of(i) for i in range(len(sources))]
+    return [(weights[wanted.flatten()][0], rows[wanted.flatten()][0]) for weights, rows in each]
+
+
+def _chosen_in_block(
+    query: Float[Tensor, "1 c h w"],
+    sources: Sequence[Source],
+    blocks: Blocks,
+    cell: tuple[int, int],
+    scale: float,
+    mask_oob: bool,
+    top_k: int,
+) -> list[tuple[Float[Tensor, " k"], Int[Tensor, " k"]]]:
+    """As `_chosen`, by what else `local_readout` does. 0 for those that are not chosen."""
+    (row, down), (column, right) = (divmod(place, blocks.side) for place in cell)
+    block = torch.tensor([row * blocks.columns + column], device=query.device)
+    place = down * blocks.side + right  # within the block
+    queries = blocks.cut(query)[block] * scale
+    outside = _never(queries) if mask_oob else None
+    affinities = torch.cat([_affinities(queries, block, source, blocks, outside) for source in sources], 2)
+    best, which = affinities.topk(top_k, dim=2, sorted=False)
+    weights = torch.zeros_like(affinities).scatter(2, which, best.softmax(2))[0, place].split(blocks.window)
+    rows = [blocks.windows(blocks.rectangles(source.positions, block))[0, place] for source in sources]
+    return list(zip(weights, rows, strict=True))
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Arguments of `local_readout`."""
+
+    scale: float
+    mask_oob: bool
+    top_k: int | None
+    chunk: int
+
+
+def _read(
+    query: Float[Tensor, "b c h w"],
+    sources: Sequence[Source],
+    blocks: Blocks,
+    how: _Reading,
+    wanted: Bool[Tensor, "b h w"] | None,
+) -> Float[Tensor, "b n h w"]:
+    """Queries that are not wanted may get anything."""
+    tensors = [each for source in sources for each in (source.keys, source.values)]
+    if how.top_k is None or not searchable(query, *tensors):
+        return _read_blocks(query, sources, blocks, how, wanted)
+    read = []
+    for i, image in enumerate(query * how.scale):
+        needed = None if wanted is None else wanted[i]
+        chosen = choose(image, i, sources, blocks, how.mask_oob, how.top_k, needed, how.chunk)
+        read.append(chosen.read([source.values for source in sources], how.chunk).T.unflatten(1, image.shape[1:]))
+    return torch.stack(read)
+
+
+def _read_blocks(
+    query: Float[Tensor, "b c h w"],
+    sources: Sequence[Source],
+    blocks: Blocks,
+    how: _Reading,
+    wanted: Bool[Tensor, "b h w"] | None,
+) -> Float[Tensor, "b n h w"]:
+    """In batches of blocks; zeros in blocks without a wanted query."""
+    queries = blocks.cut(query)
+    every = torch.arange(len(queries), device=query.device)
+    if wanted is not None:
+        every = _holding(wanted, blocks)
+    read = _read_all if how.top_k is None else partial(_read_top, top_k=how.top_k)
+    parts = [
+        read(queries[part], part, sources, blocks, how.scale, how.mask_oob)
+        for part in every.split(_step(how.chunk, blocks, len(sources)))
     ]
+    found = torch.cat(parts)
+    return blocks.join(found.new_zeros(len(queries), *found.shape[1:]).index_copy(0, every, found), len(query))
+
+
+def _holding(cells: Bool[Tensor, "b h w"], blocks: Blocks) -> Int[Tensor, " m"]:
+    """The blocks that hold any of these cells."""
+    return (blocks.cut(cells.unsqueeze(1).float()).amax((1, 2)) > 0).nonzero().squeeze(1)
+
+
+def _zeros_are_never_chosen(
+    query: Float[Tensor, "b c h w"],
+    keys: Sequence[Float[Tensor, "b c h w"]],
+    positions: Sequence[Positions] | None,
+    wanted: Bool[Tensor, "b h w"],
+    blocks: Blocks,
+    how: _Reading,
+    top_k: int,
+) -> Bool[Tensor, "b h w"]:
+    """Whether `top_k` candidates near the middle of the window have positive affinities, and so the best ones, too.
+
+    Cells outside of the picture, with affinity 0, are then not among these. True only for wanted queries.
+    """
+    blocks = Blocks(blocks.h, blocks.w, min(blocks.reach, MIDDLE))
+    sources, queries, part = read_through(blocks, keys, None, positions), blocks.cut(query), _holding(wanted, blocks)
+    positive = queries.new_zeros(queries.shape[:2])
+    for source in sources:
+        affinities = _affinities(queries[part] * how.scale, part, source, blocks, None)
+        positive[part] += (affinities > 0).sum(2)
+    return (blocks.join(positive.unsqueeze(2), len(query))[:, 0] >= top_k) & wanted
 
 
 def _step(chunk: int, blocks: Blocks, references: int) -> int:
@@ -171,7 +260,7 @@ def _step(chunk: int, blocks: Blocks, references: int) -> int:
 def _read_all(
     queries: Float[Tensor, "m q c"],
     part: Int[Tensor, " m"],
-    sources: Sequence[_Source],
+    sources: Sequence[Source],
     blocks: Blocks,
     scale: float,
     mask_oob: bool,
@@ -198,7 +287,7 @@ def _mask(blocks: Blocks, device: torch.device) -> Float[Tensor, "q k"]:
 def _read_top(
     queries: Float[Tensor, "m q c"],
     part: Int[Tensor, " m"],
-    sources: Sequence[_Source],
+    sources: Sequence[Source],
     blocks: Blocks,
     scale: float,
     mask_oob: bool,
@@ -212,7 +301,7 @@ def _read_top(
 
 
 def _affinities(
-    queries: Float[Tensor, "m q c"], part: Int[Tensor, " m"], source: _Source, blocks: Blocks, outside: float | None
+    queries: Float[Tensor, "m q c"], part: Int[Tensor, " m"], source: Source, blocks: Blocks, outside: float | None
 ) -> Float[Tensor, "m q k"]:
     """Affinities of each query and the cells of its window in one reference, row-major.
 
@@ -236,7 +325,7 @@ def _read_chosen(
     weights: Float[Tensor, "m q k"],
     which: Int[Tensor, "m q k"],
     part: Int[Tensor, " m"],
-    sources: Sequence[_Source],
+    sources: Sequence[Source],
     blocks: Blocks,
 ) -> Float[Tensor, "m q n"]:
     """Sum over chosen candidates, numbered reference by reference and row-major within a window."""
@@ -249,25 +338,3 @@ def _read_chosen(
     values = torch.stack([source.values for source in sources]).flatten(0, 1)
     chosen = values[reference * len(sources[0].values) + positions]
     return (weights.unsqueeze(2).to(chosen.dtype) @ chosen).squeeze(2)
-
-
-def _undecided(
-    sources: Sequence[_Source], blocks: Blocks, mask_oob: bool
-) -> tuple[Int[Tensor, " m"], Float[Tensor, "all q n"]]:
-    """The blocks with a query whose candidates differ in value, and the answer for all other queries."""
-    high, low = [], []
-    for source in sources:
-        maps = source.values[source.positions].permute(0, 3, 1, 2)
-        outside = (source.positions == source.outside).unsqueeze(1) & mask_oob
-        high.append(_pool(maps.masked_fill(outside, -torch.inf), blocks.diameter))
-        low.append(-_pool(-maps.masked_fill(outside, torch.inf), blocks.diameter))
-    highest, lowest = torch.stack(high).amax(0), torch.stack(low).amin(0)
-    size = (slice(None), slice(None), slice(0, blocks.h), slice(0, blocks.w))
-    open_cells: Bool[Tensor, "b 1 h w"] = (highest != lowest).any(1, keepdim=True)[size]
-    open_blocks = blocks.cut(open_cells.float()).amax((1, 2)) > 0
-    return open_blocks.nonzero().squeeze(1), blocks.cut(highest[size])
-
-
-def _pool(maps: Float[Tensor, "b n hp wp"], size: int) -> Float[Tensor, "b n h w"]:
-    """Maximum over a size×size window, one axis at a time."""
-    return nnf.max_pool2d(nnf.max_pool2d(maps, (size, 1), 1), (1, size), 1)

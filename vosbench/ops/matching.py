@@ -3,21 +3,20 @@
 Local windows are disks or squares, and cells outside of the picture do not exist. For local windows that extend beyond
 the picture, or that follow a flow, see `ops.affinity`.
 
-Queries are handled in blocks (see `ops.windows`): a block against all references is one matrix product, and nothing of
-size NHW × HW is ever formed.
+Queries are handled in blocks (see `ops.candidates` and `ops.search`): nothing of size NHW × HW is ever formed.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as nnf
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vosbench.ops.windows import BLOCK, CHUNK, Blocks, Window, window_mask
+from vosbench.ops.candidates import Candidates
+from vosbench.ops.top_k import Ties
+from vosbench.ops.windows import CHUNK, Window
 
 Ties = Literal["topk", "kept"]
 
@@ -77,10 +76,10 @@ def global_local_readout(
         )
         return read(matches, values, chunk=chunk)
     with torch.autocast(query.device.type, enabled=False):
-        search = _Search.prepare(query, keys, unrestricted, radius, temperature, window, chunk)
-        rows = torch.cat([values[i][0].flatten(1).T.float() for i in search.order])
-        parts = [affinity.softmax(1) @ rows[candidates] for affinity, candidates in search.affinities()]
-        return _maps(torch.cat(parts)[search.undo()], search.size)
+        candidates = Candidates.prepare(query, keys, unrestricted, radius, temperature, window, chunk)
+        held = torch.cat([values[i][0].flatten(1).T.float() for i in candidates.order])
+        parts = [affinity.softmax(1) @ held[rows] for affinity, rows in candidates.affinities()]
+        return _maps(torch.cat(parts)[candidates.undo()], candidates.size)
 
 
 def match(
@@ -95,20 +94,18 @@ def match(
     ties: Ties = "topk",
     chunk: int = CHUNK,
 ) -> Matches:
-    """The `top_k` best candidates of every query; torch.topk breaks ties. See `global_local_readout` for arguments."""
+    """The `top_k` best candidates of every query. See `global_local_readout` for other arguments.
+
+    ties  topk: of candidates that are as good as the k-th, an arbitrary choice fills the k places; kept: all of them
+          take part. There are then as many columns as the query with most candidates needs, up to all candidates.
+    """
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}")
     with torch.autocast(query.device.type, enabled=False):
-        search = _Search.prepare(query, keys, unrestricted, radius, temperature, window, chunk)
-        weights, chosen = [], []
-        for affinity, candidates in search.affinities():
-            best, which = affinity.topk(min(top_k, len(candidates)), dim=1, sorted=False)
-            weights.append(best.softmax(1))
-            chosen.append(candidates[which])
-        undo = search.undo()
-        rows = _stack(chosen)[undo]
-        references = torch.tensor(search.order, device=rows.device)[rows // search.cells]
-        return Matches(search.size, _stack(weights)[undo], references, rows % search.cells)
+        candidates = Candidates.prepare(query, keys, unrestricted, radius, temperature, window, chunk)
+        best = candidates.best(top_k, ties)
+        references = torch.tensor(candidates.order, device=query.device)[best.rows // candidates.cells]
+        return Matches(candidates.size, best.affinities.softmax(1), references, best.rows % candidates.cells)
 
 
 def read(
@@ -144,108 +141,6 @@ def _read(
         here = references == i
         chosen[here] = value[0].flatten(1).T[cells[here]].float()
     return (weights.unsqueeze(1) @ chosen).squeeze(1)
-
-
-@dataclass(frozen=True)
-class _Search:
-    """Queries (divided by the temperature) and keys, channels last, and the blocks of queries.
-
-    References are in the order `order`: the `far` unrestricted ones first. A candidate's row is its reference's place
-    in that order times the number of cells, plus its cell.
-    """
-
-    queries: Float[Tensor, "h w c"]
-    keys: Float[Tensor, "r h w c"]
-    far: int
-    order: list[int]
-    blocks: Blocks
-    radius: float
-    window: Window
-
-    @classmethod
-    def prepare(
-        cls,
-        query: Float[Tensor, "1 c h w"],
-        keys: Sequence[Float[Tensor, "1 c h w"]],
-        unrestricted: Sequence[bool],
-        radius: float,
-        temperature: float,
-        window: Window,
-        chunk: int,
-    ) -> "_Search":
-        if temperature <= 0:
-            raise ValueError(f"temperature must be positive, not {temperature}")
-        if len(unrestricted) != len(keys):
-            raise ValueError(f"`unrestricted` speaks of {len(unrestricted)} references, there are {len(keys)}")
-        order = sorted(range(len(keys)), key=lambda i: not unrestricted[i])
-        rows = torch.stack([keys[i][0].permute(1, 2, 0).float() for i in order])
-        queries = query[0].permute(1, 2, 0).float() / temperature
-        far, reach = sum(unrestricted), _reach(radius, window)
-        blocks = _blocks(query.shape[2], query.shape[3], reach, far, len(keys) - far, chunk)
-        return cls(queries, rows, far, order, blocks, radius, window)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.blocks.h, self.blocks.w
-
-    @property
-    def cells(self) -> int:
-        return self.blocks.h * self.blocks.w
-
-    def affinities(self) -> Iterator[tuple[Float[Tensor, "q k"], Int[Tensor, " k"]]]:
-        """For each block of queries: the logits of its candidates, -inf beyond a query's own window, and their rows."""
-        far, near = self.keys[: self.far].flatten(0, 2), self.keys[self.far :]
-        places = self._places()
-        starts = self.cells * torch.arange(len(near), device=far.device).view(-1, 1) + len(far)
-        everywhere = torch.arange(len(far), device=far.device)
-        for own, around in self.blocks.clipped():
-            queries = self.queries[own].flatten(0, 1)
-            affinity, rows = queries @ far.T, everywhere
-            if len(near):
-                cells = places[around].flatten()
-                mask = window_mask(places[own].flatten(), cells, self.blocks.w, self.radius, self.window)
-                seen = near[:, around[0], around[1]].flatten(0, 2)
-                affinity = torch.cat((affinity, torch.addmm(mask.repeat(1, len(near)), queries, seen.T)), 1)
-                rows = torch.cat((everywhere, (starts + cells).flatten()))
-            yield affinity, rows
-
-    def undo(self) -> Int[Tensor, " q"]:
-        """Where each cell of the grid is in the results of all blocks, put one after the other."""
-        places = self._places()
-        return torch.cat([places[own].flatten() for own, _ in self.blocks.clipped()]).argsort()
-
-    def _places(self) -> Int[Tensor, "h w"]:
-        return torch.arange(self.cells, device=self.keys.device).view(self.size)
-
-
-def _reach(radius: float, window: Window) -> int:
-    """How many cells a restricted candidate may be away along an axis."""
-    reach = math.ceil(radius) - 1 if window == "disk" else math.floor(radius)
-    if reach < 0:
-        raise ValueError(f"a {window} of radius {radius} holds no cell: the radius must be larger")
-    return reach
-
-
-def _blocks(h: int, w: int, reach: int, far: int, near: int, chunk: int) -> Blocks:
-    """Blocks as large as `chunk` allows; with larger ones than BLOCK, too much of the rectangles would be masked.
-
-    far, near  how many references are unrestricted and restricted
-    """
-
-    def held(side: int) -> int:
-        rectangle = min(h, side + 2 * reach) * min(w, side + 2 * reach)
-        return min(h, side) * min(w, side) * (far * h * w + near * rectangle)
-
-    side = min(BLOCK, max(h, w)) if near else max(h, w)
-    while side > 1 and held(side) > chunk:
-        side -= 1
-    return Blocks(h, w, reach, side)
-
-
-def _stack(parts: list[Tensor]) -> Tensor:
-    """Blocks one after the other; those with fewer candidates (at the border) are filled up with weight and row 0."""
-    k = max(part.shape[1] for part in parts)
-    return torch.cat([nnf.pad(part, (0, k - part.shape[1])) for part in parts])
 
 
 def _maps(rows: Float[Tensor, "q n"], size: tuple[int, int]) -> Float[Tensor, "1 n h w"]:

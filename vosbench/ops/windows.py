@@ -16,7 +16,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as nnf
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 BLOCK = 8  # side of a block, in cells: at radius 12 its rectangle has 1.6 times the cells of one window, 2.1 of a disk
@@ -124,16 +124,31 @@ class Blocks:
         return view.reshape(m, self.side**2, self.window)
 
 
+def inside(y: Int[Tensor, "..."], x: Int[Tensor, "..."], radius: float, window: Window) -> Bool[Tensor, "..."]:
+    """Whether a cell y rows and x columns away lies in the window.
+
+    square: at most `radius` away along each axis; disk: nearer than `radius`; closed_disk: at most `radius` away.
+    """
+    if window == "square":
+        return torch.maximum(y.abs(), x.abs()) <= radius
+    return y**2 + x**2 < radius**2 if window == "disk" else y**2 + x**2 <= radius**2
+
+
+def window_reach(radius: float, window: Window) -> int:
+    """How many cells a window extends along an axis. Raises ValueError if it holds no cell."""
+    reach = math.ceil(radius) - 1 if window == "disk" else math.floor(radius)
+    if reach < 0:
+        raise ValueError(f"a {window} of radius {radius} holds no cell: the radius must be larger")
+    return reach
+
+
 def window_mask(
     queries: Int[Tensor, " q"], cells: Int[Tensor, " k"], width: int, radius: float, window: Window = "square"
 ) -> Float[Tensor, "q k"]:
-    """0 where a cell lies in a query's window and -inf elsewhere, in float32; both are row-major indices.
-
-    square: at most `radius` cells away along each axis; disk: nearer than `radius`.
-    """
+    """0 where a cell lies in a query's window and -inf elsewhere, in float32; both are row-major indices."""
     y = (queries // width).unsqueeze(1) - cells // width
     x = (queries % width).unsqueeze(1) - cells % width
-    near = y**2 + x**2 < radius**2 if window == "disk" else torch.maximum(y.abs(), x.abs()) <= radius
+    near = inside(y, x, radius, window)
     return torch.zeros_like(near, dtype=torch.float32).masked_fill(~near, -torch.inf)
 
 

@@ -1,0 +1,288 @@
+"""The best candidates of every query, on the CPU and without gradients: blocked products, and a top-k in two levels.
+
+Products have candidates as rows and queries as columns. The maximum over neighbouring rows is then vectorised over
+queries, and a top-k of these maxima, and of the members of the chosen groups, replaces that of all candidates. A buffer
+for a block of queries is used again for the next, since fresh memory costs as much time as a product.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as nnf
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from vosbench.ops.top_k import Numbers, Ties, top, top_of_groups
+from vosbench.ops.windows import Area, Window, inside, window_reach
+
+ROWS, COLUMNS = 32, 8  # of a block of queries, at most
+GROUP = 16  # neighbouring cells of a reference that is searched as a whole
+TOGETHER = 256  # queries that search whole references at a time
+TALL, FULL = 8, 20  # rows of a band: at most; and times the references
+
+
+@dataclass(frozen=True)
+class Best:
+    """For each query, the highest affinities, in no order, and the rows of the keys that have them; -inf: no key."""
+
+    affinities: Float[Tensor, "q k"]
+    rows: Int[Tensor, "q k"]
+
+    def merge(self, other: "Best", top_k: int, ties: Ties) -> "Best":
+        """The best of both. The other's rows are to be counted after these."""
+        best, which = top(torch.cat((self.affinities, other.affinities), 1), top_k, ties)
+        return Best(best, torch.cat((self.rows, other.rows), 1).gather(1, which))
+
+
+def searchable(*tensors: Tensor) -> bool:
+    """Whether these are on the CPU and need no gradients."""
+    needed = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+    return tensors[0].device.type == "cpu" and not needed
+
+
+def search_whole(queries: Float[Tensor, "q c"], keys: Float[Tensor, "n c"], top_k: int, ties: Ties, chunk: int) -> Best:
+    """All keys are candidates of all queries. `chunk`: affinities held at a time (at least those of one query)."""
+    groups = -(-len(keys) // GROUP)
+    together = max(1, min(TOGETHER, len(queries), chunk // (groups * GROUP)))
+    held = queries.new_empty(groups * GROUP * together)
+    found = []
+    for part in queries.split(together):
+        affinity = held[: groups * GROUP * len(part)].view(groups * GROUP, len(part))
+        affinity[len(keys) :] = -torch.inf
+        torch.mm(keys, part.T, out=affinity[: len(keys)])
+        highest = affinity.view(groups, GROUP, -1).amax(1).T.contiguous()
+        found.append(top_of_groups(affinity, highest, None, GROUP, top_k, ties))
+    best, rows = joined(found)
+    return Best(best, rows.clamp(max=len(keys) - 1))  # beyond the keys there is only -inf
+
+
+@dataclass(frozen=True)
+class WindowSearch:
+    """Each query's candidates are the cells of the window around its own place, in each of r references.
+
+    keys     in the results, a key's row is its cell, row-major, times r plus its reference
+    chunk    affinities held at a time (at least those of one query)
+    margin   the grid of the keys has this many rows and columns more on each side than that of the queries
+    outside  candidates to be taken only where there are no others, and with the lowest finite affinity
+    """
+
+    queries: Float[Tensor, "h w c"]
+    keys: Sequence[Float[Tensor, "kh kw c"]]
+    radius: float
+    window: Window
+    chunk: int
+    margin: int = 0
+    outside: Sequence[Bool[Tensor, "kh kw"]] | None = None
+
+    @property
+    def reach(self) -> int:
+        return window_reach(self.radius, self.window)
+
+    @property
+    def references(self) -> int:
+        return len(self.keys)
+
+    @property
+    def tall(self) -> int:
+        """Rows of a band: few where there are many references, so that products are neither small nor wasteful."""
+        tall = max(1, min(TALL, FULL // self.references))
+        while tall > 1 and self._held(tall, 1, tall) > self.chunk:
+            tall -= 1
+        return tall
+
+    @property
+    def lead(self) -> int:
+        """Rows above the keys' grid, so that windows of a block start with a band."""
+        return (self.reach - self.margin) % self.tall
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the keys' grid."""
+        return self.keys[0].shape[0], self.keys[0].shape[1]
+
+    def best(self, top_k: int, ties: Ties, wanted: Bool[Tensor, "h w"] | None = None) -> Best:
+        """The best candidates of all queries, row-major. `wanted`: others may get none, with affinity -inf."""
+        h, w, _ = self.queries.shape
+        tall, (rows, columns) = self.tall, self._sides()
+        held = self.queries.new_zeros(self._held(rows, columns, tall))
+        bands = _bands(self.keys, tall, self.lead)
+        outside = None if self.outside is None else _bands(self.outside, tall, self.lead)
+        blocks = [_Block(self, own, tall, bands, outside, held) for own in _areas(h, w, rows, columns, wanted)]
+        found = [block.best(top_k, ties) for block in blocks]
+        k = max((each.shape[1] for each, _ in found), default=0)
+        affinities = self.queries.new_full((h, w, k), -torch.inf)
+        where = torch.zeros(h, w, k, dtype=torch.long, device=affinities.device)
+        for block, (values, places) in zip(blocks, found, strict=True):
+            size = affinities[block.own].shape[:2]
+            affinities[block.own][..., : values.shape[1]] = values[: size.numel()].unflatten(0, size)
+            where[block.own][..., : values.shape[1]] = places[: size.numel()].unflatten(0, size)
+        return Best(affinities.flatten(0, 1), where.flatten(0, 1))
+
+    def _sides(self) -> tuple[int, int]:
+        """Rows, in whole bands, and columns of a block."""
+        tall = self.tall
+        rows, columns = _even(self.queries.shape[0], ROWS, tall), _even(self.queries.shape[1], COLUMNS)
+        while self._held(rows, columns, tall) > self.chunk and (rows > tall or columns > 1):
+            wide = columns >= rows or rows == tall
+            rows, columns = (rows, columns - 1) if wide and columns > 1 else (rows - tall, columns)
+        return rows, columns
+
+    def _held(self, rows: int, columns: int, tall: int) -> int:
+        """Affinities of a block."""
+        bands = min(-(-self.size[0] // tall) + 1, -(-(rows + 2 * self.reach) // tall))
+        wide = min(self.size[1], columns + 2 * self.reach)
+        return bands * tall * wide * self.references * rows * columns
+
+
+def _bands(maps: Sequence[Shaped[Tensor, "kh kw *c"]], tall: int, lead: int) -> list[Tensor]:
+    """Bands of `tall` rows, after `lead` rows of zeros. A band has columns, in these rows, in these references."""
+    bands = []
+    for y in range(-lead, len(maps[0]), tall):
+        band = torch.stack([each[max(0, y) : y + tall].transpose(0, 1) for each in maps], 2)
+        above, below = max(0, -y), max(0, y + tall - len(maps[0]))
+        parts = [band.new_zeros(len(band), n, *band.shape[2:]) for n in (above, below)]
+        bands.append((torch.cat((parts[0], band, parts[1]), 1) if above + below else band).flatten(0, 2))
+    return bands
+
+
+def _even(side: int, most: int, unit: int = 1) -> int:
+    """The size of parts of nearly the same size, each at most `most` and a multiple of `unit`."""
+    part = -(-side // -(-side // most))
+    return -(-part // unit) * unit
+
+
+def _areas(h: int, w: int, rows: int, columns: int, wanted: Bool[Tensor, "h w"] | None) -> Iterator[Area]:
+    """Blocks of at most this size that hold all wanted cells."""
+    for y in range(0, h, rows):
+        for x in range(0, w, columns):
+            across = slice(x, min(w, x + columns))
+            down = slice(y, min(h, y + rows))
+            if wanted is None:
+                yield down, across
+                continue
+            if wanted[down, across].any():
+                yield down, across
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The search for one block of queries, which is filled up to whole bands.
+
+    Its rectangle are all bands and columns that windows reach, in the grid or not; a place in it is row-major.
+
+    held  memory for affinities, as rows of candidates × queries. What a query does not reach is left as it was.
+    """
+
+    search: WindowSearch
+    own: Area
+    tall: int
+    bands: Sequence[Float[Tensor, "n c"]]
+    outside: Sequence[Bool[Tensor, " n"]] | None
+    held: Float[Tensor, " held"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of queries."""
+        rows = self.own[0].stop - self.own[0].start
+        return -(-rows // self.tall) * self.tall, self.own[1].stop - self.own[1].start
+
+    @property
+    def rectangle(self) -> tuple[int, int]:
+        """Bands and columns."""
+        return -(-(self.size[0] + 2 * self.search.reach) // self.tall), self.size[1] + 2 * self.search.reach
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """The row and column of the keys' grid where the rectangle starts: negative outside of the grid."""
+        shift = self.search.margin - self.search.reach
+        return self.own[0].start + shift, self.own[1].start + shift
+
+    @property
+    def seen(self) -> Area:
+        """The part of the rectangle, in bands and columns, that is in the grid."""
+        first = (self.corner[0] + self.search.lead) // self.tall
+        down = slice(max(0, -first), min(self.rectangle[0], len(self.bands) - first))
+        left = max(0, -self.corner[1])
+        return down, slice(left, min(self.rectangle[1], self.search.size[1] - self.corner[1]))
+
+    def best(self, top_k: int, ties: Ties) -> tuple[Float[Tensor, "q k"], Int[Tensor, "q k"]]:
+        groups, cells = self._places()
+        affinity, highest = self._products()
+        diameter = 2 * self.search.reach + 1
+        place = torch.arange(self._windows_tall() * diameter, device=cells.device)
+        place = place // diameter * self.rectangle[1] + place % diameter
+        query = torch.arange(self.size[0] * self.size[1], device=cells.device)
+        row, column = query // self.size[1], query % self.size[1]
+        corner = (row // self.tall * self.tall * self.rectangle[1] + column).unsqueeze(1)
+        numbers = Numbers(place, corner, groups, cells)
+        return top_of_groups(affinity, self._windows(highest), numbers, self.search.references, top_k, ties)
+
+    def _places(self) -> tuple[Int[Tensor, " places"], Int[Tensor, " places"]]:
+        """For each place of the rectangle, its group of affinities and its cell; outside of the grid, those of a place
+        nearby."""
+        down, across = self.seen
+        (bands, wide), (h, w), device = self.rectangle, self.search.size, self.held.device
+        rows = torch.arange(bands * self.tall, device=device)
+        columns = torch.arange(wide, device=device).clamp(across.start, across.stop - 1)
+        cells = (rows + self.corner[0]).clamp(0, h - 1).unsqueeze(1) * w + columns + self.corner[1]
+        rows = rows.clamp(down.start * self.tall, down.stop * self.tall - 1) - down.start * self.tall
+        columns = columns - across.start
+        band = (rows // self.tall).unsqueeze(1) * (across.stop - across.start) + columns
+        return (band * self.tall + (rows % self.tall).unsqueeze(1)).flatten(), cells.flatten()
+
+    def _products(self) -> tuple[Float[Tensor, "n q"], Float[Tensor, "bands columns tall q"]]:
+        """Affinities of the bands and columns in the grid, and the maximum over references for each cell of the
+        rectangle: -inf outside of the grid."""
+        search, (rows, columns), (down, across) = self.search, self.size, self.seen
+        own = search.queries[self.own].flatten(0, 1)
+        queries = nnf.pad(own, (0, 0, 0, rows * columns - len(own)))
+        wide, cell = across.stop - across.start, self.tall * search.references
+        first = (self.corner[0] + search.lead) // self.tall
+        held = self.held[: (down.stop - down.start) * wide * cell * len(queries)].view(-1, wide * cell, len(queries))
+        for i, affinity in enumerate(held.unbind(), down.start):
+            keys = (0, (self.corner[1] + across.start) * cell, wide * cell)
+            start, stop = max(0, i * self.tall - 2 * search.reach), min(rows, (i + 1) * self.tall)
+            part = affinity.narrow(1, start * columns, (stop - start) * columns)
+            torch.mm(self.bands[first + i].narrow(*keys), queries[start * columns : stop * columns].T, out=part)
+            if self.outside is not None:
+                never = self.outside[first + i].narrow(*keys).unsqueeze(1)
+                part.masked_fill_(never, torch.finfo(queries.dtype).min)
+        return held.flatten(0, 1), self._highest(held)
+
+    def _highest(self, held: Float[Tensor, "seen n q"]) -> Float[Tensor, "bands columns tall q"]:
+        down, across = self.seen
+        wide, references = across.stop - across.start, self.search.references
+        highest = held.new_full((*self.rectangle, self.tall, held.shape[2]), -torch.inf)
+        highest[down, across] = held.unflatten(1, (wide, self.tall, references)).amax(3)
+        above, below = -self.corner[0], self.search.size[0] - self.corner[0]
+        if down.start * self.tall < above:
+            highest[down.start, :, : above % self.tall] = -torch.inf
+        if down.stop * self.tall > below:
+            highest[down.stop - 1, :, below % self.tall :] = -torch.inf
+        return highest
+
+    def _windows_tall(self) -> int:
+        """Rows, in whole bands, that hold the windows of queries in a band."""
+        return (-(-2 * self.search.reach // self.tall) + 1) * self.tall
+
+    def _windows(self, highest: Float[Tensor, "bands columns tall q"]) -> Float[Tensor, "q g"]:
+        """Each query's bands and columns, with -inf for cells outside of its window."""
+        search, tall, (rows, columns) = self.search, self.tall, self.size
+        (_, wide, _, m), diameter, high = highest.shape, 2 * search.reach + 1, self._windows_tall()
+        band, column = wide * tall * m, tall * m
+        sizes = (rows // tall, tall, columns, high // tall, tall, diameter)
+        strides = (band + tall * columns, columns, column + 1, band, m, column)
+        windows = highest.as_strided(sizes, strides).reshape(rows // tall, tall, columns, high, diameter)
+        y = torch.arange(high, device=highest.device) - torch.arange(tall, device=highest.device).unsqueeze(1)
+        x = torch.arange(diameter, device=highest.device) - search.reach
+        within = inside(y.unsqueeze(2) - search.reach, x, search.radius, search.window)
+        windows += torch.zeros_like(within, dtype=windows.dtype).masked_fill(~within, -torch.inf).unsqueeze(1)
+        return windows.flatten(3).flatten(0, 2)
+
+
+def joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Float[Tensor, "q k"], Int[Tensor, "q k"]]:
+    """Results of several searches one after the other; those with fewer columns are filled up with -inf and row 0."""
+    k = max(values.shape[1] for values, _ in parts)
+    values = torch.cat([nnf.pad(each, (0, k - each.shape[1]), value=-torch.inf) for each, _ in parts])
+    return values, torch.cat([nnf.pad(each, (0, k - each.shape[1])) for _, each in parts])
