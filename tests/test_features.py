@@ -30,6 +30,7 @@ from vosbench.util.errors import UserError
 from vosbench.util.supervision import Supervision
 from vosbench.video.video import Video
 
+NOISE = {"dino": 0, "rsp": 0, "dift": 0, "cropmae": 20, "vfs": 20, "dinov3_s": 20}  # 0: ties are kept
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 PLAIN = runpy.run_path(str(Path(__file__).with_name("plain_features.py")))
 DINO = {"mean": MEAN, "std": (0.228, 0.224, 0.225), "kernel": cv2.INTER_LINEAR}
@@ -55,8 +56,11 @@ class Patches(nn.Module):
         return nnf.conv2d(images, self.weights, stride=self.stride)
 
 
-def video(size: tuple[int, int] = (60, 92), count: int = 5) -> tuple[list[Any], Any]:
-    """Frames of noise in which two rectangles move, and the first mask, in which id 2 is missing."""
+def video(size: tuple[int, int] = (60, 92), count: int = 5, noise: int = 0) -> tuple[list[Any], Any]:
+    """Frames in which two rectangles move, and the first mask, in which id 2 is missing.
+
+    noise  of each frame's own. Without it the background of all frames is alike, and many candidates are equally good
+    """
     generator, (h, w) = np.random.default_rng(0), size
     back = cv2.resize(generator.integers(0, 256, (9, 13, 3), np.uint8), (w, h), interpolation=cv2.INTER_CUBIC)
     things = [cv2.resize(generator.integers(0, 256, (5, 5, 3), np.uint8), (24, 20)) for _ in range(2)]
@@ -67,7 +71,7 @@ def video(size: tuple[int, int] = (60, 92), count: int = 5) -> tuple[list[Any], 
             frame[y : y + 20, x : x + 24] = thing
             if t == 0:
                 mask[y : y + 20, x : x + 24] = (1, 3)[number]
-        frames.append(frame)
+        frames.append(np.clip(frame + generator.integers(-noise, noise + 1, frame.shape), 0, 255).astype(np.uint8))
     return frames, mask
 
 
@@ -81,13 +85,13 @@ def propagator(protocol: str, *changes: str, backbone: Any = None) -> Propagator
 
 
 def label_maps(protocol: str, *changes: str) -> list[Any]:
-    frames, mask = video()
+    frames, mask = video(noise=NOISE[protocol])
     steps = propagator(protocol, *changes)
     return [steps.step(frame, None if t else mask) for t, frame in enumerate(frames)]
 
 
 def plain(family: str, **how: Any) -> list[Any]:
-    frames, mask = video()
+    frames, mask = video(noise=0 if family == "dino" else 20)
     found: list[Any] = PLAIN[family](frames, mask, Patches(), **how)
     return found
 
@@ -154,7 +158,7 @@ def test_a_protocol_is_what_its_description_says(protocol: str) -> None:
 
 
 def test_crw_sees_frames_as_they_are() -> None:
-    frames, mask = video((64, 96))
+    frames, mask = video((64, 96), noise=20)
     steps = propagator("crw")
     ours = [steps.step(frame, None if t else mask) for t, frame in enumerate(frames)]
     theirs = PLAIN["crw"](frames, mask, Patches(), size=None, last=20, radius=12, k=10, temperature=0.05)

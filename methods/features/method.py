@@ -17,7 +17,8 @@ from vosbench.methods.features.backbones.function import Function
 from vosbench.methods.features.backbones.vit import Positions, Vit
 from vosbench.nn.resnet import MEAN
 from vosbench.ops.align import resize
-from vosbench.ops.matching import Ties, match, read
+from vosbench.ops.matching import match, read
+from vosbench.ops.top_k import Ties
 from vosbench.ops.windows import Window
 from vosbench.settings.checks import below, not_above, refuse
 from vosbench.settings.options import Keywords

@@ -8,7 +8,6 @@ Queries are handled in blocks (see `ops.candidates` and `ops.search`): nothing o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -17,8 +16,6 @@ from torch import Tensor
 from vosbench.ops.candidates import Candidates
 from vosbench.ops.top_k import Ties
 from vosbench.ops.windows import CHUNK, Window
-
-Ties = Literal["topk", "kept"]
 
 
 @dataclass(frozen=True)
