@@ -15,6 +15,7 @@ from vosbench.inference.device import (
     peak_memory_mb,
     reset_peak_memory,
 )
+from vosbench.inference.heat_maps import without_joints
 from vosbench.inference.kernels import arranged
 from vosbench.inference.memory import Memory
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
@@ -39,7 +40,6 @@ UNTRAINED = (
     "give checkpoint=<file or run folder>, or checkpoint=none to mean it"
 )
 
-JOINTS = "inference.joints."
 LOOP = ("vosbench.inference.propagator", "vosbench.inference.device")  # modules that take part in every prediction
 
 
@@ -54,7 +54,7 @@ class PredictorOptions:
     method: dict[str, Any]
     memory: dict[str, Any]
     inference: dict[str, Any]
-    propagation: Where[str | None]
+    propagation: str | None
     checkpoint: Content[FileName]
     seed: Seed
     device: Where[str]
@@ -111,8 +111,7 @@ class Predictor:
 
     def recipe_for(self, video: Video) -> Mapping[str, str]:
         """The settings that this video's result depends on: label maps do not depend on how joints are drawn."""
-        with_joints = video.joints(0) is not None
-        return {key: value for key, value in self.recipe.items() if with_joints or not key.startswith(JOINTS)}
+        return without_joints(self.recipe) if video.joints(0) is None else self.recipe
 
     def fingerprint(self, video: Video) -> Fingerprint:
         """The fingerprint of this video's label maps, or of its joints."""
