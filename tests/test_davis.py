@@ -259,3 +259,16 @@ def test_every_so_many_frames(tmp_path: Path) -> None:
     (short,) = Davis(tmp_path, every=3, max_frames=2).videos
     assert list(short.frame_names) == ["00000", "00003"]
     assert video.fingerprint() != Davis(tmp_path).videos[0].fingerprint()
+
+
+def test_frames_and_annotations_of_another_size(root: Path) -> None:
+    plain, data = Davis(root, "val", 2017), Davis(root, "val", 2017, resized=[32, 36])
+    assert data.resolution == "480p, all resized to 32×36"
+    before, video = plain.videos[0], data.videos[0]
+    labels = np.asarray(Image.fromarray(mask(1) + mask(2, 12)).resize((36, 32), Image.Resampling.NEAREST))
+    np.testing.assert_array_equal(video.annotation(1), labels)
+    assert (video.size, video.frame(2).shape) == ((32, 36), (32, 36, 3))
+    assert video.fingerprint() != before.fingerprint()
+    assert video.annotation_fingerprint() != before.annotation_fingerprint()
+    with pytest.raises(ValueError, match=r"resized=\[480\]: give \[height, width\]"):
+        Davis(root, "val", 2017, resized=[480])

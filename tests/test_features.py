@@ -24,6 +24,7 @@ from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.inference.propagator import Propagator
 from vosbench.inference.resizing import ShortSide
 from vosbench.inference.whole_cells import Cells, RoundedDown, Stretched
+from vosbench.methods.copy_first.method import CopyFirst
 from vosbench.methods.features.method import FrozenFeatures
 from vosbench.nn.resnet import MEAN, STD
 from vosbench.util.errors import UserError
@@ -360,3 +361,19 @@ class Kept:
 
     def from_tensor(self, tensor: Tensor) -> Tensor:
         return tensor
+
+
+def test_other_methods_may_use_the_rules_of_protocols() -> None:
+    rules = ShortSide(
+        40,
+        kernel="pil_bicubic",
+        first_mask="bilinear",
+        remember="soft",
+        output=Output("network", "nearest", min_max=True),
+    )
+    frames, mask = video((60, 92), 2)
+    steps = Propagator(CopyFirst(), FrameMemory(first=False, recent=[1]), rules)
+    assert (steps.step(frames[0], mask) == mask).all()
+    copied = steps.step(frames[1])
+    assert copied.shape == (60, 92)
+    assert 0 < (copied != mask).mean() < 0.05  # as coarse as 40 rows are

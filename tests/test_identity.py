@@ -238,3 +238,14 @@ def test_a_record_lists_every_commit_that_made_its_masks(command: Command, davis
     assert command("benchmark", *on, "workers=0", "pictures=0").status == 0
     record = json.loads(Path("runs/copy_first/one/results/davis2017-val-davis.json").read_text())
     assert "an earlier one" in record["provenance"]["commits"]
+
+
+def test_settings_that_came_later_do_not_make_a_result_another() -> None:
+    now = {"inference.kernel": "bicubic", "data.a.dataset.resized": "null", "seed": "0"}
+    before = Fingerprint({"a": "1"}, {"seed": "0"}, data_digest("x"), "w")
+    later = Fingerprint({"a": "2"}, now, data_digest("x"), "w")
+    assert later.differs_only_in_code(before)
+    assert later.differences(before) == ["the code of a"]
+    changed = Fingerprint({"a": "2"}, now | {"inference.kernel": "nearest"}, data_digest("x"), "w")
+    assert not changed.differs_only_in_code(before)
+    assert changed.differences(before) == ["inference.kernel not set → nearest", "the code of a"]

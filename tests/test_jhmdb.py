@@ -15,15 +15,16 @@ from vosbench.cli import configuration
 from vosbench.datasets.jhmdb import Jhmdb
 from vosbench.evaluation.object_key import ObjectKey
 from vosbench.evaluation.protocols import pck_crw, pck_vfs
-from vosbench.evaluation.protocols.protocol import protocol_named
 from vosbench.inference.geometry import Geometry
-from vosbench.inference.heat_maps import HeatMaps, gaussian
+from vosbench.inference.heat_maps import HeatMaps, gaussian, without_joints
 from vosbench.inference.memory import FrameMemory
+from vosbench.inference.predictor import PredictorOptions
 from vosbench.inference.propagator import Propagator, follow
 from vosbench.inference.resizing import ShortSide, Square
 from vosbench.inference.whole_cells import LongSide
 from vosbench.methods.features.backbones.function import Function
 from vosbench.methods.features.method import FrozenFeatures
+from vosbench.settings.recipe import settings
 from vosbench.util.errors import UserError
 from vosbench.video.joint_files import read_joints, write_joints
 from vosbench.video.video import Joints
@@ -380,9 +381,12 @@ def test_everything_wrong_is_listed(command: Command, root: Path, tmp_path: Path
 
 
 def test_label_maps_do_not_depend_on_how_joints_are_drawn() -> None:
-    """Results of before stay valid."""
-    assert protocol_named("pck_crw") is protocol_named("pck-crw")
-    assert ShortSide().joints == HeatMaps()
+    """What was predicted before there were joints stays valid."""
+    values = configuration.resolve(configuration.compose("predict", ["method=flow_warp"]))
+    recipe = settings({"inference": values["inference"]}, PredictorOptions)
+    assert "inference.joints.sigma" in recipe
+    assert not [key for key in without_joints(recipe) if "joints" in key]
+    assert set(without_joints(recipe)) > {"inference.kernel", "inference.output.at"}
 
 
 NAMED = ["crw", "crw_vip", "crw_jhmdb", "cropmae", "cropmae_vip", "cropmae_jhmdb", "vfs", "vfs_jhmdb"]

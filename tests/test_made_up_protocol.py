@@ -71,7 +71,7 @@ def blobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("blobs")
 def test_it_is_found_by_name() -> None:
     assert "blobs" in [protocol.name for protocol in all_protocols()]
-    with pytest.raises(ValueError, match="choose from blobs, davis, davis-unsupervised, vip"):
+    with pytest.raises(ValueError, match="choose from blobs, davis, davis-unsupervised, pck-crw, pck-vfs, vip"):
         protocol_named("blob")
 
 

@@ -110,4 +110,5 @@ PROTOCOL = Protocol(
     late_objects=False,
     advice=ADVICE,
     compares="joints",
+    headlines=2,
 )

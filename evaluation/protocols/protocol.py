@@ -77,6 +77,7 @@ class Protocol:
     summarise      the scores of an object, from its curves
     aggregate      the scores of the data set, from those of all its objects
     measures       all scores that `aggregate` may return, in order; the first that all rows of a table have ranks them
+    headlines      how many of the measures, from the first on, short tables show
     over_time      the drawable curves with values in [0, 1], the first an intersection over union; (): none
     fewest_frames  annotated frames that a sequence needs to be scored
     late_objects   whether objects missing from the first annotation are scored
@@ -103,6 +104,7 @@ class Protocol:
     official_task: str | None = None
     unofficial: str | None = None
     compares: Literal["label maps", "joints"] = "label maps"
+    headlines: int = 1
 
     @property
     def title(self) -> str:

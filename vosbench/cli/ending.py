@@ -1,6 +1,6 @@
 """A sweep ends with its table: what was overridden, and the scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vosbench.cli.places import Placed
@@ -13,7 +13,7 @@ def tell(verb: str, jobs: Sequence[Placed], runs: Path, folder: Path) -> None:
     scored = [job for job in jobs if job.verb == verb and "plan=true" not in job.words]
     done = {job.place.folder: job.words for job in scored if job.place is not None}
     if verb in SCORING:
-        _scores(list(done), runs, folder)
+        _scores(done, runs, folder)
     elif verb == "train":
         from vosbench.training.summary import summary  # these imports take seconds, and most sweeps end otherwise
 
@@ -23,14 +23,19 @@ def tell(verb: str, jobs: Sequence[Placed], runs: Path, folder: Path) -> None:
             print(f"wrote {folder}/validation.{{md,csv,tex}}")
 
 
-def _scores(done: Sequence[Path], runs: Path, folder: Path) -> None:
+def _scores(done: Mapping[Path, Sequence[str]], runs: Path, folder: Path) -> None:
     from vosbench.evaluation.board import tables
+    from vosbench.evaluation.board.across import across
     from vosbench.evaluation.board.files import write
     from vosbench.evaluation.board.leaderboard import boards
     from vosbench.evaluation.board.rows import load_runs
 
-    if rows := load_runs(runs.resolve(), done):
+    if rows := load_runs(runs.resolve(), list(done)):
         found = boards(rows, mixed="supervision")
         write(found, folder, "Sweep")
         tables.show(found)
         print(f"wrote {folder}/leaderboard.{{csv,md,tex,html}}")
+    if (sheet := across(done, runs.resolve())) is not None:
+        sheet.write(folder / "datasets")
+        sheet.show()
+        print(f"wrote {folder}/datasets.{{md,csv,tex}}")

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from vosbench.cli import configuration, words
 from vosbench.cli.commands import Command, last_of_each, trained_first, training
+from vosbench.cli.completed import completed, completes
 from vosbench.cli.sweep_file import CHOOSING, SweepFile
 from vosbench.runs.names import key_of
 from vosbench.util.errors import UsageError, one_line
@@ -42,7 +43,10 @@ def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[Command] | N
     commands = []
     for row in plan.chosen(_choices(typed, "row")):
         words_of = {name: _checked(name, row.of(name)) for name in row.verbs(verb)}
-        own = {name: [word for word in found if key_of(word) not in keys] for name, found in words_of.items()}
+        own = {
+            name: [word for word in found if key_of(word) not in keys or completes(word)]
+            for name, found in words_of.items()
+        }
         for params in itertools.product(*listed):
             for combination in itertools.product(*said):
                 commands += _commands(verb, plan, own, params, combination)
@@ -56,7 +60,7 @@ def _commands(
     before = [training(plan.before, typed)] if plan.before else []
     if verb == "benchmark" and plan.is_trained and "checkpoint" not in map(key_of, typed):
         return [*before, *trained_first([*own["train"], *params], own["benchmark"], typed)]
-    return [*before, Command(verb, last_of_each([*own[verb], *params, *typed]))]
+    return [*before, Command(verb, last_of_each(completed(verb, [*own[verb], *params, *typed])))]
 
 
 def _config(verb: str, single: Sequence[str]) -> DictConfig:

@@ -1,7 +1,8 @@
 """The files of sweeps: what varies in a table, and how each of its rows is trained and scored.
 
 params     lists of values by key; there is a job for each combination
-rows       sets of overrides by name: a list, or one for each verb (`train`, `benchmark`)
+rows       sets of overrides by name: a list, or one for each verb (`train`, `benchmark`). `propagation=*_vip` completes
+           the option that was typed (see `completed`)
 train, benchmark   overrides that all rows share with this verb; with `train`, lists of overrides are those of trainings
 before     overrides of a training that the others start from
 scales     by name, what another size of the experiment has instead, such as `mini`

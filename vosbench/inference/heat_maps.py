@@ -1,5 +1,6 @@
 """Joints as heat-maps, which are propagated like masks, and positions from them. Chosen with `inference.joints`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,6 +73,11 @@ class HeatMaps:
         width = maps.shape[2]
         found = torch.stack([(cells % width * weights).sum(1), (cells // width * weights).sum(1)], 1)
         return found.double().cpu().numpy()
+
+
+def without_joints(recipe: Mapping[str, str]) -> dict[str, str]:
+    """The settings that label maps and trainings depend on, by dotted key: all but those of joints."""
+    return {key: value for key, value in recipe.items() if not key.startswith("inference.joints.")}
 
 
 def gaussian(place: Float[np.ndarray, " 2"], sigma: float, size: Size) -> Float[np.ndarray, "h w"]:

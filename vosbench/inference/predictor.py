@@ -17,6 +17,7 @@ from vosbench.inference.device import (
     reset_peak_memory,
 )
 from vosbench.inference.feature_cache import FeatureCache, Stores, identity_of
+from vosbench.inference.heat_maps import without_joints
 from vosbench.inference.kernels import arranged
 from vosbench.inference.memory import Memory
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
@@ -43,7 +44,6 @@ UNTRAINED = (
     "give checkpoint=<file or run folder>, or checkpoint=none to mean it"
 )
 
-JOINTS = "inference.joints."
 LOOP = ("vosbench.inference.propagator", "vosbench.inference.device")  # modules that take part in every prediction
 
 
@@ -130,8 +130,7 @@ class Predictor:
 
     def recipe_for(self, video: Video) -> Mapping[str, str]:
         """The settings that this video's result depends on: label maps do not depend on how joints are drawn."""
-        with_joints = video.joints(0) is not None
-        return {key: value for key, value in self.recipe.items() if with_joints or not key.startswith(JOINTS)}
+        return without_joints(self.recipe) if video.joints(0) is None else self.recipe
 
     def fingerprint(self, video: Video) -> Fingerprint:
         """The fingerprint of this video's label maps, or of its joints."""

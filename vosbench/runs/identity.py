@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from vosbench.runs.added import completed
 from vosbench.util.plain import misfits
 from vosbench.util.wording import some
 
@@ -46,16 +47,18 @@ class Fingerprint:
         """Whether `made` has the same settings, data and weights but other code. That includes results of earlier
         versions that told data apart by other means: whether theirs was the same cannot be known."""
         same_data = self.data == made.data or self._tells_data_otherwise(made)
-        return self != made and same_data and (self.recipe, self.weights) == (made.recipe, made.weights)
+        settings = completed(made.recipe, self.recipe)
+        return self != made and same_data and (self.recipe, self.weights) == (settings, made.weights)
 
     def differences(self, made: "Fingerprint") -> list[str]:
         """How `made` differs from this: settings as `data.batch_size 2 → 4`, everything else by name."""
         if made == Fingerprint():
             return [EARLIER]
+        before = completed(made.recipe, self.recipe)
         found = [
-            f"{key} {made.recipe.get(key, 'not set')} → {self.recipe.get(key, 'not set')}"
-            for key in sorted({*self.recipe, *made.recipe})
-            if self.recipe.get(key) != made.recipe.get(key)
+            f"{key} {before.get(key, 'not set')} → {self.recipe.get(key, 'not set')}"
+            for key in sorted({*self.recipe, *before})
+            if self.recipe.get(key) != before.get(key)
         ]
         found += ["the weights"] if self.weights != made.weights else []
         told = ", which it told by names and sizes of files" if self._tells_data_otherwise(made) else ""

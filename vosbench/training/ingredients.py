@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import lightning as L
 
 from vosbench.evaluation.protocols.protocol import Protocol
+from vosbench.inference.heat_maps import without_joints
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.runs.code import commit, sources
@@ -109,4 +110,4 @@ def fingerprint(options: Options, data: ClipData, stored: dict[str, Any] | None)
         if stored is None:
             raise
         init = Fingerprint.read(stored.get("fingerprint")).weights
-    return Fingerprint(code, settings(values, Options), data.fingerprint(), init)
+    return Fingerprint(code, without_joints(settings(values, Options)), data.fingerprint(), init)

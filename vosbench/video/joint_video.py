@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from vosbench.util.errors import UserError
+from vosbench.util.errors import HERE, UserError
 from vosbench.util.reading import reading
 from vosbench.video.folder_video import FolderVideo
 from vosbench.video.video import Joints, LabelMap
 
-REMEDY = "unpack joint_positions again, or leave the video out with dataset.exclude"
+REMEDY = f"unpack joint_positions again, or leave the video out with {HERE}exclude"
 
 
 @dataclass(frozen=True)
