@@ -114,7 +114,7 @@ class WindowSearch:
             self.queries.new_zeros(self._held(rows, columns, tall)),
             self.queries.new_zeros((rows + 2 * self.reach + tall) * (columns + 2 * self.reach) * rows * columns),
         )
-        blocks = [_Block(self, own, tall, memory) for own in _areas(h, w, rows, columns, wanted)]
+        blocks = [_Block(self, own, tall, memory) for own in _areas(h, w, rows, columns, tall, wanted)]
         found = [block.best(top_k, ties) for block in blocks]
         k = max((each.shape[1] for each, _ in found), default=0)
         affinities = self.queries.new_full((h, w, k), -torch.inf)
@@ -158,17 +158,17 @@ def _even(side: int, most: int, unit: int = 1) -> int:
     return -(-part // unit) * unit
 
 
-def _areas(h: int, w: int, rows: int, columns: int, wanted: Bool[Tensor, "h w"] | None) -> Iterator[Area]:
-    """Blocks of at most this size that hold all wanted cells."""
+def _areas(h: int, w: int, rows: int, columns: int, tall: int, wanted: Bool[Tensor, "h w"] | None) -> Iterator[Area]:
+    """Blocks of at most this size that hold all wanted cells. They start at a multiple of `tall` rows."""
     for y in range(0, h, rows):
         for x in range(0, w, columns):
-            across = slice(x, min(w, x + columns))
-            down = slice(y, min(h, y + rows))
+            across, down = slice(x, min(w, x + columns)), slice(y, min(h, y + rows))
             if wanted is None:
                 yield down, across
                 continue
-            if wanted[down, across].any():
-                yield down, across
+            needed = wanted[down, across].any(1).nonzero().flatten().tolist()
+            if needed:
+                yield slice(y + needed[0] // tall * tall, y + needed[-1] + 1), across
 
 
 @dataclass(frozen=True)
