@@ -208,7 +208,7 @@ def test_chunks_bound_what_the_search_holds_and_change_nothing(monkeypatch: pyte
     best = _Block.best
 
     def counting(self: _Block, *rest: Any) -> Any:
-        held.append(len(self.held))
+        held.append(len(self.memory.affinity))
         return best(self, *rest)
 
     monkeypatch.setattr(_Block, "best", counting)

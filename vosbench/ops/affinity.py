@@ -63,7 +63,7 @@ def local_readout(
     if not mask_oob:
         known = ~touching | (value == 0).all(1)
         if top_k is not None:
-            known |= _zeros_are_never_chosen(query, keys, positions, same & ~known, blocks, how, top_k)
+            known |= _zeros_are_never_chosen(query, sources, same & ~known, blocks, how, top_k)
         same &= known
     return torch.where(same.unsqueeze(1), value, _read(query, sources, blocks, how, ~same))
 
@@ -232,8 +232,7 @@ def _holding(cells: Bool[Tensor, "b h w"], blocks: Blocks) -> Int[Tensor, " m"]:
 
 def _zeros_are_never_chosen(
     query: Float[Tensor, "b c h w"],
-    keys: Sequence[Float[Tensor, "b c h w"]],
-    positions: Sequence[Positions] | None,
+    sources: Sequence[Source],
     wanted: Bool[Tensor, "b h w"],
     blocks: Blocks,
     how: _Reading,
@@ -243,13 +242,13 @@ def _zeros_are_never_chosen(
 
     Cells outside of the picture, with affinity 0, are then not among these. True only for wanted queries.
     """
-    blocks = Blocks(blocks.h, blocks.w, min(blocks.reach, MIDDLE))
-    sources, queries, part = read_through(blocks, keys, None, positions), blocks.cut(query), _holding(wanted, blocks)
+    middle = Blocks(blocks.h, blocks.w, min(blocks.reach, MIDDLE))
+    queries, part = middle.cut(query), _holding(wanted, middle)
     positive = queries.new_zeros(queries.shape[:2])
     for source in sources:
-        affinities = _affinities(queries[part] * how.scale, part, source, blocks, None)
-        positive[part] += (affinities > 0).sum(2)
-    return (blocks.join(positive.unsqueeze(2), len(query))[:, 0] >= top_k) & wanted
+        near = source.narrowed(blocks.reach - middle.reach)
+        positive[part] += (_affinities(queries[part] * how.scale, part, near, middle, None) > 0).sum(2)
+    return (middle.join(positive.unsqueeze(2), len(query))[:, 0] >= top_k) & wanted
 
 
 def _step(chunk: int, blocks: Blocks, references: int) -> int:

@@ -5,8 +5,10 @@ queries, and a top-k of these maxima, and of the members of the chosen groups, r
 for a block of queries is used again for the next, since fresh memory costs as much time as a product.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as nnf
@@ -19,6 +21,7 @@ from vosbench.ops.windows import Area, Window, inside, window_reach
 ROWS, COLUMNS = 32, 8  # of a block of queries, at most
 GROUP = 16  # neighbouring cells of a reference that is searched as a whole
 TOGETHER = 256  # queries that search whole references at a time
+VECTOR = 32  # maxima are fast over a multiple of this many columns
 TALL, FULL = 8, 20  # rows of a band: at most; and times the references
 
 
@@ -75,15 +78,15 @@ class WindowSearch:
     margin: int = 0
     outside: Sequence[Bool[Tensor, "kh kw"]] | None = None
 
-    @property
+    @cached_property
     def reach(self) -> int:
         return window_reach(self.radius, self.window)
 
-    @property
+    @cached_property
     def references(self) -> int:
         return len(self.keys)
 
-    @property
+    @cached_property
     def tall(self) -> int:
         """Rows of a band: few where there are many references, so that products are neither small nor wasteful."""
         tall = max(1, min(TALL, FULL // self.references))
@@ -91,12 +94,12 @@ class WindowSearch:
             tall -= 1
         return tall
 
-    @property
+    @cached_property
     def lead(self) -> int:
         """Rows above the keys' grid, so that windows of a block start with a band."""
         return (self.reach - self.margin) % self.tall
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
         """Rows and columns of the keys' grid."""
         return self.keys[0].shape[0], self.keys[0].shape[1]
@@ -105,10 +108,13 @@ class WindowSearch:
         """The best candidates of all queries, row-major. `wanted`: others may get none, with affinity -inf."""
         h, w, _ = self.queries.shape
         tall, (rows, columns) = self.tall, self._sides()
-        held = self.queries.new_zeros(self._held(rows, columns, tall))
-        bands = _bands(self.keys, tall, self.lead)
-        outside = None if self.outside is None else _bands(self.outside, tall, self.lead)
-        blocks = [_Block(self, own, tall, bands, outside, held) for own in _areas(h, w, rows, columns, wanted)]
+        memory = _Memory(
+            _bands(self.keys, tall, self.lead),
+            None if self.outside is None else _bands(self.outside, tall, self.lead),
+            self.queries.new_zeros(self._held(rows, columns, tall)),
+            self.queries.new_zeros((rows + 2 * self.reach + tall) * (columns + 2 * self.reach) * rows * columns),
+        )
+        blocks = [_Block(self, own, tall, memory) for own in _areas(h, w, rows, columns, tall, wanted)]
         found = [block.best(top_k, ties) for block in blocks]
         k = max((each.shape[1] for each, _ in found), default=0)
         affinities = self.queries.new_full((h, w, k), -torch.inf)
@@ -152,17 +158,27 @@ def _even(side: int, most: int, unit: int = 1) -> int:
     return -(-part // unit) * unit
 
 
-def _areas(h: int, w: int, rows: int, columns: int, wanted: Bool[Tensor, "h w"] | None) -> Iterator[Area]:
-    """Blocks of at most this size that hold all wanted cells."""
+def _areas(h: int, w: int, rows: int, columns: int, tall: int, wanted: Bool[Tensor, "h w"] | None) -> Iterator[Area]:
+    """Blocks of at most this size that hold all wanted cells. They start at a multiple of `tall` rows."""
     for y in range(0, h, rows):
         for x in range(0, w, columns):
-            across = slice(x, min(w, x + columns))
-            down = slice(y, min(h, y + rows))
+            across, down = slice(x, min(w, x + columns)), slice(y, min(h, y + rows))
             if wanted is None:
                 yield down, across
                 continue
-            if wanted[down, across].any():
-                yield down, across
+            needed = wanted[down, across].any(1).nonzero().flatten().tolist()
+            if needed:
+                yield slice(y + needed[0] // tall * tall, y + needed[-1] + 1), across
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What blocks share: bands, and memory for affinities, as rows of candidates × queries, and their maxima."""
+
+    bands: Sequence[Float[Tensor, "n c"]]
+    outside: Sequence[Bool[Tensor, " n"]] | None
+    affinity: Float[Tensor, " held"]
+    highest: Float[Tensor, " maxima"]
 
 
 @dataclass(frozen=True)
@@ -171,38 +187,36 @@ class _Block:
 
     Its rectangle are all bands and columns that windows reach, in the grid or not; a place in it is row-major.
 
-    held  memory for affinities, as rows of candidates × queries. What a query does not reach is left as it was.
+    In memory, what a query does not reach is left as it was.
     """
 
     search: WindowSearch
     own: Area
     tall: int
-    bands: Sequence[Float[Tensor, "n c"]]
-    outside: Sequence[Bool[Tensor, " n"]] | None
-    held: Float[Tensor, " held"]
+    memory: _Memory
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
         """Rows and columns of queries."""
         rows = self.own[0].stop - self.own[0].start
         return -(-rows // self.tall) * self.tall, self.own[1].stop - self.own[1].start
 
-    @property
+    @cached_property
     def rectangle(self) -> tuple[int, int]:
         """Bands and columns."""
         return -(-(self.size[0] + 2 * self.search.reach) // self.tall), self.size[1] + 2 * self.search.reach
 
-    @property
+    @cached_property
     def corner(self) -> tuple[int, int]:
         """The row and column of the keys' grid where the rectangle starts: negative outside of the grid."""
         shift = self.search.margin - self.search.reach
         return self.own[0].start + shift, self.own[1].start + shift
 
-    @property
+    @cached_property
     def seen(self) -> Area:
         """The part of the rectangle, in bands and columns, that is in the grid."""
         first = (self.corner[0] + self.search.lead) // self.tall
-        down = slice(max(0, -first), min(self.rectangle[0], len(self.bands) - first))
+        down = slice(max(0, -first), min(self.rectangle[0], len(self.memory.bands) - first))
         left = max(0, -self.corner[1])
         return down, slice(left, min(self.rectangle[1], self.search.size[1] - self.corner[1]))
 
@@ -222,7 +236,7 @@ class _Block:
         """For each place of the rectangle, its group of affinities and its cell; outside of the grid, those of a place
         nearby."""
         down, across = self.seen
-        (bands, wide), (h, w), device = self.rectangle, self.search.size, self.held.device
+        (bands, wide), (h, w), device = self.rectangle, self.search.size, self.memory.affinity.device
         rows = torch.arange(bands * self.tall, device=device)
         columns = torch.arange(wide, device=device).clamp(across.start, across.stop - 1)
         cells = (rows + self.corner[0]).clamp(0, h - 1).unsqueeze(1) * w + columns + self.corner[1]
@@ -234,33 +248,59 @@ class _Block:
     def _products(self) -> tuple[Float[Tensor, "n q"], Float[Tensor, "bands columns tall q"]]:
         """Affinities of the bands and columns in the grid, and the maximum over references for each cell of the
         rectangle: -inf outside of the grid."""
-        search, (rows, columns), (down, across) = self.search, self.size, self.seen
-        own = search.queries[self.own].flatten(0, 1)
+        (rows, columns), (down, across) = self.size, self.seen
+        own = self.search.queries[self.own].flatten(0, 1)
         queries = nnf.pad(own, (0, 0, 0, rows * columns - len(own)))
-        wide, cell = across.stop - across.start, self.tall * search.references
-        first = (self.corner[0] + search.lead) // self.tall
-        held = self.held[: (down.stop - down.start) * wide * cell * len(queries)].view(-1, wide * cell, len(queries))
-        for i, affinity in enumerate(held.unbind(), down.start):
-            keys = (0, (self.corner[1] + across.start) * cell, wide * cell)
-            start, stop = max(0, i * self.tall - 2 * search.reach), min(rows, (i + 1) * self.tall)
-            part = affinity.narrow(1, start * columns, (stop - start) * columns)
-            torch.mm(self.bands[first + i].narrow(*keys), queries[start * columns : stop * columns].T, out=part)
-            if self.outside is not None:
-                never = self.outside[first + i].narrow(*keys).unsqueeze(1)
-                part.masked_fill_(never, torch.finfo(queries.dtype).min)
-        return held.flatten(0, 1), self._highest(held)
+        n = (across.stop - across.start) * self.tall * self.search.references
+        affinity = self.memory.affinity[: (down.stop - down.start) * n * len(queries)].view(-1, n, len(queries))
+        highest = self._rectangle()
+        for band, held, maxima in zip(range(down.start, down.stop), affinity, highest[down, across], strict=True):
+            start, stop = max(0, band * self.tall - 2 * self.search.reach), min(rows, (band + 1) * self.tall)
+            part = (1, start * columns, (stop - start) * columns)
+            self._multiply(band, queries.narrow(0, *part[1:]), held.narrow(*part))
+            start, stop = start // self.step * self.step, min(rows, -(-stop // self.step) * self.step)
+            part = (1, start * columns, (stop - start) * columns)
+            each = held.narrow(*part).view(-1, self.search.references, part[2])
+            torch.amax(each, 1, out=maxima.view(-1, len(queries)).narrow(*part))
+        self._clear_margin(highest)
+        return affinity.flatten(0, 1), highest
 
-    def _highest(self, held: Float[Tensor, "seen n q"]) -> Float[Tensor, "bands columns tall q"]:
+    @cached_property
+    def step(self) -> int:
+        """Rows of queries whose maxima are fast."""
+        return max(1, VECTOR // self.size[1])
+
+    @cached_property
+    def keys(self) -> tuple[int, int, int]:
+        """The first band, and the candidates in a band that are in the rectangle: the first, and how many."""
+        cell, across = self.tall * self.search.references, self.seen[1]
+        first = (self.corner[0] + self.search.lead) // self.tall
+        return first, (self.corner[1] + across.start) * cell, (across.stop - across.start) * cell
+
+    def _multiply(self, band: int, queries: Float[Tensor, "q c"], out: Float[Tensor, "n q"]) -> None:
+        """Affinities of the cells of a band in the grid."""
+        first, *part = self.keys
+        torch.mm(self.memory.bands[first + band].narrow(0, *part), queries.T, out=out)
+        if self.memory.outside is not None:
+            never = self.memory.outside[first + band].narrow(0, *part).unsqueeze(1)
+            out.masked_fill_(never, torch.finfo(out.dtype).min)
+
+    def _rectangle(self) -> Float[Tensor, "bands columns tall q"]:
+        """Memory for maxima: -inf outside of the grid, by whole bands."""
+        shape = (*self.rectangle, self.tall, self.size[0] * self.size[1])
+        highest = self.memory.highest[: math.prod(shape)].view(shape)
         down, across = self.seen
-        wide, references = across.stop - across.start, self.search.references
-        highest = held.new_full((*self.rectangle, self.tall, held.shape[2]), -torch.inf)
-        highest[down, across] = held.unflatten(1, (wide, self.tall, references)).amax(3)
-        above, below = -self.corner[0], self.search.size[0] - self.corner[0]
+        if (down.stop - down.start, across.stop - across.start) != self.rectangle:
+            highest.fill_(-torch.inf)
+        return highest
+
+    def _clear_margin(self, highest: Float[Tensor, "bands columns tall q"]) -> None:
+        """-inf for rows outside of the grid in bands that also have others."""
+        down, above, below = self.seen[0], -self.corner[0], self.search.size[0] - self.corner[0]
         if down.start * self.tall < above:
             highest[down.start, :, : above % self.tall] = -torch.inf
         if down.stop * self.tall > below:
             highest[down.stop - 1, :, below % self.tall :] = -torch.inf
-        return highest
 
     def _windows_tall(self) -> int:
         """Rows, in whole bands, that hold the windows of queries in a band."""

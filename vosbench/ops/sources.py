@@ -1,10 +1,9 @@
 """References as rows of keys and values, which the cells of a padded grid point to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as nnf
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -23,6 +22,11 @@ class Source:
     @property
     def outside(self) -> int:
         return len(self.keys) - 1
+
+    def narrowed(self, cells: int) -> "Source":
+        """Its padded grid without this many cells on each side."""
+        part = slice(cells, -cells or None)
+        return replace(self, positions=self.positions[:, part, part])
 
 
 def read_through(
@@ -45,18 +49,27 @@ def uniform_windows(
 ) -> tuple[Bool[Tensor, "b h w"], Float[Tensor, "b n h w"], Bool[Tensor, "b h w"]]:
     """Which queries have the same value in all candidates that lie in a reference, what it is, and whose windows also
     have cells outside of one."""
-    high, low, out = [], [], []
-    for source in sources:
-        maps = source.values[source.positions].permute(0, 3, 1, 2)
-        outside = (source.positions == source.outside).unsqueeze(1)
-        high.append(_pool(maps.masked_fill(outside, -torch.inf), blocks.diameter))
-        low.append(-_pool(-maps.masked_fill(outside, torch.inf), blocks.diameter))
-        out.append(_pool(outside.float(), blocks.diameter))
-    size = (slice(None), slice(None), slice(0, blocks.h), slice(0, blocks.w))
-    highest, lowest, touching = torch.stack(high).amax(0)[size], torch.stack(low).amin(0), torch.stack(out).amax(0)
-    return (highest == lowest[size]).all(1), highest, touching[size][:, 0] > 0
+    outside = [(source.positions == source.outside).unsqueeze(1) for source in sources]
+    maps = [source.values[source.positions].permute(0, 3, 1, 2) for source in sources]
+    pairs = list(zip(maps, outside, strict=True))
+    high = torch.stack([each.masked_fill(out, -torch.inf) for each, out in pairs]).amax(0)
+    low = torch.stack([each.masked_fill(out, torch.inf) for each, out in pairs]).amin(0)
+    touching = torch.stack(outside).any(0).to(high.dtype)
+    pooled = [_pool(each, blocks.diameter)[..., : blocks.h, : blocks.w] for each in (high, -low, touching)]
+    return (pooled[0] == -pooled[1]).all(1), pooled[0], pooled[2][:, 0] > 0
 
 
 def _pool(maps: Float[Tensor, "b n hp wp"], size: int) -> Float[Tensor, "b n h w"]:
     """Maximum over a size×size window, one axis at a time."""
-    return nnf.max_pool2d(nnf.max_pool2d(maps, (size, 1), 1), (1, size), 1)
+    return _running_maximum(_running_maximum(maps, size, 2), size, 3)
+
+
+def _running_maximum(maps: Float[Tensor, "b n hp wp"], size: int, dim: int) -> Float[Tensor, "b n h w"]:
+    """By maxima over 2, 4, 8... cells, the last of which overlap."""
+    width = 1
+    while width < size:
+        step = min(width, size - width)
+        n = maps.shape[dim] - step
+        maps = torch.maximum(maps.narrow(dim, 0, n), maps.narrow(dim, step, n))
+        width += step
+    return maps
