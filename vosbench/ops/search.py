@@ -18,7 +18,7 @@ from torch import Tensor
 from vosbench.ops.top_k import Numbers, Ties, top, top_of_groups
 from vosbench.ops.windows import Area, Window, inside, window_reach
 
-ROWS, COLUMNS = 32, 8  # of a block of queries, at most
+ROWS, COLUMNS = 64, 8  # of a block of queries, at most
 GROUP = 16  # neighbouring cells of a reference that is searched as a whole
 TOGETHER = 256  # queries that search whole references at a time
 VECTOR = 32  # maxima are fast over a multiple of this many columns
