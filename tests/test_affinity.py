@@ -10,6 +10,7 @@ from torch import Tensor
 from vosbench.ops import affinity
 from vosbench.ops.affinity import local_readout
 from vosbench.ops.align import gather_positions
+from vosbench.ops.search import _Block
 from vosbench.ops.windows import BLOCK
 
 Readout = Callable[..., Tensor]
@@ -48,6 +49,14 @@ def flow_positions(h: int, w: int, seed: int) -> Tensor:
 def test_equals_unfold(unfold_readout: Readout, h: int, w: int, top_k: int | None, mask_oob: bool) -> None:
     read, expected = both(unfold_readout, maps(h, w), top_k=top_k, mask_oob=mask_oob)
     torch.testing.assert_close(read, expected)
+
+
+@pytest.mark.parametrize("mask_oob", [False, True])
+@pytest.mark.parametrize(("h", "w"), [(13, 21), (70, 9), (3, 5)])
+def test_equals_unfold_in_single_precision(unfold_readout: Readout, h: int, w: int, mask_oob: bool) -> None:
+    tensors = [each.float() for each in maps(h, w, 5)]
+    read, expected = both(unfold_readout, tensors, top_k=9, mask_oob=mask_oob)
+    torch.testing.assert_close(read, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("references", [1, 2, 5])
@@ -160,6 +169,40 @@ def test_skipping_uniform_windows_changes_nothing(top_k: int | None, mask_oob: b
     skipped = local_readout(query, keys, values, **options, skip_uniform=True)
     torch.testing.assert_close(skipped, plain, rtol=0, atol=1e-12)
     assert torch.equal(skipped.argmax(1), plain.argmax(1))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_zeros_outside_of_a_uniform_picture_compete(sign: int) -> None:
+    """Only where too few candidates have positive affinities are zeros outside read."""
+    query = torch.rand(1, 4, 20, 24, generator=torch.Generator().manual_seed(0)) + 0.1
+    value = torch.ones(1, 1, 20, 24)
+    options: dict[str, Any] = {"radius": 4, "scale": 1.0, "top_k": 7}
+    plain = local_readout(query, [sign * query], [value], **options)
+    skipped = local_readout(query, [sign * query], [value], **options, skip_uniform=True)
+    torch.testing.assert_close(skipped, plain)
+    assert (plain[..., 0, 0] < 0.5).all() == (sign < 0)
+    assert plain[..., 10, 12].item() == pytest.approx(1)
+
+
+def test_uniform_windows_at_the_border_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where zeros outside cannot be among the best."""
+    searched = []
+    best = _Block.best
+
+    def counting(block: _Block, *rest: Any) -> Any:
+        searched.append(block.own)
+        return best(block, *rest)
+
+    monkeypatch.setattr(_Block, "best", counting)
+    key, value = torch.rand(1, 4, 80, 80), torch.zeros(1, 2, 80, 80)
+    value[:, 0] = 1
+    options: dict[str, Any] = {"radius": 4, "scale": 1.0, "top_k": 7}
+    assert torch.equal(local_readout(key, [key], [value], skip_uniform=True, **options), value)
+    assert not searched
+    value[:, :, 40, 40] = torch.tensor([0.0, 1.0])
+    local_readout(key, [key], [value], skip_uniform=True, **options)
+    assert len(searched) == 4
+    assert max(own[0].stop - own[0].start for own in searched) <= 8
 
 
 def test_uniform_windows_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vosbench.ops import top_k
 from vosbench.ops.candidates import Candidates
 from vosbench.ops.matching import global_local_readout, match, read
 from vosbench.ops.search import _Block
@@ -48,7 +49,10 @@ def inside(h: int, w: int, radius: float, window: str) -> Tensor:
     """Whether a cell lies in a query's window: (query, cell)."""
     y, x = (each.flatten() for each in torch.meshgrid(torch.arange(float(h)), torch.arange(float(w)), indexing="ij"))
     dy, dx = (y[:, None] - y).abs(), (x[:, None] - x).abs()
-    return (dy**2 + dx**2).sqrt() < radius if window == "disk" else (dy <= radius) & (dx <= radius)
+    if window == "square":
+        return (dy <= radius) & (dx <= radius)
+    distance = (dy**2 + dx**2).sqrt()
+    return distance < radius if window == "disk" else distance <= radius
 
 
 def maps(h: int, w: int, references: int = 3, n: int = 3, c: int = 16, seed: int = 0) -> tuple[Tensor, Any, Any]:
@@ -67,7 +71,7 @@ def assert_equal(read: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(read, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("window", ["disk", "square"])
+@pytest.mark.parametrize("window", ["disk", "closed_disk", "square"])
 @pytest.mark.parametrize("top_k", [None, 1, 10, 10_000])
 @pytest.mark.parametrize(("h", "w"), SIZES)
 def test_equals_the_full_affinity(h: int, w: int, top_k: int | None, window: str) -> None:
@@ -95,6 +99,68 @@ def test_equals_the_full_affinity_at_its_defaults_and_one_channel() -> None:
     assert_equal(global_local_readout(*tensors, unrestricted=unrestricted), expected)
 
 
+@pytest.mark.parametrize("references", [9, 23])
+@pytest.mark.parametrize("window", ["disk", "square"])
+def test_equals_the_full_affinity_with_many_references(references: int, window: str) -> None:
+    """Bands of the search are then two rows or one row high."""
+    unrestricted = (*[False] * (references - 1), True)
+    assert_equal(*both(maps(19, 26, references), unrestricted=unrestricted, radius=5, window=window))
+    assert_equal(*both(maps(19, 26, references), unrestricted=[False] * references, radius=5, window=window))
+
+
+def test_equals_the_full_affinity_over_several_blocks() -> None:
+    assert_equal(*both(maps(70, 21, 2, c=8), unrestricted=(False, False), radius=3))
+
+
+def test_equals_the_full_affinity_where_torch_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with many threads."""
+    monkeypatch.setattr(top_k, "FEW", 0)
+    assert_equal(*both(maps(13, 21)))
+
+
+def test_the_result_is_the_same_every_time() -> None:
+    query, keys, _ = tied_maps(13, 21)
+    first, second = (match(query, keys, unrestricted=FIRST, radius=4, top_k=7) for _ in range(2))
+    assert torch.equal(first.weights, second.weights)
+    assert torch.equal(first.cells, second.cells)
+    assert torch.equal(first.references, second.references)
+
+
+def tied_maps(h: int, w: int, references: int = 3) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Small whole numbers, whose products have no rounding errors and many ties."""
+    query, keys, values = maps(h, w, references, c=4)
+    return (query * 2).round(), [(key * 2).round() for key in keys], values
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("unrestricted", [FIRST, (False, False, False), (True, True, True)])
+@pytest.mark.parametrize("top_k", [1, 5, 10_000])
+def test_kept_ties_all_take_part(top_k: int, unrestricted: Sequence[bool], gradients: bool) -> None:
+    """By one search or, with gradients, by the other."""
+    h, w = 13, 21
+    query, keys, values = tied_maps(h, w)
+    logits = 4 * torch.stack([query.flatten(2)[0].T @ key.flatten(2)[0] for key in keys], 1)
+    for i, free in enumerate(unrestricted):
+        if not free:
+            logits[:, i].masked_fill_(~inside(h, w, 4, "disk"), -torch.inf)
+    kth = logits.flatten(1).topk(min(top_k, logits[0].numel()), 1).values[:, -1:]
+    weights = logits.flatten(1).masked_fill(logits.flatten(1) < kth, -torch.inf).softmax(1)
+    options: dict[str, Any] = {"unrestricted": unrestricted, "radius": 4, "temperature": 0.25, "top_k": top_k}
+    matches = match(query.requires_grad_(gradients), keys, ties="kept", **options)
+    if top_k < 10:
+        assert matches.weights.shape[1] > top_k
+    expected = (weights @ torch.cat([value.flatten(2)[0].T for value in values])).T.reshape(1, -1, h, w)
+    assert_equal(read(matches, values), expected)
+    assert match(query, keys, **options).weights.shape[1] <= top_k
+
+
+def test_without_ties_keeping_them_changes_nothing() -> None:
+    query, keys, values = maps(13, 21)
+    kept = match(query, keys, unrestricted=FIRST, radius=4, ties="kept")
+    assert kept.weights.shape[1] == 10
+    assert_equal(read(kept, values), global_local_readout(query, keys, values, unrestricted=FIRST, radius=4))
+
+
 def test_the_restriction_changes_the_result() -> None:
     """What the tests above compare does depend on radius, window and first frame."""
     tensors = maps(16, 24)
@@ -111,14 +177,15 @@ def test_the_restriction_changes_the_result() -> None:
     ("window", "offsets"),
     [
         ("disk", {(dy, dx) for dy in range(-4, 5) for dx in range(-4, 5) if dy**2 + dx**2 < 25}),
+        ("closed_disk", {(dy, dx) for dy in range(-5, 6) for dx in range(-5, 6) if dy**2 + dx**2 <= 25}),
         ("square", {(dy, dx) for dy in range(-5, 6) for dx in range(-5, 6)}),
     ],
 )
 def test_candidates_are_nearer_than_the_radius(
     window: Window, offsets: set[tuple[int, int]], top_k: int | None
 ) -> None:
-    """Values that name each cell read out the weights: none for (3, 4), which is 5 away, none outside of the picture,
-    and all of them sum to 1."""
+    """Values that name each cell read out the weights: for (3, 4), which is 5 away, only in a closed disk, none outside
+    of the picture, and all of them sum to 1."""
     h, w = 13, 17
     query, keys, _ = maps(h, w, 1)
     names = torch.eye(h * w).view(1, h * w, h, w)
@@ -249,6 +316,7 @@ def test_matches_name_references_as_they_were_given() -> None:
     ("options", "message"),
     [
         ({"radius": 0}, "disk of radius 0 holds no cell"),
+        ({"radius": -1, "window": "closed_disk"}, "closed_disk of radius -1 holds no cell"),
         ({"radius": -0.5, "window": "square"}, "square of radius -0.5 holds no cell"),
         ({"top_k": 0}, "top_k must be at least 1, not 0"),
         ({"temperature": 0}, "temperature must be positive, not 0"),

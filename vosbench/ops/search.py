@@ -18,7 +18,7 @@ from torch import Tensor
 from vosbench.ops.top_k import Numbers, Ties, top, top_of_groups
 from vosbench.ops.windows import Area, Window, inside, window_reach
 
-ROWS, COLUMNS = 32, 8  # of a block of queries, at most
+ROWS, COLUMNS = 64, 8  # of a block of queries, at most
 GROUP = 16  # neighbouring cells of a reference that is searched as a whole
 TOGETHER = 256  # queries that search whole references at a time
 VECTOR = 32  # maxima are fast over a multiple of this many columns
@@ -221,29 +221,29 @@ class _Block:
         return down, slice(left, min(self.rectangle[1], self.search.size[1] - self.corner[1]))
 
     def best(self, top_k: int, ties: Ties) -> tuple[Float[Tensor, "q k"], Int[Tensor, "q k"]]:
-        groups, cells = self._places()
         affinity, highest = self._products()
-        diameter = 2 * self.search.reach + 1
-        place = torch.arange(self._windows_tall() * diameter, device=cells.device)
-        place = place // diameter * self.rectangle[1] + place % diameter
-        query = torch.arange(self.size[0] * self.size[1], device=cells.device)
-        row, column = query // self.size[1], query % self.size[1]
-        corner = (row // self.tall * self.tall * self.rectangle[1] + column).unsqueeze(1)
-        numbers = Numbers(place, corner, groups, cells)
-        return top_of_groups(affinity, self._windows(highest), numbers, self.search.references, top_k, ties)
+        windows = self._windows(highest.flatten(0, 2))
+        return top_of_groups(affinity, windows, self._numbers(), self.search.references, top_k, ties)
 
-    def _places(self) -> tuple[Int[Tensor, " places"], Int[Tensor, " places"]]:
+    @cached_property
+    def window(self) -> tuple[int, int]:
+        """What a query sees of the rectangle: bands, and places in a band."""
+        return -(-2 * self.search.reach // self.tall) + 1, (2 * self.search.reach + 1) * self.tall
+
+    def _numbers(self) -> Numbers:
         """For each place of the rectangle, its group of affinities and its cell; outside of the grid, those of a place
         nearby."""
-        down, across = self.seen
-        (bands, wide), (h, w), device = self.rectangle, self.search.size, self.memory.affinity.device
-        rows = torch.arange(bands * self.tall, device=device)
-        columns = torch.arange(wide, device=device).clamp(across.start, across.stop - 1)
-        cells = (rows + self.corner[0]).clamp(0, h - 1).unsqueeze(1) * w + columns + self.corner[1]
-        rows = rows.clamp(down.start * self.tall, down.stop * self.tall - 1) - down.start * self.tall
-        columns = columns - across.start
-        band = (rows // self.tall).unsqueeze(1) * (across.stop - across.start) + columns
-        return (band * self.tall + (rows % self.tall).unsqueeze(1)).flatten(), cells.flatten()
+        (down, across), (bands, wide), (h, w) = self.seen, self.rectangle, self.search.size
+        (high, within), device = self.window, self.memory.affinity.device
+        band, column, row = (torch.arange(n, device=device) for n in (bands, wide, self.tall))
+        band, column = band.view(-1, 1, 1), column.view(-1, 1).clamp(across.start, across.stop - 1)
+        cell = (band * self.tall + row + self.corner[0]).clamp(0, h - 1) * w + column + self.corner[1]
+        seen = band.clamp(down.start, down.stop - 1) - down.start
+        group = (seen * (across.stop - across.start) + column - across.start) * self.tall + row
+        own, across_own = (torch.arange(n, device=device) for n in self.size)
+        corner = (own // self.tall * wide).unsqueeze(1) + across_own
+        step = torch.arange(high, device=device).unsqueeze(1) * (wide * self.tall) + torch.arange(within, device=device)
+        return Numbers(step.flatten(), corner.view(-1, 1) * self.tall, group.flatten(), cell.flatten())
 
     def _products(self) -> tuple[Float[Tensor, "n q"], Float[Tensor, "bands columns tall q"]]:
         """Affinities of the bands and columns in the grid, and the maximum over references for each cell of the
@@ -302,23 +302,24 @@ class _Block:
         if down.stop * self.tall > below:
             highest[down.stop - 1, :, below % self.tall :] = -torch.inf
 
-    def _windows_tall(self) -> int:
-        """Rows, in whole bands, that hold the windows of queries in a band."""
-        return (-(-2 * self.search.reach // self.tall) + 1) * self.tall
-
-    def _windows(self, highest: Float[Tensor, "bands columns tall q"]) -> Float[Tensor, "q g"]:
-        """Each query's bands and columns, with -inf for cells outside of its window."""
-        search, tall, (rows, columns) = self.search, self.tall, self.size
-        (_, wide, _, m), diameter, high = highest.shape, 2 * search.reach + 1, self._windows_tall()
-        band, column = wide * tall * m, tall * m
-        sizes = (rows // tall, tall, columns, high // tall, tall, diameter)
-        strides = (band + tall * columns, columns, column + 1, band, m, column)
-        windows = highest.as_strided(sizes, strides).reshape(rows // tall, tall, columns, high, diameter)
-        y = torch.arange(high, device=highest.device) - torch.arange(tall, device=highest.device).unsqueeze(1)
-        x = torch.arange(diameter, device=highest.device) - search.reach
-        within = inside(y.unsqueeze(2) - search.reach, x, search.radius, search.window)
-        windows += torch.zeros_like(within, dtype=windows.dtype).masked_fill(~within, -torch.inf).unsqueeze(1)
+    def _windows(self, highest: Float[Tensor, "places q"]) -> Float[Tensor, "q g"]:
+        """What each query sees of the rectangle, with -inf for cells outside of its window."""
+        tall, (rows, columns), (high, within) = self.tall, self.size, self.window
+        places, band = len(highest), self.rectangle[1] * tall
+        turned = highest.T.contiguous()
+        strides = (tall * columns * places + band, columns * places, places + tall, band, 1)
+        windows = turned.as_strided((rows // tall, tall, columns, high, within), strides).contiguous()
+        windows += self._mask().unsqueeze(1)
         return windows.flatten(3).flatten(0, 2)
+
+    def _mask(self) -> Float[Tensor, "tall bands places"]:
+        """For a query in each row of a band: 0 in its window and -inf elsewhere."""
+        search, tall, device = self.search, self.tall, self.memory.affinity.device
+        row = torch.arange(tall, device=device)
+        y = torch.arange(self.window[0], device=device).view(-1, 1, 1) * tall + row - row.view(-1, 1, 1, 1)
+        x = torch.arange(2 * search.reach + 1, device=device).unsqueeze(1)
+        near = inside(y - search.reach, x - search.reach, search.radius, search.window)
+        return torch.zeros_like(near, dtype=self.memory.affinity.dtype).masked_fill(~near, -torch.inf).flatten(2)
 
 
 def joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Float[Tensor, "q k"], Int[Tensor, "q k"]]:
