@@ -30,7 +30,7 @@ WRONG = {
     "predict fps=-0.5": "fps=-0.5: give 0 or more",
     "predict fps=fast": "fps=fast: give a number",
     "predict inference=3": "inference=3: give one of its options: "
-    "halved, mamp_ytvos_released, munet_small, short_side, square",
+    "cells, halved, long_side, mamp_ytvos_released, munet_small, rounded_down, short_side, square, stretched",
     "train logger=null": "logger=null: give one of its options, or leave the group out with ~logger: "
     "csv, mlflow, tensorboard, wandb",
     "predict flow=1.5": "flow=1.5: give one of its options: dis, none, raft_large, raft_small",
