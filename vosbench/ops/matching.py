@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vosbench.ops.candidates import Candidates
+from vosbench.ops.search import Best
 from vosbench.ops.top_k import Ties
 from vosbench.ops.windows import CHUNK, Window
 
@@ -52,8 +53,8 @@ def global_local_readout(
 
     query, keys   of unit norm along c
     unrestricted  for each reference, whether all of its cells are candidates, and not only those near the query's own
-    radius        in cells. disk: candidates are nearer than this; square: at most this far along each axis. Cells
-                  outside of the picture do not exist.
+    radius        in cells. disk: candidates are nearer than this; closed_disk: at most this far; square: at most this
+                  far along each axis. Cells outside of the picture do not exist.
     top_k         where there are fewer candidates, all of them
     chunk         affinities, or numbers read, that are held at a time (at least those of one query)
 
@@ -89,20 +90,32 @@ def match(
     top_k: int = 10,
     window: Window = "disk",
     ties: Ties = "topk",
+    fused: bool = False,
     chunk: int = CHUNK,
 ) -> Matches:
     """The `top_k` best candidates of every query. See `global_local_readout` for other arguments.
 
     ties  topk: of candidates that are as good as the k-th, an arbitrary choice fills the k places; kept: all of them
           take part. There are then as many columns as the query with most candidates needs, up to all candidates.
+    fused  in one kernel on a GPU, without gradients. Needs triton, a `top_k` of at most 32, and ties="topk"
     """
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}")
+    if fused and ties == "kept":
+        raise ValueError("fused matching does not keep ties")
     with torch.autocast(query.device.type, enabled=False):
         candidates = Candidates.prepare(query, keys, unrestricted, radius, temperature, window, chunk)
-        best = candidates.best(top_k, ties)
+        best = _fused_search(candidates, top_k) if fused else candidates.best(top_k, ties)
         references = torch.tensor(candidates.order, device=query.device)[best.rows // candidates.cells]
         return Matches(candidates.size, best.affinities.softmax(1), references, best.rows % candidates.cells)
+
+
+def _fused_search(candidates: Candidates, top_k: int) -> Best:
+    try:
+        from vosbench.ops.fused_matching import fused_search
+    except ImportError as error:
+        raise RuntimeError("fused matching needs triton, which is not installed") from error
+    return fused_search(candidates, top_k)
 
 
 def read(
