@@ -222,8 +222,7 @@ class _Block:
 
     def best(self, top_k: int, ties: Ties) -> tuple[Float[Tensor, "q k"], Int[Tensor, "q k"]]:
         affinity, highest = self._products()
-        windows = self._windows(highest.flatten(0, 2))
-        return top_of_groups(affinity, windows, self._numbers(), self.search.references, top_k, ties)
+        return top_of_groups(affinity, self._windows(highest), self._numbers(), self.search.references, top_k, ties)
 
     @cached_property
     def window(self) -> tuple[int, int]:
@@ -245,23 +244,25 @@ class _Block:
         step = torch.arange(high, device=device).unsqueeze(1) * (wide * self.tall) + torch.arange(within, device=device)
         return Numbers(step.flatten(), corner.view(-1, 1) * self.tall, group.flatten(), cell.flatten())
 
-    def _products(self) -> tuple[Float[Tensor, "n q"], Float[Tensor, "bands columns tall q"]]:
+    def _products(self) -> tuple[Float[Tensor, "n q"], Float[Tensor, "bands q places"]]:
         """Affinities of the bands and columns in the grid, and the maximum over references for each cell of the
         rectangle: -inf outside of the grid."""
         (rows, columns), (down, across) = self.size, self.seen
         own = self.search.queries[self.own].flatten(0, 1)
         queries = nnf.pad(own, (0, 0, 0, rows * columns - len(own)))
-        n = (across.stop - across.start) * self.tall * self.search.references
-        affinity = self.memory.affinity[: (down.stop - down.start) * n * len(queries)].view(-1, n, len(queries))
+        cells = (across.stop - across.start) * self.tall
+        affinity = self.memory.affinity[: (down.stop - down.start) * cells * self.search.references * len(queries)]
+        affinity = affinity.view(down.stop - down.start, -1, len(queries))
         highest = self._rectangle()
-        for band, held, maxima in zip(range(down.start, down.stop), affinity, highest[down, across], strict=True):
+        inner = highest[down].narrow(2, across.start * self.tall, cells)
+        for band, held, maxima in zip(range(down.start, down.stop), affinity, inner, strict=True):
             start, stop = max(0, band * self.tall - 2 * self.search.reach), min(rows, (band + 1) * self.tall)
             part = (1, start * columns, (stop - start) * columns)
             self._multiply(band, queries.narrow(0, *part[1:]), held.narrow(*part))
             start, stop = start // self.step * self.step, min(rows, -(-stop // self.step) * self.step)
             part = (1, start * columns, (stop - start) * columns)
-            each = held.narrow(*part).view(-1, self.search.references, part[2])
-            torch.amax(each, 1, out=maxima.view(-1, len(queries)).narrow(*part))
+            best = held.narrow(*part).view(cells, self.search.references, part[2]).amax(1)
+            maxima.narrow(0, *part[1:]).copy_(best.T)
         self._clear_margin(highest)
         return affinity.flatten(0, 1), highest
 
@@ -285,30 +286,31 @@ class _Block:
             never = self.memory.outside[first + band].narrow(0, *part).unsqueeze(1)
             out.masked_fill_(never, torch.finfo(out.dtype).min)
 
-    def _rectangle(self) -> Float[Tensor, "bands columns tall q"]:
+    def _rectangle(self) -> Float[Tensor, "bands q places"]:
         """Memory for maxima: -inf outside of the grid, by whole bands."""
-        shape = (*self.rectangle, self.tall, self.size[0] * self.size[1])
+        shape = (self.rectangle[0], self.size[0] * self.size[1], self.rectangle[1] * self.tall)
         highest = self.memory.highest[: math.prod(shape)].view(shape)
         down, across = self.seen
         if (down.stop - down.start, across.stop - across.start) != self.rectangle:
             highest.fill_(-torch.inf)
         return highest
 
-    def _clear_margin(self, highest: Float[Tensor, "bands columns tall q"]) -> None:
+    def _clear_margin(self, highest: Float[Tensor, "bands q places"]) -> None:
         """-inf for rows outside of the grid in bands that also have others."""
         down, above, below = self.seen[0], -self.corner[0], self.search.size[0] - self.corner[0]
+        rows = highest.unflatten(2, (-1, self.tall))
         if down.start * self.tall < above:
-            highest[down.start, :, : above % self.tall] = -torch.inf
+            rows[down.start, ..., : above % self.tall] = -torch.inf
         if down.stop * self.tall > below:
-            highest[down.stop - 1, :, below % self.tall :] = -torch.inf
+            rows[down.stop - 1, ..., below % self.tall :] = -torch.inf
 
-    def _windows(self, highest: Float[Tensor, "places q"]) -> Float[Tensor, "q g"]:
+    def _windows(self, highest: Float[Tensor, "bands q places"]) -> Float[Tensor, "q g"]:
         """What each query sees of the rectangle, with -inf for cells outside of its window."""
         tall, (rows, columns), (high, within) = self.tall, self.size, self.window
-        places, band = len(highest), self.rectangle[1] * tall
-        turned = highest.T.contiguous()
-        strides = (tall * columns * places + band, columns * places, places + tall, band, 1)
-        windows = turned.as_strided((rows // tall, tall, columns, high, within), strides).contiguous()
+        _, queries, places = highest.shape
+        band = queries * places
+        strides = (band + tall * columns * places, columns * places, places + tall, band, 1)
+        windows = highest.as_strided((rows // tall, tall, columns, high, within), strides).contiguous()
         windows += self._mask().unsqueeze(1)
         return windows.flatten(3).flatten(0, 2)
 
