@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from vosbench.ops.best import searchable
 from vosbench.ops.local_search import choose
-from vosbench.ops.search import searchable
 from vosbench.ops.sources import Source, read_through, uniform_windows
 from vosbench.ops.windows import CHUNK, Blocks, Positions, take, window_mask
 

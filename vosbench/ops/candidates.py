@@ -1,7 +1,8 @@
 """Queries and their candidates: all cells of some references, and of the others those near the query's own.
 
-Two ways lead to the best candidates. On the CPU and without gradients it is `ops.search`. Otherwise queries are handled
-in square blocks (see `ops.windows`), and a block against all references is one matrix product, which is differentiable.
+Two ways lead to the best candidates. On the CPU and without gradients it is `ops.best` and `ops.search`. Otherwise,
+queries are handled in square blocks (see `ops.windows`), and a block against all references is one matrix product,
+which is differentiable.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vosbench.ops.search import Best, WindowSearch, joined, search_whole, searchable
+from vosbench.ops.best import Best, joined, search_whole, searchable
+from vosbench.ops.search import WindowSearch
 from vosbench.ops.top_k import Ties, top
 from vosbench.ops.windows import BLOCK, Blocks, Window, window_mask, window_reach
 

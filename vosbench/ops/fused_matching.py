@@ -11,8 +11,8 @@ import triton
 import triton.language as tl
 from triton import knobs
 
+from vosbench.ops.best import Best
 from vosbench.ops.candidates import Candidates
-from vosbench.ops.search import Best
 from vosbench.ops.windows import window_reach
 
 MOST = 32  # candidates that are kept

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vosbench.ops.search import WindowSearch
 from vosbench.ops.sources import Source
-from vosbench.ops.windows import Blocks
+from vosbench.ops.windows import Blocks, take
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def choose(
     """
     h, w, reach = blocks.h, blocks.w, blocks.reach
     grids = [source.positions[image, : h + 2 * reach, : w + 2 * reach] for source in sources]
-    keys = [source.keys[grid] for source, grid in zip(sources, grids, strict=True)]
+    keys = [take(source.keys, grid) for source, grid in zip(sources, grids, strict=True)]
     outside = [grid == source.outside for source, grid in zip(sources, grids, strict=True)] if mask_oob else None
     search = WindowSearch(query.permute(1, 2, 0), keys, reach, "square", chunk, reach, outside)
     best = search.best(top_k, "topk", wanted)

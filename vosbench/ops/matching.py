@@ -3,7 +3,7 @@
 Local windows are disks or squares, and cells outside of the picture do not exist. For local windows that extend beyond
 the picture, or that follow a flow, see `ops.affinity`.
 
-Queries are handled in blocks (see `ops.candidates` and `ops.search`): nothing of size NHW × HW is ever formed.
+Queries are handled in blocks (see `ops.candidates`): nothing of size NHW × HW is ever formed.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vosbench.ops.best import Best
 from vosbench.ops.candidates import Candidates
-from vosbench.ops.search import Best
 from vosbench.ops.top_k import Ties
 from vosbench.ops.windows import CHUNK, Window
 

@@ -1,8 +1,8 @@
-"""The best candidates of every query, on the CPU and without gradients: blocked products, and a top-k in two levels.
+"""The best candidates in windows around each query's own place, on the CPU and without gradients: see `ops.best`.
 
-Products have candidates as rows and queries as columns. The maximum over neighbouring rows is then vectorised over
-queries, and a top-k of these maxima, and of the members of the chosen groups, replaces that of all candidates. A buffer
-for a block of queries is used again for the next, since fresh memory costs as much time as a product.
+A block of queries meets the references in bands of rows, and a band only those queries whose windows reach it. The
+references lie side by side in a band, so that this is one product, and a cell's candidates are one group. Memory for
+affinities is used again by the next block, since fresh memory costs as much time as a product.
 """
 
 import math
@@ -15,49 +15,13 @@ import torch.nn.functional as nnf
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from vosbench.ops.top_k import Numbers, Ties, top, top_of_groups
+from vosbench.ops.best import Best
+from vosbench.ops.top_k import Numbers, Ties, top_of_groups
 from vosbench.ops.windows import Area, Window, inside, window_reach
 
-ROWS, COLUMNS = 64, 8  # of a block of queries, at most
-GROUP = 16  # neighbouring cells of a reference that is searched as a whole
-TOGETHER = 256  # queries that search whole references at a time
+ROWS, COLUMNS = 32, 8  # of a block of queries, at most
 VECTOR = 32  # maxima are fast over a multiple of this many columns
-TALL, FULL = 8, 20  # rows of a band: at most; and times the references
-
-
-@dataclass(frozen=True)
-class Best:
-    """For each query, the highest affinities, in no order, and the rows of the keys that have them; -inf: no key."""
-
-    affinities: Float[Tensor, "q k"]
-    rows: Int[Tensor, "q k"]
-
-    def merge(self, other: "Best", top_k: int, ties: Ties) -> "Best":
-        """The best of both. The other's rows are to be counted after these."""
-        best, which = top(torch.cat((self.affinities, other.affinities), 1), top_k, ties)
-        return Best(best, torch.cat((self.rows, other.rows), 1).gather(1, which))
-
-
-def searchable(*tensors: Tensor) -> bool:
-    """Whether these are on the CPU and need no gradients."""
-    needed = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
-    return tensors[0].device.type == "cpu" and not needed
-
-
-def search_whole(queries: Float[Tensor, "q c"], keys: Float[Tensor, "n c"], top_k: int, ties: Ties, chunk: int) -> Best:
-    """All keys are candidates of all queries. `chunk`: affinities held at a time (at least those of one query)."""
-    groups = -(-len(keys) // GROUP)
-    together = max(1, min(TOGETHER, len(queries), chunk // (groups * GROUP)))
-    held = queries.new_empty(groups * GROUP * together)
-    found = []
-    for part in queries.split(together):
-        affinity = held[: groups * GROUP * len(part)].view(groups * GROUP, len(part))
-        affinity[len(keys) :] = -torch.inf
-        torch.mm(keys, part.T, out=affinity[: len(keys)])
-        highest = affinity.view(groups, GROUP, -1).amax(1).T.contiguous()
-        found.append(top_of_groups(affinity, highest, None, GROUP, top_k, ties))
-    best, rows = joined(found)
-    return Best(best, rows.clamp(max=len(keys) - 1))  # beyond the keys there is only -inf
+LEAST, MOST, FULL = 2, 8, 20  # rows of a band: at least, at most, and times the references
 
 
 @dataclass(frozen=True)
@@ -80,7 +44,8 @@ class WindowSearch:
 
     @cached_property
     def reach(self) -> int:
-        return window_reach(self.radius, self.window)
+        """How far windows extend, as far as there are keys."""
+        return min(window_reach(self.radius, self.window), max(self.size) - 1)
 
     @cached_property
     def references(self) -> int:
@@ -89,8 +54,8 @@ class WindowSearch:
     @cached_property
     def tall(self) -> int:
         """Rows of a band: few where there are many references, so that products are neither small nor wasteful."""
-        tall = max(1, min(TALL, FULL // self.references))
-        while tall > 1 and self._held(tall, 1, tall) > self.chunk:
+        tall = max(LEAST, min(MOST, FULL // self.references))
+        while tall > 1 and max(self._held(tall, 1, tall)) > self.chunk:
             tall -= 1
         return tall
 
@@ -111,8 +76,7 @@ class WindowSearch:
         memory = _Memory(
             _bands(self.keys, tall, self.lead),
             None if self.outside is None else _bands(self.outside, tall, self.lead),
-            self.queries.new_zeros(self._held(rows, columns, tall)),
-            self.queries.new_zeros((rows + 2 * self.reach + tall) * (columns + 2 * self.reach) * rows * columns),
+            *(self.queries.new_zeros(n) for n in self._held(rows, columns, tall)),
         )
         blocks = [_Block(self, own, tall, memory) for own in _areas(h, w, rows, columns, tall, wanted)]
         found = [block.best(top_k, ties) for block in blocks]
@@ -129,16 +93,16 @@ class WindowSearch:
         """Rows, in whole bands, and columns of a block."""
         tall = self.tall
         rows, columns = _even(self.queries.shape[0], ROWS, tall), _even(self.queries.shape[1], COLUMNS)
-        while self._held(rows, columns, tall) > self.chunk and (rows > tall or columns > 1):
+        while max(self._held(rows, columns, tall)) > self.chunk and (rows > tall or columns > 1):
             wide = columns >= rows or rows == tall
             rows, columns = (rows, columns - 1) if wide and columns > 1 else (rows - tall, columns)
         return rows, columns
 
-    def _held(self, rows: int, columns: int, tall: int) -> int:
-        """Affinities of a block."""
-        bands = min(-(-self.size[0] // tall) + 1, -(-(rows + 2 * self.reach) // tall))
-        wide = min(self.size[1], columns + 2 * self.reach)
-        return bands * tall * wide * self.references * rows * columns
+    def _held(self, rows: int, columns: int, tall: int) -> tuple[int, int]:
+        """Affinities of a block, and maxima for its rectangle."""
+        high, wide = -(-(rows + 2 * self.reach) // tall), columns + 2 * self.reach
+        seen = min(-(-self.size[0] // tall) + 1, high) * tall * min(self.size[1], wide)
+        return seen * self.references * rows * columns, high * tall * wide * rows * columns
 
 
 def _bands(maps: Sequence[Shaped[Tensor, "kh kw *c"]], tall: int, lead: int) -> list[Tensor]:
@@ -222,8 +186,7 @@ class _Block:
 
     def best(self, top_k: int, ties: Ties) -> tuple[Float[Tensor, "q k"], Int[Tensor, "q k"]]:
         affinity, highest = self._products()
-        windows = self._windows(highest.flatten(0, 2))
-        return top_of_groups(affinity, windows, self._numbers(), self.search.references, top_k, ties)
+        return top_of_groups(affinity, self._windows(highest), self._numbers(), self.search.references, top_k, ties)
 
     @cached_property
     def window(self) -> tuple[int, int]:
@@ -245,23 +208,25 @@ class _Block:
         step = torch.arange(high, device=device).unsqueeze(1) * (wide * self.tall) + torch.arange(within, device=device)
         return Numbers(step.flatten(), corner.view(-1, 1) * self.tall, group.flatten(), cell.flatten())
 
-    def _products(self) -> tuple[Float[Tensor, "n q"], Float[Tensor, "bands columns tall q"]]:
+    def _products(self) -> tuple[Float[Tensor, "n q"], Float[Tensor, "bands q places"]]:
         """Affinities of the bands and columns in the grid, and the maximum over references for each cell of the
         rectangle: -inf outside of the grid."""
         (rows, columns), (down, across) = self.size, self.seen
         own = self.search.queries[self.own].flatten(0, 1)
         queries = nnf.pad(own, (0, 0, 0, rows * columns - len(own)))
-        n = (across.stop - across.start) * self.tall * self.search.references
-        affinity = self.memory.affinity[: (down.stop - down.start) * n * len(queries)].view(-1, n, len(queries))
+        cells = (across.stop - across.start) * self.tall
+        affinity = self.memory.affinity[: (down.stop - down.start) * cells * self.search.references * len(queries)]
+        affinity = affinity.view(down.stop - down.start, -1, len(queries))
         highest = self._rectangle()
-        for band, held, maxima in zip(range(down.start, down.stop), affinity, highest[down, across], strict=True):
+        inner = highest[down].narrow(2, across.start * self.tall, cells)
+        for band, held, maxima in zip(range(down.start, down.stop), affinity, inner, strict=True):
             start, stop = max(0, band * self.tall - 2 * self.search.reach), min(rows, (band + 1) * self.tall)
             part = (1, start * columns, (stop - start) * columns)
             self._multiply(band, queries.narrow(0, *part[1:]), held.narrow(*part))
             start, stop = start // self.step * self.step, min(rows, -(-stop // self.step) * self.step)
             part = (1, start * columns, (stop - start) * columns)
-            each = held.narrow(*part).view(-1, self.search.references, part[2])
-            torch.amax(each, 1, out=maxima.view(-1, len(queries)).narrow(*part))
+            best = held.narrow(*part).view(cells, self.search.references, part[2]).amax(1)
+            maxima.narrow(0, *part[1:]).copy_(best.T)
         self._clear_margin(highest)
         return affinity.flatten(0, 1), highest
 
@@ -285,30 +250,31 @@ class _Block:
             never = self.memory.outside[first + band].narrow(0, *part).unsqueeze(1)
             out.masked_fill_(never, torch.finfo(out.dtype).min)
 
-    def _rectangle(self) -> Float[Tensor, "bands columns tall q"]:
+    def _rectangle(self) -> Float[Tensor, "bands q places"]:
         """Memory for maxima: -inf outside of the grid, by whole bands."""
-        shape = (*self.rectangle, self.tall, self.size[0] * self.size[1])
+        shape = (self.rectangle[0], self.size[0] * self.size[1], self.rectangle[1] * self.tall)
         highest = self.memory.highest[: math.prod(shape)].view(shape)
         down, across = self.seen
         if (down.stop - down.start, across.stop - across.start) != self.rectangle:
             highest.fill_(-torch.inf)
         return highest
 
-    def _clear_margin(self, highest: Float[Tensor, "bands columns tall q"]) -> None:
+    def _clear_margin(self, highest: Float[Tensor, "bands q places"]) -> None:
         """-inf for rows outside of the grid in bands that also have others."""
         down, above, below = self.seen[0], -self.corner[0], self.search.size[0] - self.corner[0]
+        rows = highest.unflatten(2, (-1, self.tall))
         if down.start * self.tall < above:
-            highest[down.start, :, : above % self.tall] = -torch.inf
+            rows[down.start, ..., : above % self.tall] = -torch.inf
         if down.stop * self.tall > below:
-            highest[down.stop - 1, :, below % self.tall :] = -torch.inf
+            rows[down.stop - 1, ..., below % self.tall :] = -torch.inf
 
-    def _windows(self, highest: Float[Tensor, "places q"]) -> Float[Tensor, "q g"]:
+    def _windows(self, highest: Float[Tensor, "bands q places"]) -> Float[Tensor, "q g"]:
         """What each query sees of the rectangle, with -inf for cells outside of its window."""
         tall, (rows, columns), (high, within) = self.tall, self.size, self.window
-        places, band = len(highest), self.rectangle[1] * tall
-        turned = highest.T.contiguous()
-        strides = (tall * columns * places + band, columns * places, places + tall, band, 1)
-        windows = turned.as_strided((rows // tall, tall, columns, high, within), strides).contiguous()
+        _, queries, places = highest.shape
+        band = queries * places
+        strides = (band + tall * columns * places, columns * places, places + tall, band, 1)
+        windows = highest.as_strided((rows // tall, tall, columns, high, within), strides).contiguous()
         windows += self._mask().unsqueeze(1)
         return windows.flatten(3).flatten(0, 2)
 
@@ -320,10 +286,3 @@ class _Block:
         x = torch.arange(2 * search.reach + 1, device=device).unsqueeze(1)
         near = inside(y - search.reach, x - search.reach, search.radius, search.window)
         return torch.zeros_like(near, dtype=self.memory.affinity.dtype).masked_fill(~near, -torch.inf).flatten(2)
-
-
-def joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Float[Tensor, "q k"], Int[Tensor, "q k"]]:
-    """Results of several searches one after the other; those with fewer columns are filled up with -inf and row 0."""
-    k = max(values.shape[1] for values, _ in parts)
-    values = torch.cat([nnf.pad(each, (0, k - each.shape[1]), value=-torch.inf) for each, _ in parts])
-    return values, torch.cat([nnf.pad(each, (0, k - each.shape[1])) for _, each in parts])

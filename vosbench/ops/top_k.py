@@ -10,7 +10,7 @@ from torch import Tensor
 
 Ties = Literal["topk", "kept"]  # exactly k are chosen; or also all that equal the k-th
 
-FEW = 4  # threads; with more, torch.topk, which shares the rows among them, is faster than numpy, which does not
+FEW = 4  # threads; with more, torch.topk is used: it shares the rows among them, and numpy does not
 LOW = 0xFFFFFFFF
 
 Chosen = tuple[Float[Tensor, "q k"], Int[Tensor, "q k"]]  # values, in no order, and where they are in their row
@@ -27,7 +27,7 @@ def largest(values: Float[Tensor, "q n"], k: int) -> Chosen:
 
 
 def _partitioned(values: Float[Tensor, "q n"], k: int) -> Chosen:
-    """By numpy's partition, which is vectorised and takes a third of the time of torch.topk on one thread.
+    """By numpy's partition, which is vectorised and takes as little as a third of the time of torch.topk on one thread.
 
     Each value shares a 64-bit integer with its place: the bits of a float, those of negative ones flipped, are ordered
     like the float. Of equal values, the later one counts as larger.

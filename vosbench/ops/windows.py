@@ -6,7 +6,7 @@ A block against its rectangle is one matrix product, so neither an unfolded copy
 Rectangles extend beyond the picture, and there are two ways to treat the cells outside. Either they are zeros that
 compete with the others: then all rectangles have one size, and blocks are batched (`Blocks.rectangles`, for
 `ops.affinity`). Or they do not exist: then rectangles are clipped, and blocks are handled one by one (`Blocks.clipped`,
-for `ops.matching`).
+for `ops.matching`). `ops.search` has blocks of its own.
 """
 
 import math
