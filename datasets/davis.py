@@ -66,6 +66,7 @@ class Davis:
         name: str | None = None,
     ) -> None:
         check_frames(frames, max_frames)
+        size = None if resized is None else _size(resized)
         root = Path(root)
         self.root = root
         self.name = name or (f"davis{year}" if year else name_of(root))
@@ -98,10 +99,9 @@ class Davis:
             for sequence in chosen
         )
         self.videos: tuple[FolderVideo, ...] = tuple(videos)
-        if resized is not None:
-            height, width = _size(resized)
-            self.resolution += f", all resized to {height}×{width}"
-            self.videos = tuple(ResizedVideo.of(video, (height, width), resized_frames) for video in self.videos)
+        if size is not None:
+            self.resolution += f", all resized to {size[0]}×{size[1]}"
+            self.videos = tuple(ResizedVideo.of(video, size, resized_frames) for video in self.videos)
 
     @cached_property
     def attributes(self) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ the scripts of CRW and VFS.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from vosbench.datasets.folders import check_root, choose, list_images, subfolders
 from vosbench.settings.options import Where
@@ -41,7 +42,7 @@ class Jhmdb:
     def __init__(
         self,
         root: Where[str | Path],
-        split: int = 1,
+        split: Literal[1, 2, 3] = 1,
         sequences: Sequence[str] | None = None,
         exclude: Sequence[str] = (),
         max_frames: int | None = None,

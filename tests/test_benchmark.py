@@ -20,7 +20,7 @@ MAMP = ["method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "na
 FIELDS = {
     *("schema", "method", "supervision", "training_data", "parameters", "checkpoint", "dataset", "split", "protocol"),
     *("resolution", "frames", "scores", "objects", "speed", "provenance"),
-    *("algorithm", "subset", "inference", "remarks", "training"),
+    *("algorithm", "subset", "inference", "propagation", "remarks", "training"),
 }
 SCORES = {"J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"}
 SPEED = {

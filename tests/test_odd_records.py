@@ -58,7 +58,7 @@ def put(run: Path, made: Record) -> Path:
 
 
 ODD: dict[str, list[Any]] = {
-    "schema": [4, 0, "2", None, [2], True],
+    "schema": [5, 0, "2", None, [2], True],
     "method": [None, 5, ["x"], {}],
     "parameters": ["many", True, 1.5, 10**400],
     "checkpoint": [5, [], {"name": None}, {"sha256": 5}],

@@ -197,7 +197,7 @@ def test_checkpoints_that_are_empty_cut_or_something_else(tmp_path: Path, name: 
     ("content", "why"),
     [
         ({"state_dict": None}, "holds no weights by name"),
-        ({"model": {"a": torch.zeros(1)}, "epoch": 3}, "holds no weights by name"),
+        ({"net": {"a": torch.zeros(1)}, "epoch": 3}, "holds no weights by name"),
         ({5: torch.zeros(1)}, "holds no weights by name"),
         ({"state_dict": {"a": torch.zeros(1)}, "vosbench": 5}, "what it says of its training is damaged"),
         ({"state_dict": {"a": torch.zeros(1)}, "vosbench": {"method": 5}}, "what it says of its training is damaged"),

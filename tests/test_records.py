@@ -54,9 +54,9 @@ def test_fields_are_those_of_the_schema(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "a.json").read_text())
     assert " ".join(content) == (
         "schema method algorithm supervision training_data parameters checkpoint training dataset split protocol "
-        "resolution frames subset inference scores objects speed remarks provenance"
+        "resolution frames subset inference propagation scores objects speed remarks provenance"
     )
-    assert content["schema"] == 3
+    assert content["schema"] == 4
     assert content["speed"] is None
 
 
@@ -69,7 +69,7 @@ def test_no_arrays_beside_a_record(tmp_path: Path) -> None:
     [
         ("{", "cannot read record"),
         ("[]", "has schema None"),
-        ('{"schema": 4}', "has schema 4, this version reads 1 to 3"),
+        ('{"schema": 5}', "has schema 5, this version reads 1 to 4"),
         ('{"schema": 2, "method": "x", "speedo": 3}', "speedo"),
         ('{"schema": 1, "method": "x", "speedo": 3}', "speedo"),
     ],
@@ -159,7 +159,7 @@ def test_a_record_of_schema_1_is_read_and_shown(tmp_path: Path, command: Callabl
     content = json.loads(OLD.read_text())
     assert content["schema"] == 1
     made = records.read(OLD)
-    assert (made.schema, made.method, made.algorithm) == (3, "mamp_small", "mamp")
+    assert (made.schema, made.method, made.algorithm) == (4, "mamp_small", "mamp")
     assert (made.subset, made.inference, made.remarks) == (None, None, [])
     assert made.provenance is not None
     assert made.provenance["commits"] == [content["provenance"]["commit"]]

@@ -89,6 +89,7 @@ def test_files_with_hydras_own_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 TABLES = {
+    "features_settings": ("benchmark", ["backbone=resnet"]),
     "features_trio": ("benchmark", ["method=features", "propagation=crw"]),
     "mamp/every_fifth": ("benchmark", []),
     "mamp/table3": ("benchmark", []),

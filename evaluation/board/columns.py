@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vosbench.evaluation.board.names import weights
-from vosbench.evaluation.board.rows import COMPARABLE, Row
+from vosbench.evaluation.board.rows import COMPARABLE, OWN, Row
 from vosbench.evaluation.board.statistics import Interval
 from vosbench.runs.trainings import total_hours
 
@@ -76,7 +76,7 @@ def percent(value: float | None) -> str:
 
 
 def _kind(key: str) -> Column:
-    return Column(key.capitalize(), lambda row: kind(row)[key])
+    return Column(key.capitalize(), lambda row: "" if kind(row)[key] == OWN else kind(row)[key])
 
 
 def _score(name: str) -> Column:

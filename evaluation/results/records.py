@@ -135,7 +135,8 @@ def read(path: Path) -> Record:
         raise UserError(f"record {path} has schema {str(schema)[:40]}, this version reads 1 to {SCHEMA}: {remedy}")
     if schema == 1:
         content = _migrated(content)
-    missing = {key: value for later, added in ADDED.items() if later > schema for key, value in added.items()}
+    known = max(schema, 2)  # what schema 1 did not have, its migration adds
+    missing = {key: value for later, added in ADDED.items() if later > known for key, value in added.items()}
     content = {**content, **missing, "schema": SCHEMA} if missing else content
     expected = {field.name for field in fields(Record)}
     if expected != set(content):

@@ -90,7 +90,7 @@ def _pytorch(path: Path) -> tuple[dict[str, Tensor], Any]:
             raise ValueError(_unsafe(str(error))) from error
     if not isinstance(content, dict):
         raise UserError(f"checkpoint {path} holds a {type(content).__name__}, no weights by name: give another file")
-    within = next((name for name in WITHIN if isinstance(content.get(name), dict)), None)
+    within = next((name for name in WITHIN if name in content and not isinstance(content[name], Tensor)), None)
     state, metadata = content if within is None else content[within], content.get("vosbench", {})
     named = state.items() if isinstance(state, dict) else ()
     state = {key: value for key, value in named if isinstance(key, str) and isinstance(value, Tensor)}

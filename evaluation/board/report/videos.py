@@ -8,6 +8,7 @@ from vosbench.evaluation.board.report.curves import VideoCurves, curves_of, meas
 from vosbench.evaluation.board.report.moments import Moments, moments_of
 from vosbench.evaluation.board.report.plot import Plot, plot_of
 from vosbench.evaluation.board.report.store import Store
+from vosbench.evaluation.board.rows import OWN
 from vosbench.evaluation.results.picture_index import Facts, Picture
 
 PICTURED, OTHERS = 24, 12  # most videos with pictures, and most with curves alone
@@ -49,7 +50,7 @@ def videos_of(found: Sequence[Beside], store: Store, *, mixed: bool) -> list[Vid
     videos = []
     for kind in kinds:
         same = [each for each in found if each.row.kind == kind]
-        suffix = f" ({', '.join(kind)})" if mixed else ""
+        suffix = f" ({', '.join(part for part in kind if part != OWN)})" if mixed else ""
         videos += _of_one_kind(same, suffix, max(1, WORST // len(found)), store)
     return videos
 
