@@ -67,8 +67,7 @@ class Davis:
     ) -> None:
         check_frames(frames, max_frames)
         size = None if resized is None else _size(resized)
-        root = Path(root)
-        self.root = root
+        self.root = root = Path(root)
         self.name = name or (f"davis{year}" if year else name_of(root))
         self.split = split or "all"
         self.resolution = resolution or "original"
@@ -83,8 +82,6 @@ class Davis:
         self.whole = len(listed)
         chosen = choose(listed, sequences, exclude, where=f"{self.name} {self.split}")
         check_present(chosen, images)
-        if binary is None:
-            binary = str(year) == "2016" and annotations is None
         videos = (
             scan_video(
                 images / sequence,
@@ -92,7 +89,7 @@ class Davis:
                 max_frames=max_frames,
                 every=every,
                 frames=frames,
-                binary=binary,
+                binary=str(year) == "2016" and annotations is None if binary is None else binary,
                 late_objects=late_objects,
                 any_size=annotations is not None,
             )
@@ -100,8 +97,11 @@ class Davis:
         )
         self.videos: tuple[FolderVideo, ...] = tuple(videos)
         if size is not None:
-            self.resolution += f", all resized to {size[0]}×{size[1]}"
-            self.videos = tuple(ResizedVideo.of(video, size, resized_frames) for video in self.videos)
+            self._resize(size, resized_frames)
+
+    def _resize(self, size: tuple[int, int], frames: Kernel) -> None:
+        self.resolution += f", all resized to {size[0]}×{size[1]}"
+        self.videos = tuple(ResizedVideo.of(video, size, frames) for video in self.videos)
 
     @cached_property
     def attributes(self) -> dict[str, list[str]]:

@@ -6,9 +6,9 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import PIL.Image
 
 from vosbench.video.folder_video import FolderVideo
+from vosbench.video.images import resize_labels
 from vosbench.video.video import Image, LabelMap
 
 Kernel = Literal["bilinear", "nearest"]
@@ -39,9 +39,7 @@ class ResizedVideo(FolderVideo):
 
     def annotation(self, index: int) -> LabelMap | None:
         labels = self.original.annotation(index)
-        if labels is None:
-            return None
-        return np.asarray(PIL.Image.fromarray(labels).resize(self.to[::-1], PIL.Image.Resampling.NEAREST))
+        return None if labels is None else resize_labels(labels, *self.to)
 
     def frame_size(self, index: int) -> tuple[int, int]:
         return self.to

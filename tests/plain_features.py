@@ -1,10 +1,10 @@
-"""Label propagation of frozen features in the plain, dense way, one function per family of scripts.
+"""Label propagation of frozen features in the plain, dense way, one function per family of scripts, and PCK.
 
 Written from the descriptions of the protocols: every query against every cell of every reference, masked to its window.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -138,3 +138,17 @@ def raised(image: Labels, short: int, patch: int) -> Labels:
     scale = short / min(h, w)
     size = [math.ceil(side * scale / patch) * patch for side in (w, h)]
     return np.array(PIL.Image.fromarray(image).resize((size[0], size[1]), PIL.Image.Resampling.BICUBIC))
+
+
+def crw_pck(truths: Mapping[str, Labels], found: Mapping[str, Labels], first: int, limit: float) -> float:
+    """`eval_pck.py` of CRW, with -1 for lost joints; `first`: 0 counts the given frame, as VFS does."""
+    distances: dict[int, list[float]] = {}
+    for name, annotated in truths.items():
+        for t in range(first, len(annotated)):
+            seen = [j for j in range(15) if found[name][t, j, 0] >= 0]
+            corners = [(pick(annotated[t, j, axis] for j in seen)) for pick in (min, max) for axis in (0, 1)]
+            diagonal = np.hypot(corners[2] - corners[0], corners[3] - corners[1])
+            for j in seen:
+                distance = np.hypot(*(found[name][t, j] - annotated[t, j])) / (0.6 * diagonal)
+                distances.setdefault(j, []).append(distance)
+    return float(np.mean([np.mean(np.array(values) <= limit) for values in distances.values()]))

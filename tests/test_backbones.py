@@ -123,16 +123,19 @@ def test_rotary_positions_take_any_size() -> None:
 
 @pytest.mark.parametrize(
     ("name", "supervision"),
-    [("vit_tiny_patch16_224.dino", "self-supervised"), ("resnet18.a1_in1k", "supervised")],
+    [
+        ("vit_small_patch16_224.dino", "self-supervised"),
+        ("resnet18.a1_in1k", "supervised"),
+        ("hiera_tiny_224.mae_in1k_ft_in1k", "supervised"),
+    ],
 )
 def test_the_tag_of_a_name_says_how_it_learned(name: str, supervision: str, tmp_path: Path) -> None:
-    net = timm.create_model(name.partition(".")[0], num_classes=0)
-    torch.save(net.state_dict(), tmp_path / "weights.pth")
-    backbone = TimmModel(name.partition(".")[0], weights=str(tmp_path / "weights.pth"), supervision="self-supervised")
-    assert (backbone.learned_from, backbone.supervision) == ((str(tmp_path / "weights.pth"),), "self-supervised")
-    from vosbench.methods.features.backbones.timm_model import WITHOUT_LABELS
-
-    assert ("self-supervised" if WITHOUT_LABELS.search(name) else "supervised") == supervision
+    architecture, _, tag = name.partition(".")
+    torch.save(timm.create_model(architecture, num_classes=0).state_dict(), tmp_path / "weights.pth")
+    backbone = TimmModel(name, weights=str(tmp_path / "weights.pth"))
+    assert (backbone.learned_from, backbone.supervision) == ((tag,), supervision)
+    unknown = TimmModel(architecture, weights=str(tmp_path / "weights.pth"), supervision="self-supervised")
+    assert (unknown.learned_from, unknown.supervision) == (("weights.pth",), "self-supervised")
 
 
 def test_a_download_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -179,6 +182,11 @@ def test_an_encoder_of_this_project() -> None:
     assert made.encode(torch.rand(1, 3, 32, 48)).key.shape == (1, 64, 8, 12)
     assert backbone.supervision == "self-supervised"
     assert backbone.learned_from
+
+
+def test_an_encoder_without_weights_learned_nothing() -> None:
+    backbone = Encoder(MAMP(NoFlow()), "none")
+    assert (backbone.learned_from, backbone.supervision) == ((), "none")
 
 
 def test_a_function_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

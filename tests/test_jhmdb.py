@@ -1,22 +1,19 @@
-"""JHMDB: its layout, joints as heat-maps that are followed, and PCK, against plain transcriptions of CRW's scripts."""
+"""JHMDB: its layout, joints that are followed, and what the verbs make of them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import runpy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy.io import savemat
 
 from vosbench.cli import configuration
 from vosbench.datasets.jhmdb import Jhmdb
-from vosbench.evaluation.object_key import ObjectKey
-from vosbench.evaluation.protocols import pck_crw, pck_vfs
-from vosbench.inference.geometry import Geometry
-from vosbench.inference.heat_maps import HeatMaps, gaussian, without_joints
+from vosbench.inference.heat_maps import HeatMaps, without_joints
 from vosbench.inference.memory import FrameMemory
 from vosbench.inference.predictor import PredictorOptions
 from vosbench.inference.propagator import Propagator, follow
@@ -30,6 +27,7 @@ from vosbench.video.joint_files import read_joints, write_joints
 from vosbench.video.video import Joints
 
 Command = Callable[..., Any]
+crw_pck = runpy.run_path(str(Path(__file__).with_name("plain_features.py")))["crw_pck"]
 CRW = HeatMaps(sigma=0.5, at="grid", best=3)
 SIZE = (48, 64)
 FRAMES = 4
@@ -122,75 +120,6 @@ def test_what_is_missing_is_said(root: Path) -> None:
         Jhmdb(root)
 
 
-def crw_heat_map(place: Sequence[float], sigma: float, height: int, width: int) -> np.ndarray:
-    """`draw_labelmap_np` of CRW and VFS, cell by cell."""
-    left, top = int(place[0] - 3 * sigma), int(place[1] - 3 * sigma)
-    right, bottom = int(place[0] + 3 * sigma + 1), int(place[1] + 3 * sigma + 1)
-    found = np.zeros((height, width))
-    middle = (6 * sigma + 1) // 2
-    for y in range(height):
-        for x in range(width):
-            if left <= x < right and top <= y < bottom:
-                squared = (x - left - middle) ** 2 + (y - top - middle) ** 2
-                found[y, x] = np.exp(-squared / (2 * sigma**2))
-    return found
-
-
-@pytest.mark.parametrize("sigma", [0.5, 4.0, 0.7])
-def test_heat_maps_are_those_of_crw(sigma: float) -> None:
-    places = [(5.4, 5.6), (0.2, 1.0), (-0.4, 19.9), (19.5, 0.5), (-9.0, 3.0), (300.0, 2.0), (3.0, -40.0), (10.0, 24.9)]
-    for place in places:
-        np.testing.assert_allclose(gaussian(np.array(place), sigma, (20, 24)), crw_heat_map(place, sigma, 20, 24))
-    assert not gaussian(np.array([np.nan, 2.0]), sigma, (20, 24)).any()
-
-
-def frame(original: tuple[int, int], seen: tuple[int, int]) -> Geometry:
-    return Geometry(original=original, resized=seen, padded=seen)
-
-
-def test_joints_on_the_grid_as_crw_draws_and_reads_them() -> None:
-    """240×320 pixels are seen as 320×320, with cells of 8×8."""
-    places = np.array([[100.3, 61.0], [319.0, 239.0], [7.0, 3.0], [400.0, 100.0]])
-    geometry = frame((240, 320), (320, 320))
-    maps = CRW.drawn(places, geometry, (40, 40))
-    expected = np.stack([crw_heat_map((x * 320 / 320 / 8, y * 320 / 240 / 8), 0.5, 40, 40) for x, y in places])
-    np.testing.assert_allclose(maps[0, 1:].numpy(), expected, atol=1e-7)
-    np.testing.assert_array_equal(maps[0, 0].numpy(), expected.sum(0) == 0)
-    scores = torch.rand(1, 5, 40, 40, generator=torch.Generator().manual_seed(0))
-    scores[:, 4] = 0
-    found = CRW.positions(scores, geometry)
-    for joint in range(3):
-        flat = scores[0, joint + 1].flatten().numpy()
-        best = np.argsort(flat)[-3:]
-        weights = flat[best] / flat[best].sum()
-        x, y = (best % 40 * weights).sum(), (best // 40 * weights).sum()
-        np.testing.assert_allclose(found[joint], (x / 40 * 320, y / 40 * 240), rtol=1e-5)
-    assert np.isnan(found[3]).all()
-
-
-def test_joints_on_the_picture_as_vfs_reads_them() -> None:
-    """Where they are given, positions are those before the grid."""
-    places, geometry, vfs = np.array([[100.0, 61.0], [31.0, 200.0]]), frame((240, 320), (320, 320)), HeatMaps()
-    maps = vfs.drawn(places, geometry, (40, 40))
-    assert maps.shape == (1, 3, 40, 40)
-    np.testing.assert_allclose(vfs.given(places, geometry, maps), places, atol=0.6)
-    np.testing.assert_allclose(vfs.positions(maps, geometry), places, atol=4)
-    assert np.abs(vfs.positions(maps, geometry) - places).max() > 0.6
-
-
-def test_padding_is_no_shift() -> None:
-    places = np.array([[12.0, 9.0], [40.0, 30.0]])
-    padded = Geometry(original=(46, 60), resized=(46, 60), padded=(48, 64), top=1, left=2)
-    for maps in (CRW, HeatMaps(sigma=1.5)):
-        np.testing.assert_allclose(maps.positions(maps.drawn(places, padded, (48, 64)), padded), places, atol=0.7)
-
-
-@pytest.mark.parametrize(("options", "problem"), [({"sigma": 0.0}, "sigma=0.0"), ({"best": 0}, "best=0")])
-def test_impossible_options_are_refused(options: Any, problem: str) -> None:
-    with pytest.raises(UserError, match=f"inference.joints.{problem}"):
-        HeatMaps(**options)
-
-
 def features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FrozenFeatures:
     (tmp_path / "mixed.py").write_text(FEATURES)
     monkeypatch.syspath_prepend(tmp_path)
@@ -215,77 +144,6 @@ def test_without_given_joints_there_is_nothing_to_follow(tmp_path: Path, monkeyp
     run = Propagator(features(tmp_path, monkeypatch), FrameMemory[Any](), ShortSide())
     with pytest.raises(UserError, match="no joints are given in the first frame"):
         run.locate(np.zeros((16, 16, 3), np.uint8))
-
-
-def crw_pck(truths: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], first: int, limit: float) -> float:
-    """`eval_pck.py` of CRW, with -1 for lost joints; `first`: 0 counts the given frame, as VFS does."""
-    distances: dict[int, list[float]] = {}
-    for name, annotated in truths.items():
-        for t in range(first, len(annotated)):
-            seen = [j for j in range(15) if found[name][t, j, 0] >= 0]
-            corners = [(pick(annotated[t, j, axis] for j in seen)) for pick in (min, max) for axis in (0, 1)]
-            diagonal = np.hypot(corners[2] - corners[0], corners[3] - corners[1])
-            for j in seen:
-                distance = np.hypot(*(found[name][t, j] - annotated[t, j])) / (0.6 * diagonal)
-                distances.setdefault(j, []).append(distance)
-    return float(np.mean([np.mean(np.array(values) <= limit) for values in distances.values()]))
-
-
-def scored(module: Any, truths: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> dict[str, float]:
-    objects = {}
-    for name, annotated in truths.items():
-        lost = np.where(found[name] < 0, np.nan, found[name])
-        for joint, curves in module.score(zip(annotated, lost, strict=True), name).items():
-            objects[ObjectKey(name, joint)] = module.summarise(curves)
-    return dict(module.aggregate(objects))
-
-
-@pytest.mark.parametrize(("module", "first"), [(pck_crw, 1), (pck_vfs, 0)])
-def test_pck_is_that_of_the_scripts(module: Any, first: int) -> None:
-    generator = np.random.default_rng(0)
-    truths = {name: generator.uniform(0, 240, (t, 15, 2)) for name, t in (("a", 9), ("b", 5), ("c", 14))}
-    found = {name: values + generator.normal(0, 25, values.shape) for name, values in truths.items()}
-    found = {name: np.abs(values) for name, values in found.items()}
-    for values in found.values():
-        values[generator.random(values.shape[:2]) < 0.2] = -1
-    scores = scored(module, truths, found)
-    for name, limit in (("PCK@.1", 0.1), ("PCK@.2", 0.2)):
-        assert 0 < scores[name] < 1
-        assert scores[name] == pytest.approx(crw_pck(truths, found, first, limit), abs=1e-12)
-        joints = [scores[f"{name} {joint}"] for joint in pck_crw.NAMES]
-        assert scores[name] == pytest.approx(np.mean(joints), abs=1e-12)
-    kept = np.concatenate([values[first:, :, 0].ravel() for values in found.values()])
-    assert scores["Found"] == pytest.approx(np.mean(kept >= 0))
-
-
-def test_the_given_frame_counts_or_not() -> None:
-    """All wrong but in frame 0."""
-    annotated = np.random.default_rng(0).uniform(0, 100, (3, 15, 2))
-    found = annotated.copy()
-    found[1:] += 500
-    assert scored(pck_crw, {"a": annotated}, {"a": found})["PCK@.2"] == 0
-    assert scored(pck_vfs, {"a": annotated}, {"a": found})["PCK@.2"] == pytest.approx(1 / 3)
-
-
-def test_lost_unknown_and_single_joints() -> None:
-    """A joint that is lost, or not annotated, counts nowhere; a box without extent has no correct joint."""
-    annotated = np.random.default_rng(0).uniform(0, 100, (2, 15, 2))
-    found = annotated.copy()
-    found[1, 3] = -1
-    annotated[1, 4] = np.nan
-    objects = pck_crw.score(zip(annotated, np.where(found < 0, np.nan, found), strict=True), "a")
-    assert pck_crw.summarise(objects[4]) == {"found": 0, "frames": 1}
-    assert 5 not in objects
-    scores = scored(pck_crw, {"a": annotated}, {"a": found})
-    assert scores["PCK@.1"] == 1
-    assert scores["Found"] == pytest.approx(13 / 14)
-    assert "PCK@.1 right shoulder" not in scores
-    found[:, 1:] = -1
-    assert scored(pck_crw, {"a": annotated}, {"a": found})["PCK@.2"] == 0
-    found[:] = -1
-    assert scored(pck_crw, {"a": annotated}, {"a": found})["PCK@.2"] == 0
-    with pytest.raises(UserError, match=r"a: 1 frame\(s\) with joints, and 1 not scored"):
-        scored(pck_crw, {"a": annotated[:1]}, {"a": found[:1]})
 
 
 def test_files_of_joints(tmp_path: Path) -> None:

@@ -5,31 +5,17 @@ Xu and Wang, "Rethinking Self-supervised Correspondence Learning", ICCV 2021 (jh
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from vosbench.evaluation.metrics import Curves
-from vosbench.evaluation.protocols.pck_crw import ADVICE, MEASURES, aggregate, compare, curves, summarise
-from vosbench.evaluation.protocols.protocol import Protocol
+from vosbench.evaluation.protocols import pck_crw
 from vosbench.video.video import Joints
-
-__all__ = ["aggregate", "score", "summarise"]
 
 
 def score(pairs: Iterable[tuple[Joints, Joints]], sequence: str = "the sequence") -> dict[int, Curves]:
     """As `pck_crw.score`, with frame 0."""
-    frames = [compare(truth, found, found[:, 0] > 0) for truth, found in pairs]
-    return curves(frames, 0, sequence)
+    frames = [pck_crw.compare(truth, found, found[:, 0] > 0) for truth, found in pairs]
+    return pck_crw.curves(frames, 0, sequence)
 
 
-PROTOCOL = Protocol(
-    name="pck-vfs",
-    score=score,
-    summarise=summarise,
-    aggregate=aggregate,
-    measures=MEASURES,
-    over_time=(),
-    fewest_frames=1,
-    late_objects=False,
-    advice=ADVICE,
-    compares="joints",
-    headlines=2,
-)
+PROTOCOL = replace(pck_crw.PROTOCOL, name="pck-vfs", score=score, fewest_frames=1)

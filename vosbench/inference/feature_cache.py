@@ -13,7 +13,9 @@ from torch import Tensor
 
 from vosbench.contract import F
 from vosbench.runs.identity import digest
+from vosbench.util.errors import UserError
 from vosbench.util.files import replacing
+from vosbench.util.reading import reading
 
 log = logging.getLogger(__name__)
 Stored = Float16[np.ndarray, "..."]
@@ -83,10 +85,10 @@ def _read(path: Path) -> Stored | None:
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as file, np.load(file) as arrays:
+        with reading(path, "features", "they are made again"), path.open("rb") as file, np.load(file) as arrays:
             values: Stored = arrays["features"]
-    except Exception as error:  # NumPy and zipfile raise what they like for a damaged file
-        log.warning("%s is damaged (%s): its features are made again", path, type(error).__name__)
+    except UserError as error:
+        log.warning("%s", error)
         return None
     return values
 

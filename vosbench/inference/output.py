@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vosbench.inference.geometry import Geometry
-from vosbench.inference.resampling import MapKernel, nearest, resized_maps
+from vosbench.inference.resampling import MapKernel, pil_nearest, resized_maps
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Output:
         if self.at == "original":
             return self._best(resized_maps(frame.picture(scores), frame.original, self.kernel))
         picture = frame.cropped(resized_maps(scores, frame.padded, self.kernel))
-        return nearest(self._best(picture).astype(np.uint8), frame.original).astype(np.int64)
+        return pil_nearest(self._best(picture).astype(np.uint8), frame.original).astype(np.int64)
 
     def _best(self, scores: Float[Tensor, "1 n h w"]) -> Int[np.ndarray, "h w"]:
         best: Int[np.ndarray, "h w"] = (_stretched(scores) if self.min_max else scores)[0].argmax(0).cpu().numpy()

@@ -55,13 +55,14 @@ def soft_mask(
         each = (channels[..., None] == np.arange(count)).astype(np.float32)
         return torch.from_numpy(_cv2_bilinear(each, size)).to(device).movedim(2, 0).unsqueeze(0)
     if kernel == "pil_nearest":
-        channels = nearest(channels.astype(np.uint8), size).astype(np.int64)
+        channels = pil_nearest(channels.astype(np.uint8), size).astype(np.int64)
     there = resized_maps(torch.from_numpy(channels)[None, None].float().to(device), size, "nearest")
     return nnf.one_hot(there[:, 0].long(), count).movedim(3, 1).float()
 
 
-def nearest(labels: UInt8[np.ndarray, "h w"], size: Size) -> UInt8[np.ndarray, "h2 w2"]:
-    """A label map at another size: each pixel has the label at its centre."""
+def pil_nearest(labels: UInt8[np.ndarray, "h w"], size: Size) -> UInt8[np.ndarray, "h2 w2"]:
+    """A label map at another size, with Pillow's rounding errors, which label maps of DINO depend on. Without them:
+    `video.images.resize_labels`."""
     return np.asarray(PIL.Image.fromarray(labels).resize(size[::-1], PIL.Image.Resampling.NEAREST))
 
 

@@ -22,6 +22,21 @@ from vosbench.ops.windows import CHUNK, Blocks, Positions, take, window_mask
 MIDDLE = 4  # cells around a query; candidates in this part of its window may prove that zeros are not chosen
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """Arguments of `local_readout`."""
+
+    scale: float
+    mask_oob: bool
+    top_k: int | None
+    chunk: int
+
+    def candidates(self, sources: Sequence[Source], blocks: Blocks) -> int:
+        """How many candidates of a query take part."""
+        every = len(sources) * blocks.window
+        return every if self.top_k is None else min(self.top_k, every)
+
+
 def local_readout(
     query: Float[Tensor, "b c h w"],
     keys: Sequence[Float[Tensor, "b c h w"]],
@@ -55,8 +70,7 @@ def local_readout(
         raise ValueError("positions need a batch of one")
     blocks = Blocks(h, w, radius)
     sources = read_through(blocks, keys, values, positions)
-    top_k = None if top_k is None else min(top_k, len(keys) * blocks.window)
-    how = _Reading(scale, mask_oob, top_k, chunk)
+    how = _Reading(scale, mask_oob, None if top_k is None else min(top_k, len(keys) * blocks.window), chunk)
     if not skip_uniform:
         return _read(query, sources, blocks, how, None)
     same, value, touching = uniform_windows(sources, blocks)
@@ -86,11 +100,8 @@ def local_matches(
     """
     blocks = Blocks(query.shape[2], query.shape[3], radius)
     sources = read_through(blocks, keys, None, positions)
-    top_k = len(keys) * blocks.window if top_k is None else min(top_k, len(keys) * blocks.window)
-    if searchable(query, *keys):
-        weighted = _chosen(query, sources, blocks, cell, scale, mask_oob, top_k)
-    else:
-        weighted = _chosen_in_block(query, sources, blocks, cell, scale, mask_oob, top_k)
+    how = _Reading(scale, mask_oob, top_k, CHUNK)
+    weighted = (_chosen if searchable(query, *keys) else _chosen_in_block)(query, sources, blocks, cell, how)
     found = []
     for source, (weights, rows) in zip(sources, weighted, strict=True):
         summed = weights.new_zeros(len(source.keys)).index_add(0, rows, weights)
@@ -137,52 +148,31 @@ def window_on_grid(window: Float[Tensor, " k"], cell: tuple[int, int], size: tup
 
 
 def _chosen(
-    query: Float[Tensor, "1 c h w"],
-    sources: Sequence[Source],
-    blocks: Blocks,
-    cell: tuple[int, int],
-    scale: float,
-    mask_oob: bool,
-    top_k: int,
+    query: Float[Tensor, "1 c h w"], sources: Sequence[Source], blocks: Blocks, cell: tuple[int, int], how: _Reading
 ) -> list[tuple[Float[Tensor, " k"], Int[Tensor, " k"]]]:
     """For each reference, weights of one query and the rows that have them."""
     wanted = torch.zeros(blocks.h, blocks.w, dtype=torch.bool)
     wanted[cell] = True
-    chosen = choose(query[0] * scale, 0, sources, blocks, mask_oob, top_k, wanted, CHUNK)
+    count = how.candidates(sources, blocks)
+    chosen = choose(query[0] * how.scale, 0, sources, blocks, how.mask_oob, count, wanted, how.chunk)
     each = [chosen.of(i) for i in range(len(sources))]
     return [(weights[wanted.flatten()][0], rows[wanted.flatten()][0]) for weights, rows in each]
 
 
 def _chosen_in_block(
-    query: Float[Tensor, "1 c h w"],
-    sources: Sequence[Source],
-    blocks: Blocks,
-    cell: tuple[int, int],
-    scale: float,
-    mask_oob: bool,
-    top_k: int,
+    query: Float[Tensor, "1 c h w"], sources: Sequence[Source], blocks: Blocks, cell: tuple[int, int], how: _Reading
 ) -> list[tuple[Float[Tensor, " k"], Int[Tensor, " k"]]]:
     """As `_chosen`, by what else `local_readout` does. 0 for those that are not chosen."""
     (row, down), (column, right) = (divmod(place, blocks.side) for place in cell)
     block = torch.tensor([row * blocks.columns + column], device=query.device)
     place = down * blocks.side + right  # within the block
-    queries = blocks.cut(query)[block] * scale
-    outside = _never(queries) if mask_oob else None
+    queries = blocks.cut(query)[block] * how.scale
+    outside = _never(queries) if how.mask_oob else None
     affinities = torch.cat([_affinities(queries, block, source, blocks, outside) for source in sources], 2)
-    best, which = affinities.topk(top_k, dim=2, sorted=False)
+    best, which = affinities.topk(how.candidates(sources, blocks), dim=2, sorted=False)
     weights = torch.zeros_like(affinities).scatter(2, which, best.softmax(2))[0, place].split(blocks.window)
     rows = [blocks.windows(blocks.rectangles(source.positions, block))[0, place] for source in sources]
     return list(zip(weights, rows, strict=True))
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """Arguments of `local_readout`."""
-
-    scale: float
-    mask_oob: bool
-    top_k: int | None
-    chunk: int
 
 
 def _read(

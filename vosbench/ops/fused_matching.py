@@ -95,25 +95,38 @@ def _search(
             cell_y, cell_x = first_y + place // wide, first_x + place % wide
             seen = place < tall * wide
             row = tl.where(seen, cell_y * w + cell_x, 0).to(tl.int64) + reference * h * w
-            scores = tl.zeros((SIDE * SIDE, CELLS), tl.float32)
-            for channel in range(0, c, CHANNELS):
-                channels = channel + tl.arange(0, CHANNELS)
-                there = channels < c
-                a = tl.load(queries + query[:, None] * c + channels[None, :], mask=there[None, :], other=0.0)
-                b = tl.load(keys + row[None, :] * c + channels[:, None], mask=there[:, None], other=0.0)
-                scores += tl.dot(a, b, input_precision="ieee")
-            dy, dx = y[:, None] - cell_y[None, :], x[:, None] - cell_x[None, :]
-            if WINDOW == 0:
-                near = (tl.abs(dy) <= reach) & (tl.abs(dx) <= reach)
-            elif WINDOW == 1:
-                near = dy * dy + dx * dx < squared
-            else:
-                near = dy * dy + dx * dx <= squared
+            scores = _products(queries, keys, query, row, c, CHANNELS)
+            near = _near(y[:, None] - cell_y[None, :], x[:, None] - cell_x[None, :], reach, squared, WINDOW)
             scores = tl.where((near | whole) & seen[None, :], scores, -float("inf"))
             kept, where = _insert(kept, where, scores, row, CELLS)
     out = query[:, None] * k + column
     tl.store(best + out, kept, mask=inside[:, None] & (column < k))
     tl.store(rows + out, where, mask=inside[:, None] & (column < k))
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _products(queries: Any, keys: Any, query: Any, row: Any, c: Any, CHANNELS: tl.constexpr) -> Any:
+    """Dot products of some queries and some keys, by their rows."""
+    scores = tl.zeros((query.shape[0], row.shape[0]), tl.float32)
+    for channel in range(0, c, CHANNELS):
+        channels = channel + tl.arange(0, CHANNELS)
+        there = channels < c
+        a = tl.load(queries + query[:, None] * c + channels[None, :], mask=there[None, :], other=0.0)
+        b = tl.load(keys + row[None, :] * c + channels[:, None], mask=there[:, None], other=0.0)
+        scores += tl.dot(a, b, input_precision="ieee")
+    return scores
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _near(dy: Any, dx: Any, reach: Any, squared: Any, WINDOW: tl.constexpr) -> Any:
+    """Whether cells so far away are in a query's window."""
+    if WINDOW == 0:
+        near = (tl.abs(dy) <= reach) & (tl.abs(dx) <= reach)
+    elif WINDOW == 1:
+        near = dy * dy + dx * dx < squared
+    else:
+        near = dy * dy + dx * dx <= squared
+    return near
 
 
 @triton.jit  # type: ignore[untyped-decorator]

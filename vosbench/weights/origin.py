@@ -53,13 +53,16 @@ def combined(*origins: Learned) -> Origin:
     return Origin(tuple(data), strongest(*(origin.supervision for origin in origins)))
 
 
+def of_weights(method: Method[Any, Any], checkpoint: Checkpoint) -> Origin:
+    """The origin of a method's weights: the checkpoint's, or that of the initial ones."""
+    if checkpoint.name == "untrained":
+        return started_from(method)
+    return Origin(checkpoint.training_data, checkpoint.supervision or method.supervision)
+
+
 def facts(method: Method[Any, Any], checkpoint: Checkpoint) -> dict[str, Any]:
     """The fields of a result record that describe a method and its weights."""
-    untrained = checkpoint.name == "untrained"
-    if untrained:
-        weights = started_from(method)
-    else:
-        weights = Origin(checkpoint.training_data, checkpoint.supervision or method.supervision)
+    untrained, weights = checkpoint.name == "untrained", of_weights(method, checkpoint)
     all_of_it = combined(weights, Origin((), method.supervision), *map(_checked, method.helpers))
     found = "untrained" if untrained else {"name": checkpoint.name, "sha256": checkpoint.sha256}
     if isinstance(found, dict) and max(checkpoint.processes, default=1) > 1:

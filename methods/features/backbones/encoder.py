@@ -11,7 +11,7 @@ from vosbench.methods.features.backbone import Colour
 from vosbench.settings.options import Content, FileName
 from vosbench.util.errors import UserError
 from vosbench.weights.loading import restore
-from vosbench.weights.origin import Origin, combined, started_from
+from vosbench.weights.origin import of_weights
 
 
 class Encoder(nn.Module):
@@ -30,15 +30,8 @@ class Encoder(nn.Module):
         super().__init__()
         if not isinstance(method, ComparesKeys):
             raise UserError(f"{type(method).__name__} compares no keys of frames: choose another backbone=")
-        weights = restore(method, checkpoint, seed=0)
-        learned = weights.sha256 is not None
-        origin = (
-            Origin(weights.training_data, weights.supervision or method.supervision)
-            if learned
-            else started_from(method)
-        )
-        whole = combined(origin)
-        self.learned_from, self.supervision = whole.learned_from, whole.supervision
+        origin = of_weights(method, restore(method, checkpoint, seed=0))
+        self.learned_from, self.supervision = origin.learned_from, origin.supervision
         self.method: Any = method
         self.stride, self.padding = method.stride, method.padding
 

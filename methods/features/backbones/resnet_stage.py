@@ -11,8 +11,7 @@ from vosbench.nn.resnet import MEAN, STD, ResNet
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
 
-STEM = 4  # stride of the stem
-FINEST = (4, 8, 16, 32)
+WHOLE = (4, 8, 16, 32)  # strides of the stages of the standard network
 
 
 class ResNetStage(nn.Module):
@@ -38,11 +37,9 @@ class ResNetStage(nn.Module):
         weights: Content[str | None] = None,
     ) -> None:
         super().__init__()
-        if stride > FINEST[stage - 1]:
-            raise UserError(
-                f"backbone.stride={stride}: stage {stage} has stride {FINEST[stage - 1]}; give that or less"
-            )
-        strides = [2 if whole <= stride else 1 for whole in FINEST[1:]]
+        if stride > WHOLE[stage - 1]:
+            raise UserError(f"backbone.stride={stride}: stage {stage} has stride {WHOLE[stage - 1]}; give that or less")
+        strides = [2 if whole <= stride else 1 for whole in WHOLE[1:]]
         self.net = ResNet(depth, strides=(1, *strides), weights=weights)
         for later in range(stage + 1, 5):
             delattr(self.net, f"layer{later}")

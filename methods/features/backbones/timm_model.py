@@ -11,16 +11,14 @@ from torch import Tensor, nn
 
 from vosbench.contract import Padding
 from vosbench.methods.features.backbone import Colour
-from vosbench.methods.features.backbones.vit import Vit, joined
+from vosbench.methods.features.backbones.vit import Intermediates, Vit, fill
 from vosbench.nn.weight_files import read
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError, one_line
 from vosbench.util.supervision import Supervision
-from vosbench.util.wording import some
 
 # Parts of the tags that timm gives to weights that learned without labels.
-WITHOUT_LABELS = re.compile(r"dino|mae|lvd142m|lvd1689m|moco|ijepa|beit_in22k$|franca")
-UNKNOWN = "timm has no network"
+WITHOUT_LABELS = re.compile(r"(?!.*_ft_).*(dino|mae|lvd142m|lvd1689m|moco|ijepa|franca)")  # ft: tuned with labels
 
 
 class TimmModel(nn.Module):
@@ -53,21 +51,16 @@ class TimmModel(nn.Module):
         net = _made(name, pretrained and weights is None, weights)
         tag = name.partition(".")[2]
         random = not pretrained and weights is None
-        self.learned_from = tuple(learned_from) or (() if random else (tag or weights or name,))
-        by_tag: Supervision = "self-supervised" if WITHOUT_LABELS.search(tag) else "supervised"
+        self.learned_from = tuple(learned_from) or (() if random else (tag or Path(weights or name).name,))
+        by_tag: Supervision = "self-supervised" if WITHOUT_LABELS.match(tag) else "supervised"
         self.supervision: Supervision = supervision or ("none" if random else by_tag)
         self.mean, self.std = _colours(net, "mean"), _colours(net, "std")
-        self.layers, self.norm = list(layers), norm
         self.stride = min(_reduction(net, layer, name) for layer in layers)
-        self.net: Any = Vit(net, layers, norm) if _has_positions(net) else net
+        self.maps = (Vit if _has_positions(net) else Intermediates)(net, layers, norm)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
-        if isinstance(self.net, Vit):
-            maps: Tensor = self.net(images)
-            return maps
-        return joined(
-            self.net.forward_intermediates(images, indices=self.layers, norm=self.norm, intermediates_only=True)
-        )
+        maps: Tensor = self.maps(images)
+        return maps
 
 
 def timm_module() -> ModuleType:
@@ -86,7 +79,7 @@ def _made(name: str, pretrained: bool, weights: str | None) -> Any:
     if name.partition(".")[0] not in timm.list_models():
         close = timm.list_models(f"*{name.partition('.')[0]}*")[:5]
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise UserError(f"backbone.name={name}: {UNKNOWN} of this name{hint}")
+        raise UserError(f"backbone.name={name}: timm has no network of this name{hint}")
     how = {"pretrained": pretrained, "num_classes": 0}
     try:
         net = timm.create_model(name, **how)
@@ -100,17 +93,8 @@ def _made(name: str, pretrained: bool, weights: str | None) -> Any:
     if not hasattr(net, "forward_intermediates"):
         raise UserError(f"backbone.name={name} gives no maps of features: choose another network")
     if weights is not None:
-        _load(net, Path(weights), name)
+        fill(net, read(Path(weights))[0], f"backbone.weights={weights}")
     return net
-
-
-def _load(net: Any, file: Path, name: str) -> None:
-    """Loads the network's weights; a file may have more, such as those of a classifier."""
-    state, own = read(file)[0], net.state_dict()
-    unfit = sorted(key for key, value in own.items() if key not in state or state[key].shape != value.shape)
-    if unfit:
-        raise UserError(f"backbone.weights={file} does not fit {name} in {some(unfit)}: give weights with timm's names")
-    net.load_state_dict({key: state[key] for key in own})
 
 
 def _has_positions(net: Any) -> bool:

@@ -3,7 +3,7 @@
 This module needs timm only where a network is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,6 +11,10 @@ import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from vosbench.ops.align import resize
+from vosbench.util.errors import UserError
+from vosbench.util.wording import some
 
 Positions = Literal["timm", "dino"]
 
@@ -28,7 +32,7 @@ class Vit(nn.Module):
     def __init__(self, net: Any, layers: Sequence[int], norm: bool) -> None:
         super().__init__()
         net.patch_embed.strict_img_size = False
-        self.inside = _Intermediates(net, layers, norm)
+        self.inside = Intermediates(net, layers, norm)
         self.prefix = 0 if net.no_embed_class else net.num_prefix_tokens
         self.grid: tuple[int, int] = net.patch_embed.grid_size
         self.patch = int(net.patch_embed.patch_size[0])
@@ -56,23 +60,32 @@ class Vit(nn.Module):
         return torch.cat([first, grid.flatten(2).mT], 1)
 
 
-class _Intermediates(nn.Module):
+class Intermediates(nn.Module):
+    """Maps of some stages or blocks of a timm network, with their channels one after the other."""
+
     def __init__(self, net: nn.Module, layers: Sequence[int], norm: bool) -> None:
         super().__init__()
         self.net: Any = net
         self.layers, self.norm = list(layers), norm
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
-        return joined(
-            self.net.forward_intermediates(images, indices=self.layers, norm=self.norm, intermediates_only=True)
-        )
+        maps = self.net.forward_intermediates(images, indices=self.layers, norm=self.norm, intermediates_only=True)
+        return _joined(maps)
 
 
-def joined(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b c h w"]:
-    """Maps with their channels one after the other, at the size of the largest."""
-    size = max((tuple(each.shape[2:]) for each in maps), key=lambda size: size[0])
-    same = [
-        each if tuple(each.shape[2:]) == size else nnf.interpolate(each, size, mode="bilinear", align_corners=False)
-        for each in maps
-    ]
-    return torch.cat(same, 1)
+def _joined(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b c h w"]:
+    """At the size of the largest."""
+    size = max(((each.shape[2], each.shape[3]) for each in maps), key=lambda size: size[0])
+    return torch.cat([each if tuple(each.shape[2:]) == size else resize(each, size) for each in maps], 1)
+
+
+def fill(net: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Loads a network's weights; there may be more, such as those of a classifier. Raises UserError that begins with
+    `source` for weights that are missing or have another shape."""
+    own = net.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    odd = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
+    for problem, keys in (("lacks", missing), ("has other shapes of", odd)):
+        if keys:
+            raise UserError(f"{source} {problem} {some(keys)}: give weights with timm's names for this network")
+    net.load_state_dict({key: state[key] for key in own})

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vosbench.contract import Padding
 from vosbench.methods.features.backbone import Colour
 from vosbench.methods.features.backbones.timm_model import timm_module
-from vosbench.methods.features.backbones.vit import Vit
+from vosbench.methods.features.backbones.vit import Vit, fill
 from vosbench.nn.resnet import MEAN, STD
 from vosbench.nn.weight_files import read
 from vosbench.settings.options import Content, FileName
@@ -78,12 +78,7 @@ def _weights(file: Path) -> dict[str, Tensor]:
 def _network(state: Mapping[str, Tensor], heads: int | None, file: str) -> Any:
     """A timm network of the sizes of these weights, and with them."""
     net = timm_module().models.vision_transformer.VisionTransformer(**_sizes(state, heads, file))
-    own = net.state_dict()
-    if lacking := sorted(own.keys() - state.keys()):
-        raise UserError(f"backbone.file={file} lacks {some(lacking)} of a ViT: give another file")
-    if odd := sorted(key for key, value in own.items() if value.shape != state[key].shape):
-        raise UserError(f"backbone.file={file} has other shapes of {some(odd)} than timm's ViT: give another file")
-    net.load_state_dict({key: state[key] for key in own})
+    fill(net, state, f"backbone.file={file}")
     return net
 
 
