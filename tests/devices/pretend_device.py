@@ -140,4 +140,5 @@ def _inner(tree: Any) -> Any:
 def _outer(tree: Any, tensors: Sequence[Tensor]) -> Any:
     """Wraps results; what is one of the arguments stays that argument."""
     known = {id(each.held): each for each in tensors if isinstance(each, Pretend)}
-    return tree_map_only(Tensor, lambda each: known.get(id(each)) if id(each) in known else Pretend(each), tree)
+    with torch.inference_mode(False):  # a part of a parameter is no tensor of the inference mode
+        return tree_map_only(Tensor, lambda each: known.get(id(each)) if id(each) in known else Pretend(each), tree)

@@ -202,7 +202,7 @@ def check_propagation(pretending: Pretending, settings: dict[str, Any], size: tu
         found = Watched(settings, device, size)
         drawn = [[part.cpu() if isinstance(part, Tensor) else part for part in parts] for parts in found.drawn]
     equal(found.scores, expected.scores)
-    np.testing.assert_array_equal(found.maps, expected.maps)
+    assert np.mean(np.not_equal(found.maps, expected.maps)) < 0.001  # but for pixels whose labels tie
     assert drawn == [] or len(drawn) == len(expected.drawn)
     for ours, theirs in zip(drawn, expected.drawn, strict=True):
         equal(ours, theirs)
@@ -220,6 +220,11 @@ OPTIONS = [
     ("mask_embedding", "method.variant=released", "method.output=mean"),
     ("mask_embedding", "method.propagate=coarse", "method.window=square", "method.top_k=null"),
     ("mask_embedding", "method.decode=false", "memory.prefilled=true"),
+    ("features", "propagation=crw", "backbone=resnet", "method.stride=4"),
+    (
+        *("features", "backbone=timm", "backbone.name=vit_tiny_patch16_224", "backbone.pretrained=false"),
+        *("backbone.layers=[5,-1]", "inference.short_side=64"),
+    ),
     ("munet", "method.motion=null"),
     ("munet", "method.motion.outside=never", "method.motion.sign=paper", "method.shared=true"),
 ]
@@ -250,9 +255,17 @@ def test_flows(flow: str, pretending: Pretending, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("inference", GROUPS["inference"])
 def test_sizes(inference: str, pretending: Pretending) -> None:
-    smaller = {"square": ["inference.square=40"], "halved": ["inference.short_side=40", "inference.halve_from=50"]}
-    other = [] if inference == "mamp_ytvos_released" else ["inference.short_side=40"]
-    check_propagation(pretending, narrow("mamp", f"inference={inference}", *smaller.get(inference, other)))
+    smaller = {
+        "cells": ["inference.cells=10"],
+        "halved": ["inference.short_side=40", "inference.halve_from=50"],
+        "long_side": ["inference.long_side=56", "inference.multiple=4"],
+        "mamp_ytvos_released": [],
+        "rounded_down": ["inference.short_side=40", "inference.multiple=4"],
+        "square": ["inference.square=40"],
+        "stretched": ["inference.height=40", "inference.width=56"],
+    }
+    overrides = smaller.get(inference, ["inference.short_side=40"])
+    check_propagation(pretending, narrow("mamp", f"inference={inference}", *overrides))
 
 
 @pytest.mark.parametrize("finer", [1, 2])
