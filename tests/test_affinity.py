@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from vosbench.ops import affinity
+from vosbench.ops import block_readout
 from vosbench.ops.affinity import local_readout
 from vosbench.ops.align import gather_positions
-from vosbench.ops.search import _Block
+from vosbench.ops.search_block import Block
 from vosbench.ops.windows import BLOCK
 
 Readout = Callable[..., Tensor]
@@ -187,13 +187,13 @@ def test_zeros_outside_of_a_uniform_picture_compete(sign: int) -> None:
 def test_uniform_windows_at_the_border_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where zeros outside cannot be among the best."""
     searched = []
-    best = _Block.best
+    best = Block.best
 
-    def counting(block: _Block, *rest: Any) -> Any:
+    def counting(block: Block, *rest: Any) -> Any:
         searched.append(block.own)
         return best(block, *rest)
 
-    monkeypatch.setattr(_Block, "best", counting)
+    monkeypatch.setattr(Block, "best", counting)
     key, value = torch.rand(1, 4, 80, 80), torch.zeros(1, 2, 80, 80)
     value[:, 0] = 1
     options: dict[str, Any] = {"radius": 4, "scale": 1.0, "top_k": 7}
@@ -210,13 +210,13 @@ def test_uniform_windows_at_the_border_are_skipped(monkeypatch: pytest.MonkeyPat
 def test_uniform_windows_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that need no search are not searched: a label in one corner leaves the blocks far from it alone."""
     searched = []
-    search = affinity._read_all
+    search = block_readout._read_all
 
     def counting(rows: Tensor, *rest: Any) -> Tensor:
         searched.append(len(rows))
         return search(rows, *rest)
 
-    monkeypatch.setattr(affinity, "_read_all", counting)
+    monkeypatch.setattr(block_readout, "_read_all", counting)
     key, value = torch.randn(1, 4, 80, 80), torch.zeros(1, 2, 80, 80)
     value[:, 1, :5, :5] = 1
     local_readout(key, [key], [value], radius=4, scale=1.0, skip_uniform=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from vosbench.ops import top_k
 from vosbench.ops.candidates import Candidates
 from vosbench.ops.matching import global_local_readout, match, read
-from vosbench.ops.search import _Block
+from vosbench.ops.search_block import Block
 from vosbench.ops.windows import Window
 
 SIZES = [(16, 24), (13, 21), (3, 20), (5, 3), (1, 1)]  # whole blocks, overhanging ones, sides smaller than the radius
@@ -272,13 +272,13 @@ def test_chunks_bound_what_is_held_and_change_nothing(monkeypatch: pytest.Monkey
 
 def test_chunks_bound_what_the_search_holds_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    best = _Block.best
+    best = Block.best
 
-    def counting(self: _Block, *rest: Any) -> Any:
-        held.append(len(self.memory.affinity))
+    def counting(self: Block, *rest: Any) -> Any:
+        held.append(len(self.shared.affinity))
         return best(self, *rest)
 
-    monkeypatch.setattr(_Block, "best", counting)
+    monkeypatch.setattr(Block, "best", counting)
     tensors, results, most = maps(21, 34), [], []
     for chunk in (1, 5_000, 30_000, 1 << 30):
         held.clear()

@@ -7,34 +7,18 @@ and windows that are disks, see `ops.matching`. Blocks of queries are batched: s
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vosbench.ops.best import searchable
+from vosbench.ops.block_readout import Reading, affinities_of, holding, never, read_blocks, step
 from vosbench.ops.local_search import choose
 from vosbench.ops.sources import Source, read_through, uniform_windows
-from vosbench.ops.windows import CHUNK, Blocks, Positions, take, window_mask
+from vosbench.ops.windows import CHUNK, Blocks, Positions
 
 MIDDLE = 4  # cells around a query; candidates in this part of its window may prove that zeros are not chosen
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """Arguments of `local_readout`."""
-
-    scale: float
-    mask_oob: bool
-    top_k: int | None
-    chunk: int
-
-    def candidates(self, sources: Sequence[Source], blocks: Blocks) -> int:
-        """How many candidates of a query take part."""
-        every = len(sources) * blocks.window
-        return every if self.top_k is None else min(self.top_k, every)
 
 
 def local_readout(
@@ -70,7 +54,7 @@ def local_readout(
         raise ValueError("positions need a batch of one")
     blocks = Blocks(h, w, radius)
     sources = read_through(blocks, keys, values, positions)
-    how = _Reading(scale, mask_oob, None if top_k is None else min(top_k, len(keys) * blocks.window), chunk)
+    how = Reading(scale, mask_oob, None if top_k is None else min(top_k, len(keys) * blocks.window), chunk)
     if not skip_uniform:
         return _read(query, sources, blocks, how, None)
     same, value, touching = uniform_windows(sources, blocks)
@@ -100,7 +84,7 @@ def local_matches(
     """
     blocks = Blocks(query.shape[2], query.shape[3], radius)
     sources = read_through(blocks, keys, None, positions)
-    how = _Reading(scale, mask_oob, top_k, CHUNK)
+    how = Reading(scale, mask_oob, top_k, CHUNK)
     weighted = (_chosen if searchable(query, *keys) else _chosen_in_block)(query, sources, blocks, cell, how)
     found = []
     for source, (weights, rows) in zip(sources, weighted, strict=True):
@@ -132,8 +116,8 @@ def local_affinity(
     queries = blocks.cut(query)
     (source,) = read_through(blocks, [key], None, None)
     parts = [
-        _affinities(queries[part], part, source, blocks, None if outside == 0 else outside)
-        for part in torch.arange(len(queries), device=query.device).split(_step(chunk, blocks, 1))
+        affinities_of(queries[part], part, source, blocks, None if outside == 0 else outside)
+        for part in torch.arange(len(queries), device=query.device).split(step(chunk, blocks, 1))
     ]
     return blocks.join(torch.cat(parts), len(query))
 
@@ -148,7 +132,7 @@ def window_on_grid(window: Float[Tensor, " k"], cell: tuple[int, int], size: tup
 
 
 def _chosen(
-    query: Float[Tensor, "1 c h w"], sources: Sequence[Source], blocks: Blocks, cell: tuple[int, int], how: _Reading
+    query: Float[Tensor, "1 c h w"], sources: Sequence[Source], blocks: Blocks, cell: tuple[int, int], how: Reading
 ) -> list[tuple[Float[Tensor, " k"], Int[Tensor, " k"]]]:
     """For each reference, weights of one query and the rows that have them."""
     wanted = torch.zeros(blocks.h, blocks.w, dtype=torch.bool)
@@ -160,15 +144,15 @@ def _chosen(
 
 
 def _chosen_in_block(
-    query: Float[Tensor, "1 c h w"], sources: Sequence[Source], blocks: Blocks, cell: tuple[int, int], how: _Reading
+    query: Float[Tensor, "1 c h w"], sources: Sequence[Source], blocks: Blocks, cell: tuple[int, int], how: Reading
 ) -> list[tuple[Float[Tensor, " k"], Int[Tensor, " k"]]]:
     """As `_chosen`, by what else `local_readout` does. 0 for those that are not chosen."""
     (row, down), (column, right) = (divmod(place, blocks.side) for place in cell)
     block = torch.tensor([row * blocks.columns + column], device=query.device)
     place = down * blocks.side + right  # within the block
     queries = blocks.cut(query)[block] * how.scale
-    outside = _never(queries) if how.mask_oob else None
-    affinities = torch.cat([_affinities(queries, block, source, blocks, outside) for source in sources], 2)
+    outside = never(queries) if how.mask_oob else None
+    affinities = torch.cat([affinities_of(queries, block, source, blocks, outside) for source in sources], 2)
     best, which = affinities.topk(how.candidates(sources, blocks), dim=2, sorted=False)
     weights = torch.zeros_like(affinities).scatter(2, which, best.softmax(2))[0, place].split(blocks.window)
     rows = [blocks.windows(blocks.rectangles(source.positions, block))[0, place] for source in sources]
@@ -179,13 +163,13 @@ def _read(
     query: Float[Tensor, "b c h w"],
     sources: Sequence[Source],
     blocks: Blocks,
-    how: _Reading,
+    how: Reading,
     wanted: Bool[Tensor, "b h w"] | None,
 ) -> Float[Tensor, "b n h w"]:
     """Queries that are not wanted may get anything."""
     tensors = [each for source in sources for each in (source.keys, source.values)]
     if how.top_k is None or not searchable(query, *tensors):
-        return _read_blocks(query, sources, blocks, how, wanted)
+        return read_blocks(query, sources, blocks, how, wanted)
     read = []
     for i, image in enumerate(query * how.scale):
         needed = None if wanted is None else wanted[i]
@@ -194,38 +178,12 @@ def _read(
     return torch.stack(read)
 
 
-def _read_blocks(
-    query: Float[Tensor, "b c h w"],
-    sources: Sequence[Source],
-    blocks: Blocks,
-    how: _Reading,
-    wanted: Bool[Tensor, "b h w"] | None,
-) -> Float[Tensor, "b n h w"]:
-    """In batches of blocks; zeros in blocks without a wanted query."""
-    queries = blocks.cut(query)
-    every = torch.arange(len(queries), device=query.device)
-    if wanted is not None:
-        every = _holding(wanted, blocks)
-    read = _read_all if how.top_k is None else partial(_read_top, top_k=how.top_k)
-    parts = [
-        read(queries[part], part, sources, blocks, how.scale, how.mask_oob)
-        for part in every.split(_step(how.chunk, blocks, len(sources)))
-    ]
-    found = torch.cat(parts)
-    return blocks.join(found.new_zeros(len(queries), *found.shape[1:]).index_copy(0, every, found), len(query))
-
-
-def _holding(cells: Bool[Tensor, "b h w"], blocks: Blocks) -> Int[Tensor, " m"]:
-    """The blocks that hold any of these cells."""
-    return (blocks.cut(cells.unsqueeze(1).float()).amax((1, 2)) > 0).nonzero().squeeze(1)
-
-
 def _zeros_are_never_chosen(
     query: Float[Tensor, "b c h w"],
     sources: Sequence[Source],
     wanted: Bool[Tensor, "b h w"],
     blocks: Blocks,
-    how: _Reading,
+    how: Reading,
     top_k: int,
 ) -> Bool[Tensor, "b h w"]:
     """Whether `top_k` candidates near the middle of the window have positive affinities, and so the best ones, too.
@@ -233,97 +191,9 @@ def _zeros_are_never_chosen(
     Cells outside of the picture, with affinity 0, are then not among these. True only for wanted queries.
     """
     middle = Blocks(blocks.h, blocks.w, min(blocks.reach, MIDDLE))
-    queries, part = middle.cut(query), _holding(wanted, middle)
+    queries, part = middle.cut(query), holding(wanted, middle)
     positive = queries.new_zeros(queries.shape[:2])
     for source in sources:
         near = source.narrowed(blocks.reach - middle.reach)
-        positive[part] += (_affinities(queries[part] * how.scale, part, near, middle, None) > 0).sum(2)
+        positive[part] += (affinities_of(queries[part] * how.scale, part, near, middle, None) > 0).sum(2)
     return (middle.join(positive.unsqueeze(2), len(query))[:, 0] >= top_k) & wanted
-
-
-def _step(chunk: int, blocks: Blocks, references: int) -> int:
-    """How many blocks are handled at a time."""
-    return max(1, chunk // (blocks.side**2 * references * blocks.span**2))
-
-
-def _read_all(
-    queries: Float[Tensor, "m q c"],
-    part: Int[Tensor, " m"],
-    sources: Sequence[Source],
-    blocks: Blocks,
-    scale: float,
-    mask_oob: bool,
-) -> Float[Tensor, "m q n"]:
-    """Softmax over every candidate: over whole rectangles, masked outside of each query's own window."""
-    rectangles = [blocks.rectangles(source.positions, part).flatten(1) for source in sources]
-    mask = _mask(blocks, queries.device).to(queries.dtype).repeat(1, len(sources))
-    if mask_oob:
-        outside = [place == source.outside for place, source in zip(rectangles, sources, strict=True)]
-        mask = mask + torch.zeros_like(queries[:, :1, :1]).masked_fill(torch.cat(outside, 1).unsqueeze(1), _never(mask))
-    keys = torch.cat([take(source.keys, place) for source, place in zip(sources, rectangles, strict=True)], 1)
-    weights = torch.baddbmm(mask, queries * scale, keys.mT).softmax(2)
-    values = torch.cat([take(source.values, place) for source, place in zip(sources, rectangles, strict=True)], 1)
-    return weights @ values.to(weights.dtype)
-
-
-def _mask(blocks: Blocks, device: torch.device) -> Float[Tensor, "q k"]:
-    """The same for all blocks: 0 inside of the query's window, -inf in the rest of the rectangle."""
-    cells = torch.arange(blocks.span**2, device=device).view(blocks.span, blocks.span)
-    own = slice(blocks.reach, blocks.reach + blocks.side)
-    return window_mask(cells[own, own].flatten(), cells.flatten(), blocks.span, blocks.reach)
-
-
-def _read_top(
-    queries: Float[Tensor, "m q c"],
-    part: Int[Tensor, " m"],
-    sources: Sequence[Source],
-    blocks: Blocks,
-    scale: float,
-    mask_oob: bool,
-    top_k: int,
-) -> Float[Tensor, "m q n"]:
-    """Softmax over the `top_k` best candidates of all references together; torch.topk breaks ties."""
-    outside = _never(queries) if mask_oob else None
-    affinities = [_affinities(queries * scale, part, source, blocks, outside) for source in sources]
-    best, which = torch.cat(affinities, 2).topk(top_k, dim=2, sorted=False)
-    return _read_chosen(best.softmax(2), which, part, sources, blocks)
-
-
-def _affinities(
-    queries: Float[Tensor, "m q c"], part: Int[Tensor, " m"], source: Source, blocks: Blocks, outside: float | None
-) -> Float[Tensor, "m q k"]:
-    """Affinities of each query and the cells of its window in one reference, row-major.
-
-    part     the numbers of these blocks
-    outside  the value for cells outside of the picture; None: the 0 that the zero row gives
-    """
-    rectangle = blocks.rectangles(source.positions, part)
-    affinity = queries @ take(source.keys, rectangle.flatten(1)).mT
-    affinity = blocks.windows(affinity.unflatten(2, (blocks.span, blocks.span)))
-    if outside is None:
-        return affinity
-    return affinity.masked_fill(blocks.windows(rectangle) == source.outside, outside)
-
-
-def _never(affinities: Tensor) -> float:
-    """The affinity of what must not be chosen: finite, so that a query without candidates reads zeros and not NaN."""
-    return torch.finfo(affinities.dtype).min
-
-
-def _read_chosen(
-    weights: Float[Tensor, "m q k"],
-    which: Int[Tensor, "m q k"],
-    part: Int[Tensor, " m"],
-    sources: Sequence[Source],
-    blocks: Blocks,
-) -> Float[Tensor, "m q n"]:
-    """Sum over chosen candidates, numbered reference by reference and row-major within a window."""
-    image, y, x = (each.view(-1, 1, 1) for each in blocks.locate(part))
-    cell = torch.arange(blocks.side**2, device=which.device).view(1, -1, 1)
-    reference, place = which // blocks.window, which % blocks.window
-    row = y * blocks.side + cell // blocks.side + place // blocks.diameter
-    column = x * blocks.side + cell % blocks.side + place % blocks.diameter
-    positions = torch.stack([source.positions for source in sources])[reference, image, row, column]
-    values = torch.stack([source.values for source in sources]).flatten(0, 1)
-    chosen = values[reference * len(sources[0].values) + positions]
-    return (weights.unsqueeze(2).to(chosen.dtype) @ chosen).squeeze(2)

@@ -5,22 +5,20 @@ references lie side by side in a band, so that this is one product, and a cell's
 affinities is used again by the next block, since fresh memory costs as much time as a product.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-import torch.nn.functional as nnf
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from vosbench.ops.best import Best
-from vosbench.ops.top_k import Numbers, Ties, top_of_groups
-from vosbench.ops.windows import Area, Window, inside, window_reach
+from vosbench.ops.search_block import Block, Shared
+from vosbench.ops.top_k import Ties
+from vosbench.ops.windows import Area, Window, window_reach
 
 ROWS, COLUMNS = 32, 8  # of a block of queries, at most
-VECTOR = 32  # maxima are fast over a multiple of this many columns
 LEAST, MOST, FULL = 2, 8, 20  # rows of a band: at least, at most, and times the references
 
 
@@ -73,12 +71,23 @@ class WindowSearch:
         """The best candidates of all queries, row-major. `wanted`: others may get none, with affinity -inf."""
         h, w, _ = self.queries.shape
         tall, (rows, columns) = self.tall, self._sides()
-        memory = _Memory(
+        affinity, highest = (self.queries.new_zeros(n) for n in self._held(rows, columns, tall))
+        shared = Shared(
+            self.queries,
             _bands(self.keys, tall, self.lead),
             None if self.outside is None else _bands(self.outside, tall, self.lead),
-            *(self.queries.new_zeros(n) for n in self._held(rows, columns, tall)),
+            affinity,
+            highest,
+            references=self.references,
+            size=self.size,
+            margin=self.margin,
+            tall=tall,
+            lead=self.lead,
+            radius=self.radius,
+            window=self.window,
+            reach=self.reach,
         )
-        blocks = [_Block(self, own, tall, memory) for own in _areas(h, w, rows, columns, tall, wanted)]
+        blocks = [Block(shared, own) for own in _areas(h, w, rows, columns, tall, wanted)]
         found = [block.best(top_k, ties) for block in blocks]
         k = max((each.shape[1] for each, _ in found), default=0)
         affinities = self.queries.new_full((h, w, k), -torch.inf)
@@ -133,156 +142,3 @@ def _areas(h: int, w: int, rows: int, columns: int, tall: int, wanted: Bool[Tens
             needed = wanted[down, across].any(1).nonzero().flatten().tolist()
             if needed:
                 yield slice(y + needed[0] // tall * tall, y + needed[-1] + 1), across
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """What blocks share: bands, and memory for affinities, as rows of candidates × queries, and their maxima."""
-
-    bands: Sequence[Float[Tensor, "n c"]]
-    outside: Sequence[Bool[Tensor, " n"]] | None
-    affinity: Float[Tensor, " held"]
-    highest: Float[Tensor, " maxima"]
-
-
-@dataclass(frozen=True)
-class _Block:
-    """The search for one block of queries, which is filled up to whole bands.
-
-    Its rectangle are all bands and columns that windows reach, in the grid or not; a place in it is row-major.
-
-    In memory, what a query does not reach is left as it was.
-    """
-
-    search: WindowSearch
-    own: Area
-    tall: int
-    memory: _Memory
-
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """Rows and columns of queries."""
-        rows = self.own[0].stop - self.own[0].start
-        return -(-rows // self.tall) * self.tall, self.own[1].stop - self.own[1].start
-
-    @cached_property
-    def rectangle(self) -> tuple[int, int]:
-        """Bands and columns."""
-        return -(-(self.size[0] + 2 * self.search.reach) // self.tall), self.size[1] + 2 * self.search.reach
-
-    @cached_property
-    def corner(self) -> tuple[int, int]:
-        """The row and column of the keys' grid where the rectangle starts: negative outside of the grid."""
-        shift = self.search.margin - self.search.reach
-        return self.own[0].start + shift, self.own[1].start + shift
-
-    @cached_property
-    def seen(self) -> Area:
-        """The part of the rectangle, in bands and columns, that is in the grid."""
-        first = (self.corner[0] + self.search.lead) // self.tall
-        down = slice(max(0, -first), min(self.rectangle[0], len(self.memory.bands) - first))
-        left = max(0, -self.corner[1])
-        return down, slice(left, min(self.rectangle[1], self.search.size[1] - self.corner[1]))
-
-    def best(self, top_k: int, ties: Ties) -> tuple[Float[Tensor, "q k"], Int[Tensor, "q k"]]:
-        affinity, highest = self._products()
-        return top_of_groups(affinity, self._windows(highest), self._numbers(), self.search.references, top_k, ties)
-
-    @cached_property
-    def window(self) -> tuple[int, int]:
-        """What a query sees of the rectangle: bands, and places in a band."""
-        return -(-2 * self.search.reach // self.tall) + 1, (2 * self.search.reach + 1) * self.tall
-
-    def _numbers(self) -> Numbers:
-        """For each place of the rectangle, its group of affinities and its cell; outside of the grid, those of a place
-        nearby."""
-        (down, across), (bands, wide), (h, w) = self.seen, self.rectangle, self.search.size
-        (high, within), device = self.window, self.memory.affinity.device
-        band, column, row = (torch.arange(n, device=device) for n in (bands, wide, self.tall))
-        band, column = band.view(-1, 1, 1), column.view(-1, 1).clamp(across.start, across.stop - 1)
-        cell = (band * self.tall + row + self.corner[0]).clamp(0, h - 1) * w + column + self.corner[1]
-        seen = band.clamp(down.start, down.stop - 1) - down.start
-        group = (seen * (across.stop - across.start) + column - across.start) * self.tall + row
-        own, across_own = (torch.arange(n, device=device) for n in self.size)
-        corner = (own // self.tall * wide).unsqueeze(1) + across_own
-        step = torch.arange(high, device=device).unsqueeze(1) * (wide * self.tall) + torch.arange(within, device=device)
-        return Numbers(step.flatten(), corner.view(-1, 1) * self.tall, group.flatten(), cell.flatten())
-
-    def _products(self) -> tuple[Float[Tensor, "n q"], Float[Tensor, "bands q places"]]:
-        """Affinities of the bands and columns in the grid, and the maximum over references for each cell of the
-        rectangle: -inf outside of the grid."""
-        (rows, columns), (down, across) = self.size, self.seen
-        own = self.search.queries[self.own].flatten(0, 1)
-        queries = nnf.pad(own, (0, 0, 0, rows * columns - len(own)))
-        cells = (across.stop - across.start) * self.tall
-        affinity = self.memory.affinity[: (down.stop - down.start) * cells * self.search.references * len(queries)]
-        affinity = affinity.view(down.stop - down.start, -1, len(queries))
-        highest = self._rectangle()
-        inner = highest[down].narrow(2, across.start * self.tall, cells)
-        for band, held, maxima in zip(range(down.start, down.stop), affinity, inner, strict=True):
-            start, stop = max(0, band * self.tall - 2 * self.search.reach), min(rows, (band + 1) * self.tall)
-            part = (1, start * columns, (stop - start) * columns)
-            self._multiply(band, queries.narrow(0, *part[1:]), held.narrow(*part))
-            start, stop = start // self.step * self.step, min(rows, -(-stop // self.step) * self.step)
-            part = (1, start * columns, (stop - start) * columns)
-            best = held.narrow(*part).view(cells, self.search.references, part[2]).amax(1)
-            maxima.narrow(0, *part[1:]).copy_(best.T)
-        self._clear_margin(highest)
-        return affinity.flatten(0, 1), highest
-
-    @cached_property
-    def step(self) -> int:
-        """Rows of queries whose maxima are fast."""
-        return max(1, VECTOR // self.size[1])
-
-    @cached_property
-    def keys(self) -> tuple[int, int, int]:
-        """The first band, and the candidates in a band that are in the rectangle: the first, and how many."""
-        cell, across = self.tall * self.search.references, self.seen[1]
-        first = (self.corner[0] + self.search.lead) // self.tall
-        return first, (self.corner[1] + across.start) * cell, (across.stop - across.start) * cell
-
-    def _multiply(self, band: int, queries: Float[Tensor, "q c"], out: Float[Tensor, "n q"]) -> None:
-        """Affinities of the cells of a band in the grid."""
-        first, *part = self.keys
-        torch.mm(self.memory.bands[first + band].narrow(0, *part), queries.T, out=out)
-        if self.memory.outside is not None:
-            never = self.memory.outside[first + band].narrow(0, *part).unsqueeze(1)
-            out.masked_fill_(never, torch.finfo(out.dtype).min)
-
-    def _rectangle(self) -> Float[Tensor, "bands q places"]:
-        """Memory for maxima: -inf outside of the grid, by whole bands."""
-        shape = (self.rectangle[0], self.size[0] * self.size[1], self.rectangle[1] * self.tall)
-        highest = self.memory.highest[: math.prod(shape)].view(shape)
-        down, across = self.seen
-        if (down.stop - down.start, across.stop - across.start) != self.rectangle:
-            highest.fill_(-torch.inf)
-        return highest
-
-    def _clear_margin(self, highest: Float[Tensor, "bands q places"]) -> None:
-        """-inf for rows outside of the grid in bands that also have others."""
-        down, above, below = self.seen[0], -self.corner[0], self.search.size[0] - self.corner[0]
-        rows = highest.unflatten(2, (-1, self.tall))
-        if down.start * self.tall < above:
-            rows[down.start, ..., : above % self.tall] = -torch.inf
-        if down.stop * self.tall > below:
-            rows[down.stop - 1, ..., below % self.tall :] = -torch.inf
-
-    def _windows(self, highest: Float[Tensor, "bands q places"]) -> Float[Tensor, "q g"]:
-        """What each query sees of the rectangle, with -inf for cells outside of its window."""
-        tall, (rows, columns), (high, within) = self.tall, self.size, self.window
-        _, queries, places = highest.shape
-        band = queries * places
-        strides = (band + tall * columns * places, columns * places, places + tall, band, 1)
-        windows = highest.as_strided((rows // tall, tall, columns, high, within), strides).contiguous()
-        windows += self._mask().unsqueeze(1)
-        return windows.flatten(3).flatten(0, 2)
-
-    def _mask(self) -> Float[Tensor, "tall bands places"]:
-        """For a query in each row of a band: 0 in its window and -inf elsewhere."""
-        search, tall, device = self.search, self.tall, self.memory.affinity.device
-        row = torch.arange(tall, device=device)
-        y = torch.arange(self.window[0], device=device).view(-1, 1, 1) * tall + row - row.view(-1, 1, 1, 1)
-        x = torch.arange(2 * search.reach + 1, device=device).unsqueeze(1)
-        near = inside(y - search.reach, x - search.reach, search.radius, search.window)
-        return torch.zeros_like(near, dtype=self.memory.affinity.dtype).masked_fill(~near, -torch.inf).flatten(2)
