@@ -1,6 +1,7 @@
 """A sweep ends with its table: what was overridden, and the scores."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vosbench.cli.places import Placed
@@ -29,9 +30,11 @@ def _scores(done: Mapping[Path, Sequence[str]], runs: Path, folder: Path) -> Non
     from vosbench.evaluation.board.files import write
     from vosbench.evaluation.board.leaderboard import boards
     from vosbench.evaluation.board.rows import load_runs
+    from vosbench.evaluation.board.spread import spread
 
     if rows := load_runs(runs.resolve(), list(done)):
         found = boards(rows, mixed="supervision")
+        found = [replace(board, notes=[*spread(board.rows), *board.notes]) for board in found]
         write(found, folder, "Sweep")
         tables.show(found)
         print(f"wrote {folder}/leaderboard.{{csv,md,tex,html}}")
