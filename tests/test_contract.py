@@ -111,7 +111,8 @@ def test_predictions(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(maps[0], given(0))
     # Untrained networks prefer some cells to all others and may lose an object, but never all, and never invent one.
     assert all(labels.any() for labels in maps)
-    assert checked.calls == {"encode": FRAMES, "segment": FRAMES - 1}
+    assert checked.calls["encode"] == FRAMES
+    assert FRAMES - 1 <= checked.calls["segment"] <= 2 * (FRAMES - 1)  # objects that start late are read apart
     for key, value in method.state_dict().items():
         assert torch.equal(value, before[key]), f"prediction changes {key}"
 

@@ -18,7 +18,6 @@ from vosbench.drawing.sheets import Folders, Shown, chosen, evenly, match_rows, 
 from vosbench.inference.device import autocast
 from vosbench.inference.frame import Frame
 from vosbench.inference.predictor import Predictor
-from vosbench.inference.propagator import Propagator
 from vosbench.inference.visuals import ComparesKeys, ShowsIntermediateMaps, ShowsMatches, Visual
 from vosbench.ops.cluster import cluster_video
 from vosbench.util.wording import some
@@ -133,7 +132,7 @@ class Drawer:
     ) -> Iterator[_Seen]:
         """Frames by index. With an initial mask they are also segmented, and then `indices` must be all frames."""
         predictor, method, pixel = self.predictor, self.predictor.method, self.pixel
-        propagator = Propagator(method, predictor.memory(), predictor.inference, predictor.device)
+        propagator = predictor.propagator()
         maps: dict[str, Visual] = {}
         matches: list[dict[str, Visual]] = []
 

@@ -6,7 +6,7 @@ from statistics import median
 
 import numpy as np
 
-from vosbench.inference.device import autocast, peak_memory_mb, reset_peak_memory
+from vosbench.inference.device import peak_memory_mb, reset_peak_memory
 from vosbench.inference.predictor import Predictor
 from vosbench.inference.propagator import Propagator, follow, propagate
 from vosbench.util.progress import duration
@@ -38,11 +38,10 @@ def plan(predictor: Predictor, videos: Sequence[Video]) -> dict[str, str]:
 
 def _tried(predictor: Predictor, video: Video) -> Propagator[object, object]:
     """The method after the first frames of a video."""
-    propagator = Propagator(predictor.method, predictor.memory(), predictor.inference, predictor.device)
+    propagator = predictor.propagator()
     run = propagate if video.joints(0) is None else follow
-    with autocast(predictor.device, predictor.precision):
-        for _ in islice(run(propagator, video), FRAMES):
-            pass
+    for _ in islice(run(propagator, video), FRAMES):
+        pass
     return propagator
 
 

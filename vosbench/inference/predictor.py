@@ -10,7 +10,6 @@ from typing import Any, TypeVar, cast
 import torch
 
 from vosbench.inference.device import (
-    autocast,
     check_precision,
     device_named,
     peak_memory_mb,
@@ -19,6 +18,7 @@ from vosbench.inference.device import (
 from vosbench.inference.feature_cache import FeatureCache, Stores, identity_of
 from vosbench.inference.heat_maps import without_joints
 from vosbench.inference.kernels import arranged
+from vosbench.inference.late_objects import SETTING, has_late_objects, without_starts
 from vosbench.inference.memory import Memory
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.propagator import Propagator, follow, propagate
@@ -128,9 +128,15 @@ class Predictor:
             cache_bytes=options.cache_features_gb * 10**9,
         )
 
+    def propagator(self) -> Propagator[Any, Any]:
+        """For one video."""
+        return Propagator(self.method, self.memory(), self.inference, self.device, self.precision)
+
     def recipe_for(self, video: Video) -> Mapping[str, str]:
         """The settings that this video's result depends on: label maps do not depend on how joints are drawn."""
-        return without_joints(self.recipe) if video.joints(0) is None else self.recipe
+        recipe = without_joints(self.recipe) if video.joints(0) is None else self.recipe
+        depends = recipe.get(SETTING) == "unknown" and has_late_objects(video)
+        return recipe if depends else without_starts(recipe)  # other results are as old as before this setting
 
     def fingerprint(self, video: Video) -> Fingerprint:
         """The fingerprint of this video's label maps, or of its joints."""
@@ -169,7 +175,7 @@ class Predictor:
     def _predict_one(
         self, video: Video, fingerprint: Fingerprint, folder: PredictionFolder, advance: Callable[[], None]
     ) -> None:
-        propagator = Propagator(self.method, self.memory(), self.inference, self.device)
+        propagator = self.propagator()
         self._use_cache(propagator, video)
         reset_peak_memory(self.device)
 
@@ -178,11 +184,10 @@ class Predictor:
             return Prediction(fingerprint, commit(), latencies, video.size, peak_memory_mb(self.device), self.facts)
 
         def listed(found: Iterator[T]) -> Iterator[tuple[str, T]]:
-            with autocast(self.device, self.precision):
-                for name, result in zip(video.frame_names, found, strict=True):
-                    if video.is_listed(name):
-                        yield name, result
-                    advance()
+            for name, result in zip(video.frame_names, found, strict=True):
+                if video.is_listed(name):
+                    yield name, result
+                advance()
 
         if video.joints(0) is None:
             folder.save(video.name, listed(propagate(propagator, video)), record)

@@ -1,60 +1,119 @@
 """The loop over a video: frames and what is given go in, label maps or positions of joints come out, frame by frame."""
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Generic
 
 import numpy as np
 import torch
+import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor
 
 from vosbench.contract import Context, Entry, F, Previous, Segmented, V
+from vosbench.inference.device import autocast
 from vosbench.inference.frame import Frame, one_hot
+from vosbench.inference.given import Mask, checked_frame, checked_mask
+from vosbench.inference.late_objects import read_since_their_starts
 from vosbench.inference.memory import Memory
 from vosbench.inference.prompts import Masks, Points, Prompt
+from vosbench.inference.resampling import resized_maps
 from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
 from vosbench.util.errors import UserError
-from vosbench.util.wording import rows_columns
+from vosbench.util.wording import some
 from vosbench.video.video import Image, Joints, LabelMap, Video
 
 
 class Propagator(Generic[F, V]):
     """Segments one video. Handles what methods never see: object ids, padding, original sizes, late objects.
 
-    Call `step` on every frame in order, or `locate` if joints are to be followed. Label maps before the first prompt
-    are empty. `seconds` has the duration of each step, from the image in memory to the result in memory. `previous` is
-    the last frame as the method stores it, None before the first prompt. `watch`, if set, is called with the inputs of
-    each segmentation. `encode` gives the features of a frame, whose index in the video it gets, too.
+    Call `step` on every frame in order, or `locate` if joints are to be followed. Label maps before the first mask
+    are empty. Memory does not grow with the video.
+
+    ids      of all objects, in the order of their channels: channel i + 1 is object ids[i]
+    starts   for each of them, the frame where it was first given, counted from the first frame with a mask
+    seconds  the duration of each step, from the image in memory to the result in memory
+    previous the last frame as the method stores it, None before the first mask
+    watch    if set, is called with the inputs of each segmentation
+    encode   gives the features of a frame, whose index in the video it gets, too
     """
 
     def __init__(
-        self, method: Method[F, V], memory: Memory[V], resizing: Resizing, device: torch.device | str = "cpu"
+        self,
+        method: Method[F, V],
+        memory: Memory[V],
+        resizing: Resizing,
+        device: torch.device | str = "cpu",
+        precision: str = "32-true",
     ) -> None:
-        self.method, self.memory, self.resizing, self.device = method, memory, resizing, torch.device(device)
-        self.ids: list[int] = []  # channel i + 1 is object ids[i]
-        self.seconds: list[float] = []
-        self.previous: Previous[F, V] | None = None
+        self.method, self.resizing, self.device, self.precision = method, resizing, torch.device(device), precision
         self.watch: Callable[[F, Context[F, V]], object] | None = None
         self.encode: Callable[[Frame, int], F] = lambda frame, index: method.encode(frame.pixels)
+        self._empty = memory
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the video: the next frame is the first of another one."""
+        self.memory: Memory[V] = copy.deepcopy(self._empty)
+        self.ids: list[int] = []
+        self.starts: list[int] = []
+        self.seconds: list[float] = []
+        self.previous: Previous[F, V] | None = None
+        self._removed: set[int] = set()
+        self._image: Image | None = None
+        self._last: tuple[Float[Tensor, "1 n h w"], Frame] | None = None
         self._index = -1
 
-    def step(self, image: Image, given: LabelMap | None = None) -> LabelMap:
-        """The label map of the next frame.
+    def step(self, image: Image, mask: Mask | None = None) -> LabelMap:
+        """The label map of the next frame: uint8 ids of its objects, 0 for the background.
 
-        given   the prompt: ids of objects that start in this frame, 0 elsewhere. Its pixels overwrite the result
+        image  RGB, uint8
+        mask   ids (1 to 254) of objects that start in this frame or are corrected in it, 0 elsewhere; or True for
+               object 1. Its pixels overwrite the result, and a known object has no others in this frame
+
+        Raises UserError for arrays of another kind or size.
         """
-        with self._timed():
+        image = checked_frame(image, self._image)
+        given = None if mask is None else checked_mask(mask, image)
+        self._image = image
+        with self._computing():
             return self._labels(image, given)
+
+    def add(self, mask: Mask) -> LabelMap:
+        """The label map of the last frame once more, with objects that start in it or are corrected, as in `step`."""
+        if self._image is None:
+            raise UserError("there is no frame yet: give the mask to step")
+        given = checked_mask(mask, self._image)
+        with autocast(self.device, self.precision), torch.inference_mode():
+            return self._added(self._image, given)
+
+    def remove(self, *ids: int) -> None:
+        """Ends these objects: label maps show background in their place from the next frame on. They keep their place
+        in memory, and are told apart from others, until `reset`. An object that is given again starts anew."""
+        if unknown := [i for i in ids if i not in self.ids]:
+            raise UserError(f"there is no object {some(unknown)}: choose from {some(self.ids)}")
+        self._removed.update(ids)
+
+    @property
+    def scores(self) -> Float[np.ndarray, "n h w"]:
+        """The scores of the last frame's pixels, between 0 and 1: the background first, then the objects `ids`."""
+        if self._last is None:
+            raise UserError("there are no scores before the first mask")
+        scores, frame = self._last
+        found: Float[np.ndarray, "n h w"] = (
+            resized_maps(frame.picture(scores), frame.original, self.resizing.output.kernel)[0].cpu().numpy()
+        )
+        return found
 
     def locate(self, image: Image, given: Joints | None = None) -> Joints:
         """The positions of the joints in the next frame, in its pixels; NaN for a joint that is lost.
 
         given   their positions in this frame; needed once, in the first
         """
-        with self._timed():
+        with self._computing():
             return self._places(image, given)
 
     def frame(self, image: Image) -> Frame:
@@ -62,29 +121,25 @@ class Propagator(Generic[F, V]):
         return Frame.of(image, self.method, self.resizing, self.device)
 
     @contextmanager
-    def _timed(self) -> Iterator[None]:
+    def _computing(self) -> Iterator[None]:
         started = perf_counter()
-        yield
+        with autocast(self.device, self.precision), torch.inference_mode():
+            yield
         self.seconds.append(perf_counter() - started)
 
-    @torch.inference_mode()
     def _labels(self, image: Image, given: LabelMap | None) -> LabelMap:
-        if given is not None and given.shape != image.shape[:2]:
-            sizes = f"{rows_columns(given.shape)} (rows×columns), its frame {rows_columns(image.shape[:2])}"
-            raise UserError(f"the given mask is {sizes}: give one of its size")
-        if given is not None and not given.any():
-            given = None
         first = self.previous is None
         found = self._scored(image, None if given is None else Masks(given))
-        if found is None:
-            return np.zeros(image.shape[:2], np.uint8)
-        ids = np.array([0, *self.ids], np.uint8)
-        labels: LabelMap = ids[self.resizing.output.channels(*found)]
+        return np.zeros(image.shape[:2], np.uint8) if found is None else self._shown(*found, given, first)
+
+    def _shown(self, scores: Float[Tensor, "1 n h2 w2"], frame: Frame, given: LabelMap | None, first: bool) -> LabelMap:
+        """The label map of these scores, and of what is given."""
+        ids = np.array([0, *(0 if i in self._removed else i for i in self.ids)], np.uint8)
+        labels: LabelMap = ids[self.resizing.output.channels(scores, frame)]
         if given is None or self.resizing.output.given == "scores":
             return labels
         return given if first else np.where(given > 0, given, labels)  # exact at any inference size
 
-    @torch.inference_mode()
     def _places(self, image: Image, given: Joints | None) -> Joints:
         found = self._scored(image, None if given is None else Points(given))
         if found is None:
@@ -94,21 +149,39 @@ class Propagator(Generic[F, V]):
             return self.resizing.joints.positions(scores, frame)
         return self.resizing.joints.given(given, frame, scores)
 
+    def _added(self, image: Image, given: LabelMap | None) -> LabelMap:
+        if self._last is None or self.previous is None:
+            return self._labels(image, given)
+        scores, frame = self._last
+        if given is None:
+            return self._shown(scores, frame, None, False)
+        prompt = Masks(given)
+        scores = self._started(prompt, scores, self._index)
+        scores, frame = self._keep(scores, frame, self.previous.features, prompt, first=False)
+        return self._shown(scores, frame, given, False)
+
     def _scored(self, image: Image, prompt: Prompt | None) -> tuple[Float[Tensor, "1 n h w"], Frame] | None:
         """The scores of the next frame, which are remembered; None as long as nothing has been given."""
-        if prompt is not None:
-            self._start(prompt.ids)
-        if not self.ids:
+        if prompt is None and not self.ids:
             return None
         self._index += 1
-        frame = self.frame(image)
+        frame, first = self.frame(image), self.previous is None
         scores, features = self._segment(frame, self.encode(frame, len(self.seconds)))
         if prompt is not None:
-            scores = prompt.onto(scores, frame, self.ids, self.resizing, first=self.previous is None)
+            scores = self._started(prompt, scores, self._index)
+        return self._keep(scores, frame, features, prompt, first=first)
+
+    def _keep(
+        self, scores: Float[Tensor, "1 n h w"], frame: Frame, features: F, prompt: Prompt | None, *, first: bool
+    ) -> tuple[Float[Tensor, "1 n h w"], Frame]:
+        """Puts a prompt into the scores of the last frame, and the frame into memory."""
+        if prompt is not None:
+            scores = prompt.onto(scores, frame, self.ids, self.resizing, first=first)
         value = self.method.memorize(features, self._remembered(scores))
         self.memory.add(Entry(self._index, prompt is not None, value))
         self.previous = Previous(self._index, features, value)
-        return scores, frame
+        self._last = scores, frame
+        return self._last
 
     def _remembered(self, scores: Float[Tensor, "1 n h w"]) -> Float[Tensor, "1 n h2 w2"]:
         """The masks that memory gets, of the pixels or cells that the method sees."""
@@ -127,9 +200,8 @@ class Propagator(Generic[F, V]):
         context = Context(self._index, self.previous, self.memory.references(self._index))
         if self.watch is not None:
             self.watch(features, context)
-        found = self.method.segment(features, context)
-        if not isinstance(found, Segmented):
-            found = Segmented(found)
+        known = self.starts if self.resizing.before_start == "unknown" else [0] * len(self.ids)
+        found = read_since_their_starts(self._found, features, context, known)
         if any(usage is not None for usage in found.usage):
             self.memory.note_usage(found.usage)
         scores = found.scores.float()
@@ -137,15 +209,27 @@ class Propagator(Generic[F, V]):
             scores = self.resizing.upsample(scores, frame.padded)
         return scores, features if found.features is None else found.features
 
-    def _start(self, given: Sequence[int]) -> None:
-        """Gives new objects their channels, also in memory."""
-        new = [i for i in given if i not in self.ids]
+    def _found(self, query: F, context: Context[F, V]) -> Segmented[F]:
+        found = self.method.segment(query, context)
+        return found if isinstance(found, Segmented) else Segmented(found)
+
+    def _started(self, prompt: Prompt, scores: Float[Tensor, "1 n h w"], index: int) -> Float[Tensor, "1 m h w"]:
+        """Gives the objects that start in frame `index` their channels, also in memory. Scores that known objects had
+        in this frame go to the background: what is given is all there is of them."""
+        known = [self.ids.index(i) for i in prompt.ids if i in self.ids]
+        new = [i for i in prompt.ids if i not in self.ids]
+        if new:
+            self.memory.replace(lambda value: self.method.extend(value, len(new)))
+        for again in self._removed.intersection(prompt.ids):
+            self.starts[self.ids.index(again)] = index
+        self._removed.difference_update(prompt.ids)
         self.ids += new
-        if new and self.previous is not None:
-            last = self.previous.value  # memory may hold it as well
-            extended = self.method.extend(last, len(new))
-            self.memory.replace(lambda value: extended if value is last else self.method.extend(value, len(new)))
-            self.previous = Previous(self.previous.index, self.previous.features, extended)
+        self.starts += [index] * len(new)
+        objects = [1 + i for i in known]
+        scores = nnf.pad(scores, (0, 0, 0, 0, 0, len(new)))
+        scores[:, 0] += scores[:, objects].sum(1)
+        scores[:, objects] = 0
+        return scores
 
 
 def propagate(propagator: Propagator[F, V], video: Video) -> Iterator[LabelMap]:

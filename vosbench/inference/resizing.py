@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vosbench.inference.heat_maps import HeatMaps
+from vosbench.inference.late_objects import BeforeStart
 from vosbench.inference.output import Output
 from vosbench.inference.resampling import FirstMask, Kernel, Size
 from vosbench.ops.align import resize, upsample_centres
@@ -23,7 +24,7 @@ class Resizing(Protocol):
 
     subsample   the method sees every n-th row and column of the padded frame; 1: all. Memory then holds every n-th
                 pixel of the full-size result, which prompts have overwritten at full size
-    kernel, first_mask, remember, output, joints  as in `Rules`
+    kernel, first_mask, before_start, remember, output, joints  as in `Rules`
     """
 
     @property
@@ -34,6 +35,9 @@ class Resizing(Protocol):
 
     @property
     def first_mask(self) -> FirstMask: ...
+
+    @property
+    def before_start(self) -> BeforeStart: ...
 
     @property
     def remember(self) -> Remember: ...
@@ -62,15 +66,18 @@ class Resizing(Protocol):
 class Rules:
     """What any way of resizing frames may be combined with.
 
-    kernel      resizes frames: see `resampling.Kernel`
-    first_mask  how prompts are resized to what the method sees, its pixels or its cells: see `resampling.soft_mask`
-    remember    what memory gets: hard masks, soft scores, or what the method is made for
-    output      how scores become label maps
-    joints      how joints become heat-maps, and scores positions
+    kernel        resizes frames: see `resampling.Kernel`
+    first_mask    how prompts are resized to what the method sees, its pixels or its cells: see `resampling.soft_mask`
+    before_start  what frames from before an object's start say of it: nothing (unknown), or that it is absent
+                  (background), as in the papers
+    remember      what memory gets: hard masks, soft scores, or what the method is made for
+    output        how scores become label maps
+    joints        how joints become heat-maps, and scores positions
     """
 
     kernel: Kernel = "bicubic"
     first_mask: FirstMask = "nearest"
+    before_start: BeforeStart = "unknown"
     remember: Remember = "own"
     output: Output = field(default_factory=Output)
     joints: HeatMaps = field(default_factory=HeatMaps)

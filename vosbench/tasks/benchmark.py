@@ -73,7 +73,7 @@ def run(options: Options) -> None:
     )
     hashes = {
         **scoring.hashes(),
-        "method": digest(predictor.recipe_for(dataset.videos[0])),
+        "method": digest({k: v for video in dataset.videos for k, v in predictor.recipe_for(video).items()}),
         "checkpoint": predictor.checkpoint.sha256,
     }
     hashes["code"] = digest([hashes["code"], *sorted(digest(each.fingerprint.code) for each in predictions)])

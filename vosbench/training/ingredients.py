@@ -7,6 +7,7 @@ import lightning as L
 
 from vosbench.evaluation.protocols.protocol import Protocol
 from vosbench.inference.heat_maps import without_joints
+from vosbench.inference.late_objects import without_starts
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
 from vosbench.runs.code import commit, sources
@@ -110,4 +111,4 @@ def fingerprint(options: Options, data: ClipData, stored: dict[str, Any] | None)
         if stored is None:
             raise
         init = Fingerprint.read(stored.get("fingerprint")).weights
-    return Fingerprint(code, without_joints(settings(values, Options)), data.fingerprint(), init)
+    return Fingerprint(code, without_starts(without_joints(settings(values, Options))), data.fingerprint(), init)
