@@ -172,6 +172,23 @@ def test_scores_of_a_folder(davis: Path, tmp_path: Path) -> None:
         vosbench.evaluate(maps, dataset, "davos")
 
 
+def code_of_the_docs() -> list[str]:
+    page = (Path(__file__).parents[1] / "docs" / "python.md").read_text()
+    return [part.partition("```")[0] for part in page.split("```python\n")[1:]]
+
+
+def test_the_python_of_the_docs_runs(davis: Path, tmp_path: Path) -> None:
+    segmenting, scoring = code_of_the_docs()
+    assert max(len(code.strip().splitlines()) for code in (segmenting, scoring)) <= 10
+    for video in Davis(davis, "val", 2017).videos:
+        files = [video.frame_file(index) for index in range(len(video.frame_names))]
+        (tmp_path / "maps" / video.name).mkdir(parents=True)
+        exec(segmenting, {"frames": files, "first_mask": video.mask_file(0), "output": tmp_path / "maps" / video.name})
+    names: dict[str, Any] = {"root": davis, "predictions": tmp_path / "maps"}
+    exec(scoring, names)
+    assert 0 <= names["found"].scores["J&F-Mean"] <= 1
+
+
 def test_the_package_is_light_until_it_is_used() -> None:
     loaded = "'torch' in sys.modules"
     code = f"import sys, vosbench; assert not {loaded}; assert vosbench.Segmenter; assert {loaded}"
