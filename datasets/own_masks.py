@@ -31,18 +31,18 @@ def masks_among(folder: Path, mask: Path) -> list[Path]:
     return masks
 
 
-def masks_for(mask: Path, frame_names: Sequence[str], among: Iterable[Path] = ()) -> dict[str, Path]:
+def masks_for(mask: Path, frame_names: Sequence[str], first: str, among: Iterable[Path] = ()) -> dict[str, Path]:
     """The masks by frame name.
 
     mask         a file for the first frame, or a folder of files named like frames
     frame_names  of the whole video
+    first        the frame that a file is for
     among        the masks in the folder, if it holds the frames as well
 
     Raises UserError naming pictures in the folder that are no masks or belong to no frame.
     """
-    first = frame_names[0]
     if mask.is_file():
-        if mask.stem in frame_names[1:]:
+        if mask.stem in frame_names and mask.stem != first:
             log.warning("mask %s is taken for the first frame, %s: give its folder if it is not", mask, first)
         return {first: mask}
     found = list(among) or files(mask)

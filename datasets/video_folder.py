@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vosbench.datasets.folders import check_frames, choose, cut, files, scan_video
+from vosbench.datasets.folders import check_frames, choose, files, scan_video
 from vosbench.datasets.own_masks import masks_among, masks_for
 from vosbench.settings.options import Where
 from vosbench.util.errors import HERE, UserError
@@ -16,6 +16,7 @@ from vosbench.util.wording import some
 from vosbench.video.formats import is_image
 from vosbench.video.images import read_label_map
 from vosbench.video.leftovers import check_all_read
+from vosbench.video.part import WHOLE, Part
 from vosbench.video.video import Frames, Video
 from vosbench.video.video_file import VideoFile
 
@@ -92,8 +93,8 @@ def _unlabelled(path: Path, short_side: int | None, max_frames: int | None) -> V
     return VideoFile(path, short_side=short_side, max_frames=max_frames)
 
 
-def open_video(path: str | Path, mask: str | Path | None = None, max_frames: int | None = None) -> Video:
-    """A user's own video: a video file or a folder of frames, with a mask for its first frame.
+def open_video(path: str | Path, mask: str | Path | None = None, part: Part = WHOLE) -> Video:
+    """A user's own video: a video file or a folder of frames, or a part of it, with a mask for its first frame.
 
     `mask`: a PNG for the first frame, or a folder of PNGs named like the frames (00000.png, …): objects may start late.
     It may lie among the frames: it is none of them. Masks with only 0 and 255 show one object. Raises UserError naming
@@ -108,14 +109,15 @@ def open_video(path: str | Path, mask: str | Path | None = None, max_frames: int
     if path.is_dir():
         folder = scan_video(path, None, without=among)
         every = folder.frame_names
-        folder = replace(folder, frames=tuple(cut(list(folder.frames), max_frames)))
+        folder = replace(folder, frames=part.of(folder.frames, path))
         check_all_read([folder])
-        masks = {} if mask is None else masks_for(mask, every, among)
+        masks = {} if mask is None else masks_for(mask, every, folder.frame_names[0], among)
         masks, binary = _judged(masks, folder.frame_names)
         return replace(folder, name=name_of(path), annotations=masks, binary=binary, late_objects=True)
-    file = VideoFile(path, max_frames=max_frames)
-    every = file.frame_names if max_frames is None else VideoFile(path).frame_names
-    masks, binary = _judged({} if mask is None else masks_for(mask, every), file.frame_names)
+    file = VideoFile(path, start=part.start, max_frames=part.length)
+    every = file.frame_names if part == WHOLE else VideoFile(path).frame_names
+    masks = {} if mask is None else masks_for(mask, every, file.frame_names[0])
+    masks, binary = _judged(masks, file.frame_names)
     video = file.annotated(masks, binary)
     video.name = name_of(path)
     return video

@@ -16,6 +16,7 @@ from vosbench.datasets.youtube_vos import YoutubeVos
 from vosbench.util.errors import UserError
 from vosbench.video.leftovers import check_all_read
 from vosbench.video.palette import PALETTE
+from vosbench.video.part import Part
 from vosbench.video.video import check_sizes
 
 Command = Callable[..., Any]
@@ -101,7 +102,7 @@ def test_masks_that_are_not_used_are_named(clip: Path, tmp_path: Path) -> None:
 def test_masks_of_frames_that_are_left_out_are_no_mistake(clip: Path, tmp_path: Path) -> None:
     for index in range(4):
         mask(tmp_path / f"masks/{index:05}.png", index + 1)
-    video = open_video(clip, tmp_path / "masks", max_frames=2)
+    video = open_video(clip, tmp_path / "masks", Part(stop=2))
     assert ids(video) == [[1], [2]]
 
 

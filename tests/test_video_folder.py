@@ -10,6 +10,7 @@ from PIL import Image
 
 from vosbench.datasets.video_folder import VideoFolder, open_video
 from vosbench.video.images import write_label_map
+from vosbench.video.part import Part
 from vosbench.video.video_file import VideoFile
 
 
@@ -158,7 +159,7 @@ def test_own_video_with_a_first_mask(tmp_path: Path, value: int) -> None:
     labels = np.zeros((48, 64), np.uint8)
     labels[10:20, 10:20] = value
     Image.fromarray(labels).save(tmp_path / "first.png")
-    video = open_video(write_video(tmp_path / "v.mp4"), tmp_path / "first.png", max_frames=5)
+    video = open_video(write_video(tmp_path / "v.mp4"), tmp_path / "first.png", Part(stop=5))
     assert len(video.frame_names) == 5
     np.testing.assert_array_equal(video.given(0), np.where(labels == 255, 1, labels))
     assert video.given(1) is None

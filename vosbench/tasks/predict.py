@@ -6,23 +6,24 @@ videos to processes that have not finished them; to wait for these, use benchmar
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vosbench.datasets.video_folder import open_video
-from vosbench.drawing.encoding import write_video
-from vosbench.drawing.overlays import overlay
+from vosbench.datasets.own_videos import open_videos
+from vosbench.drawing.shown_objects import listed, write_cutouts, write_overlay
+from vosbench.evaluation.predictions.rle import write_rle
 from vosbench.inference.plan import plan
 from vosbench.inference.prediction_folder import ChangedCode, PredictionFolder
 from vosbench.inference.predictor import Predictor, PredictorOptions
 from vosbench.settings.making import made
-from vosbench.settings.options import FileName, Placed, Where
-from vosbench.util.errors import Unfinished, UsageError, UserError
+from vosbench.settings.options import FileName, Placed, Rate, Where
+from vosbench.util.errors import Unfinished, UserError
 from vosbench.util.progress import tell
 from vosbench.video.leftovers import check_all_read, tell_given_palettes
-from vosbench.video.video import Video
+from vosbench.video.part import WHOLE, Part
+from vosbench.video.video import LabelMap, Video
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +39,12 @@ class Options(PredictorOptions):
     input: Placed[FileName | None]
     mask: Placed[FileName | None]
     output: Where[FileName | None]
+    frames: str | None
     overlay: Where[bool]
-    fps: Where[float]
+    fps: Where[Rate | None]
+    rle: Where[bool]
+    cutout: Where[bool]
     plan: Where[bool] = False
-
-    def __post_init__(self) -> None:
-        if not self.fps:
-            raise UsageError("fps=0: give more than 0")
 
 
 def run(options: Options) -> None:
@@ -54,14 +54,18 @@ def run(options: Options) -> None:
         raise UserError(
             "input=<video or folder of frames> and mask=<PNG of its first frame> belong together: give both"
         )
-    if options.input is not None:
-        videos: Sequence[Video] = [open_video(options.input, options.mask)]
+    if options.input is None and options.frames is not None:
+        raise UserError("frames is a part of input=<video>: for a data set, set dataset.max_frames")
+    if options.input is not None and options.mask is not None:
+        part = WHOLE if options.frames is None else Part.parse(options.frames)
+        videos: Sequence[Video] = open_videos(options.input, options.mask, part)
         default = Path(options.run, "predictions")
     else:
         dataset = made(options.dataset, "dataset")
         videos, default = dataset.videos, Path(options.run, "predictions", f"{dataset.name}-{dataset.split}")
-    if options.overlay and any(video.joints(0) is not None for video in videos):
-        raise UserError("overlay=true draws label maps, and these videos have joints: leave it out")
+    wanted = [key for key in ("overlay", "rle", "cutout") if getattr(options, key)]
+    if wanted and any(video.joints(0) is not None for video in videos):
+        raise UserError(f"{wanted[0]}=true shows label maps, and these videos have joints: leave it out")
     check_all_read(videos)
     tell_given_palettes(videos)
     predictor = Predictor.load(options)
@@ -73,10 +77,7 @@ def run(options: Options) -> None:
     for name in others:
         log.info("%s is left to %s (%s)", name, (claim := folder.claim(name)).holder(), claim.path)
     log.info("label maps: %s", folder.root)
-    if options.overlay:
-        for video in videos:
-            if video.name not in others:
-                write_overlay(video, folder, options.fps)
+    _show([video for video in videos if video.name not in others], folder, options)
     if others:
         raise Unfinished(_left(others, folder, len(videos)))
 
@@ -87,10 +88,18 @@ def _left(others: Sequence[str], folder: PredictionFolder, count: int) -> str:
     return f"{len(others)} of {count} videos are left to other processes ({who}): repeat the command when they are done"
 
 
-def write_overlay(video: Video, folder: PredictionFolder, fps: float) -> None:
-    """Writes `<sequence>-overlay.mp4` beside the label maps: the frames to evaluate, with their objects coloured."""
-    listed = [(i, name) for i, name in enumerate(video.frame_names) if video.is_listed(name)]
-    frames = (overlay(video.frame(i), folder.label_map(video.name, name)) for i, name in listed)
-    path = folder.root / f"{video.name}-overlay.mp4"
-    write_video(path, frames, fps)
-    log.info("overlay: %s", path)
+def _show(videos: Sequence[Video], folder: PredictionFolder, options: Options) -> None:
+    """Writes what was asked for beside the label maps."""
+    for video in videos:
+        if options.overlay:
+            log.info("overlay: %s", write_overlay(video, folder, options.fps))
+        if options.cutout:
+            log.info("cut-outs: %s", write_cutouts(video, folder))
+    if options.rle:
+        path = folder.root / "label_maps.json"
+        write_rle(path, ((video.name, _label_maps(video, folder)) for video in videos))
+        log.info("COCO RLE: %s", path)
+
+
+def _label_maps(video: Video, folder: PredictionFolder) -> Iterator[tuple[str, LabelMap]]:
+    return ((name, folder.label_map(video.name, name)) for _, name in listed(video))

@@ -50,6 +50,7 @@ class FrameIndex:
     sums      for each frame, a checksum of its brightness; None: not known
     lost      what the file does not have, or not whole, though its header promises it, in words; empty: nothing
     fewer     the same of frames that may have been left out on purpose
+    rate      frames per second; 0: not known
     """
 
     carriers: Int[np.ndarray, " frames"] | None
@@ -61,6 +62,7 @@ class FrameIndex:
     sums: UInt32[np.ndarray, " frames"] | None = None
     lost: str = ""
     fewer: str = ""
+    rate: float = 0
 
     @classmethod
     def read(cls, path: Path, most: int | None = None) -> FrameIndex:
@@ -72,6 +74,7 @@ class FrameIndex:
         """
         packets = PacketList.read(path)
         index = (_from_packets(path, packets) if packets.is_sound else None) or _decoded(path, packets, most)
+        index = replace(index, rate=packets.rate)
         return replace(index, lost="", fewer="") if most is not None and most <= index.count else index
 
     def entries_to(self, frame: int) -> list[Entry]:

@@ -38,6 +38,7 @@ class Video(ABC):
     binary        there is one object, to which every nonzero pixel of a mask belongs
     late_objects  objects may first appear after frame 0; their masks are then given where they first appear
     starts        by object id, the first frame of the object; None: as the annotations show
+    rate          frames per second; None: unknown, as for a folder of frames
     any_size      annotations may be smaller than their frames (pseudo-labels at feature resolution, to train on)
     path          the folder that holds this video's frames and no others, or its video file; None: neither
     mask_folder   the folder that holds its masks, if there is one
@@ -51,6 +52,7 @@ class Video(ABC):
     binary: bool = False
     late_objects: bool = False
     starts: Mapping[int, int] | None = None
+    rate: float | None = None
     any_size: bool = False
     path: Path | None = None
     mask_folder: Path | None = None

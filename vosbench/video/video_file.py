@@ -44,6 +44,7 @@ class VideoFile(Video):
     to tell which frames there are, the file is decoded once to find out; pickling keeps what was found.
 
     short_side   frames are decoded to this many pixels on their shorter side; None: to their own size
+    start        the first frame to keep, counted from 0
     max_frames   keep at most this many frames; None: all
     annotations  mask files by frame name; an object is given where it first appears
     binary       every nonzero pixel of a mask is object 1
@@ -61,13 +62,14 @@ class VideoFile(Video):
         max_frames: int | None = None,
         annotations: dict[str, Path] | None = None,
         binary: bool = False,
+        start: int = 0,
     ) -> None:
         check_max_frames(max_frames)
         if short_side is not None and short_side < 1:
             raise UserError(f"short_side={short_side}: give 1 pixel or more, or null for the size of the file")
         self.path: Path = Path(path)
         self.name = self.path.stem
-        self.short_side, self.max_frames = short_side, max_frames
+        self.short_side, self.start, self.max_frames = short_side, start, max_frames
         self._reader: FrameReader | None = None
         self._annotate(annotations or {}, binary)
 
@@ -84,15 +86,25 @@ class VideoFile(Video):
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        names = tuple(f"{index:05d}" for index in range(self.index.count))[: self.max_frames]
+        names = tuple(f"{index:05d}" for index in range(self.index.count))[: self._stop]
         for name, size in zip(names, self.index.sizes if self.index.sizes is not None else (), strict=False):
             self._check_frame(name, (int(size[0]), int(size[1])))
-        return names
+        if not names[self.start :]:
+            raise UserError(f"{self.path} has {self.index.count} frames, and none from {self.start} on")
+        return names[self.start :]
+
+    @property
+    def _stop(self) -> int | None:
+        return None if self.max_frames is None else self.start + self.max_frames
 
     @cached_property
     def index(self) -> FrameIndex:
         """Which frames the file holds, and where decoding can begin."""
-        return FrameIndex.read(self.path, self.max_frames)
+        return FrameIndex.read(self.path, self._stop)
+
+    @property
+    def rate(self) -> float | None:  # type: ignore[override]
+        return self.index.rate or None
 
     def losses(self) -> str:
         found = self.index.lost or self.index.fewer
@@ -102,9 +114,9 @@ class VideoFile(Video):
         if self._reader is None:
             self._reader = FrameReader(self.path, self.index)
         name = self.frame_names[index]
-        frame = self._reader.read(index)
+        frame = self._reader.read(self.start + index)
         if frame is None:
-            damaged = f"cannot decode frame {index} of {self.path}: the file is damaged"
+            damaged = f"cannot decode frame {self.start + index} of {self.path}: the file is damaged"
             raise UserError(f"{damaged}; restore it, or leave such frames out, for example {_converting(self.path)}")
         self._check_frame(name, self.index.turn.size(frame))
         return self._image(frame)

@@ -1,0 +1,44 @@
+"""A user's own videos with their initial masks: one, a part of one, or a folder of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vosbench.datasets.folders import files, subfolders
+from vosbench.datasets.video_folder import VIDEO_SUFFIXES, open_video
+from vosbench.util.errors import UserError
+from vosbench.util.wording import some
+from vosbench.video.formats import is_image
+from vosbench.video.part import WHOLE, Part
+from vosbench.video.video import Video
+
+
+def open_videos(path: str | Path, mask: str | Path, part: Part = WHOLE) -> list[Video]:
+    """The video of a file or a folder of frames; or all videos of a folder, of which each has a mask, or a folder of
+    masks, of the same name in the folder `mask`. `open_video` says what a mask may be.
+
+    Raises UserError naming all videos without a mask, and as `open_video` does.
+    """
+    path, mask = Path(path), Path(mask)
+    entries = _videos_in(path)
+    if not entries:
+        return [open_video(path, mask, part)]
+    if not mask.is_dir():
+        raise UserError(f"{path} holds {len(entries)} videos: give mask=<folder> with a mask of the same name for each")
+    masks = {entry: _mask_of(entry, mask) for entry in entries}
+    if missing := [entry.name for entry, found in masks.items() if found is None]:
+        expected = f"{Path(missing[0]).stem}.png"
+        raise UserError(f"{mask} has no mask for {some(missing)}: add them (expected for example {expected})")
+    return [open_video(entry, found, part) for entry, found in masks.items() if found is not None]
+
+
+def _videos_in(path: Path) -> Sequence[Path]:
+    """The video files and folders of frames in a folder that holds no frames itself."""
+    if not path.is_dir() or any(is_image(file) for file in files(path)):
+        return []
+    inside = [path / name for name in subfolders(path) if any(is_image(file) for file in files(path / name))]
+    return sorted([*inside, *(file for file in files(path) if file.suffix.lower() in VIDEO_SUFFIXES)])
+
+
+def _mask_of(video: Path, masks: Path) -> Path | None:
+    name = video.name if video.is_dir() else video.stem
+    return next((place for place in (masks / f"{name}.png", masks / name) if place.exists()), None)
