@@ -136,7 +136,7 @@ def test_ids_and_outlines_can_be_seen_on_anything(brightness: int) -> None:
     drawn = numbered(np.full((240, 320, 3), brightness, np.uint8), labels).astype(int)
     middle = drawn[100:140, 120:200].reshape(-1, 3)
     assert (middle.min(1) > 240).any()
-    assert (middle.max(1) < 40).any()
+    assert (middle.max(1) < 90).any()
     rim = drawn[59, 100:200]
     assert rim.max() < 40
 

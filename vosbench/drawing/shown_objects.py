@@ -68,8 +68,9 @@ def _middle(mask: np.ndarray) -> tuple[int, int]:
 
 def _write(image: Image, text: str, middle: tuple[int, int]) -> None:
     """White with a dark rim, readable on anything."""
-    scale = max(0.4, min(image.shape[:2]) / 700)
+    scale = max(0.5, min(image.shape[:2]) / 600)
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     place = (middle[0] - width // 2, middle[1] + height // 2)
-    for colour, thickness in ((TEXT, max(3, round(5 * scale))), (PAPER, max(1, round(2 * scale)))):
+    stroke = max(1, round(2 * scale))
+    for colour, thickness in ((TEXT, stroke + max(4, round(8 * scale))), (PAPER, stroke)):
         cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
