@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vosbench.datasets.drawn_masks import Drawn
 from vosbench.datasets.folders import files, subfolders
 from vosbench.datasets.video_folder import VIDEO_SUFFIXES, open_video
 from vosbench.util.errors import UserError
 from vosbench.util.wording import some
 from vosbench.video.formats import is_image
+from vosbench.video.images import write_label_map
 from vosbench.video.part import WHOLE, Part
 from vosbench.video.video import Video
 
@@ -29,6 +31,16 @@ def open_videos(path: str | Path, mask: str | Path, part: Part = WHOLE) -> list[
         expected = f"{Path(missing[0]).stem}.png"
         raise UserError(f"{mask} has no mask for {some(missing)}: add them (expected for example {expected})")
     return [open_video(entry, found, part) for entry, found in masks.items() if found is not None]
+
+
+def write_first_mask(path: str | Path, drawn: Drawn, part: Part, folder: Path) -> Path:
+    """Writes `<video>-first-mask.png`, which shows the objects that were drawn in the first frame."""
+    video = open_video(path, None, part)
+    mask = folder / f"{video.name}-first-mask.png"
+    labels = drawn.mask(video.frame(0))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_label_map(mask, labels)
+    return mask
 
 
 def _videos_in(path: Path) -> Sequence[Path]:

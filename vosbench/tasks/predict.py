@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vosbench.datasets.own_videos import open_videos
+from vosbench.datasets.drawn_masks import Drawn
+from vosbench.datasets.own_videos import open_videos, write_first_mask
 from vosbench.drawing.shown_objects import listed, write_cutouts, write_overlay
 from vosbench.evaluation.predictions.rle import write_rle
 from vosbench.inference.plan import plan
@@ -57,9 +58,8 @@ def run(options: Options) -> None:
     if options.input is None and options.frames is not None:
         raise UserError("frames is a part of input=<video>: for a data set, set dataset.max_frames")
     if options.input is not None and options.mask is not None:
-        part = WHOLE if options.frames is None else Part.parse(options.frames)
-        videos: Sequence[Video] = open_videos(options.input, options.mask, part)
         default = Path(options.run, "predictions")
+        videos: Sequence[Video] = _own_videos(options.input, options.mask, Path(options.output or default), options)
     else:
         dataset = made(options.dataset, "dataset")
         videos, default = dataset.videos, Path(options.run, "predictions", f"{dataset.name}-{dataset.split}")
@@ -80,6 +80,17 @@ def run(options: Options) -> None:
     _show([video for video in videos if video.name not in others], folder, options)
     if others:
         raise Unfinished(_left(others, folder, len(videos)))
+
+
+def _own_videos(path: str, mask: str, output: Path, options: Options) -> list[Video]:
+    part, drawn = WHOLE if options.frames is None else Part.parse(options.frames), Drawn.parse(mask)
+    if drawn is None:
+        return open_videos(path, mask, part)
+    if options.plan:
+        raise UserError(f"plan=true writes nothing, and mask={mask} would be written: give mask=<PNG>")
+    first = write_first_mask(path, drawn, part, output)
+    log.info("first mask: %s", first)
+    return open_videos(path, first, part)
 
 
 def _left(others: Sequence[str], folder: PredictionFolder, count: int) -> str:

@@ -1,0 +1,94 @@
+"""First masks from boxes and points."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosbench.datasets.drawn_masks import Drawn
+from vosbench.drawing.encoding import write_video
+from vosbench.util.errors import UserError
+from vosbench.video.images import read_label_map
+
+Command = Callable[..., Any]
+SIZE = (120, 160)
+
+
+def picture() -> np.ndarray:
+    """A red disk and a blue square on green noise."""
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 40, (*SIZE, 3), dtype=np.uint8) + np.array([10, 120, 10], np.uint8)
+    image[disk()] = generator.integers(0, 30, (disk().sum(), 3)) + np.array([200, 20, 20])
+    image[square()] = generator.integers(0, 30, (square().sum(), 3)) + np.array([20, 20, 200])
+    return image.astype(np.uint8)
+
+
+def disk() -> np.ndarray:
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    return np.asarray((y - 60) ** 2 + (x - 45) ** 2 < 25**2)
+
+
+def square() -> np.ndarray:
+    found = np.zeros(SIZE, bool)
+    found[30:70, 100:140] = True
+    return found
+
+
+@pytest.mark.parametrize(
+    "text", ["box:15,30,75,90;95,25,145,75", "points:45,60;120,50", "points: 45,60, 50,50 ;120,50"]
+)
+def test_objects_are_found(text: str) -> None:
+    drawn = Drawn.parse(text)
+    assert drawn is not None
+    labels = drawn.mask(picture())
+    for id_, object_ in ((1, disk()), (2, square())):
+        assert (object_ & (labels == id_)).sum() / (object_ | (labels == id_)).sum() > 0.9
+    np.testing.assert_array_equal(labels, drawn.mask(picture()))
+
+
+@pytest.mark.parametrize("text", ["first.png", "box", "masks/box:1.png", "boxes:1,2,3,4"])
+def test_what_is_a_file(text: str) -> None:
+    assert Drawn.parse(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("box:1,2,3", "mask=box:1,2,3 cannot be understood: give mask=box:<left>,<top>,<right>,<bottom> or"),
+        ("points:1,2,3", "cannot be understood"),
+        ("points:", "cannot be understood"),
+        ("box:a,b,c,d", "cannot be understood"),
+        ("box:10,10,200,50", "box 10,10,200,50 is not in the frame of 120×160 pixels"),
+        ("points:160,5", "points 160,5 is not in the frame"),
+        ("box:50,50,40,60", "box 50,50,40,60 is no box: give left,top,right,bottom"),
+        ("box:0,0,160,120", "the box leaves no background"),
+    ],
+)
+def test_what_cannot_be_drawn(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Drawn.parse(text).mask(picture())  # type: ignore[union-attr]
+
+
+def test_where_there_is_no_object() -> None:
+    drawn = Drawn.parse("box:10,10,60,60")
+    assert drawn is not None
+    with pytest.raises(UserError, match="no object is found for box 10,10,60,60"):
+        drawn.mask(np.full((*SIZE, 3), 90, np.uint8))
+
+
+def test_a_prediction_from_points(command: Command, tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", iter([picture()] * 3), fps=10)
+    words = ["predict", "method=copy_first", "device=cpu", "output=out", f"input={tmp_path / 'clip.mp4'}"]
+    done = command(*words, "mask=points:45,60;120,50")
+    assert (done.status, done.err) == (0, "")
+    assert "first mask: out/clip-first-mask.png" in done.out
+    mask = read_label_map(Path("out/clip-first-mask.png"))
+    assert set(np.unique(mask)) == {0, 1, 2}
+    with Image.open("out/clip-first-mask.png") as file:
+        assert file.mode == "P"
+    np.testing.assert_array_equal(read_label_map(Path("out/clip/00002.png")), mask)
+    assert "1 of 1 videos are done already" in command(*words, "mask=points:45,60;120,50").out
+    assert "plan=true writes nothing" in command(*words, "mask=points:45,60", "plan=true").err
