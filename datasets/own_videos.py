@@ -1,9 +1,9 @@
 """A user's own videos with their initial masks: one, a part of one, or a folder of them."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vosbench.datasets.drawn_masks import Drawn
 from vosbench.datasets.folders import files, subfolders
 from vosbench.datasets.video_folder import VIDEO_SUFFIXES, open_video
 from vosbench.util.errors import UserError
@@ -11,7 +11,9 @@ from vosbench.util.wording import some
 from vosbench.video.formats import is_image
 from vosbench.video.images import write_label_map
 from vosbench.video.part import WHOLE, Part
-from vosbench.video.video import Video
+from vosbench.video.video import Image, LabelMap, Video
+
+log = logging.getLogger(__name__)
 
 
 def open_videos(path: str | Path, mask: str | Path, part: Part = WHOLE) -> list[Video]:
@@ -33,13 +35,13 @@ def open_videos(path: str | Path, mask: str | Path, part: Part = WHOLE) -> list[
     return [open_video(entry, found, part) for entry, found in masks.items() if found is not None]
 
 
-def write_first_mask(path: str | Path, drawn: Drawn, part: Part, folder: Path) -> Path:
-    """Writes `<video>-first-mask.png`, which shows the objects that were drawn in the first frame."""
+def write_first_mask(path: str | Path, labels: Callable[[Image], LabelMap], part: Part, folder: Path) -> Path:
+    """Writes `<video>-first-mask.png`: what `labels` makes of the video's first frame."""
     video = open_video(path, None, part)
-    mask = folder / f"{video.name}-first-mask.png"
-    labels = drawn.mask(video.frame(0))
+    mask, made = folder / f"{video.name}-first-mask.png", labels(video.frame(0))
     folder.mkdir(parents=True, exist_ok=True)
-    write_label_map(mask, labels)
+    write_label_map(mask, made)
+    log.info("first mask: %s", mask)
     return mask
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vosbench.datasets.colour_masks import labels_of_colours
 from vosbench.datasets.drawn_masks import Drawn
 from vosbench.datasets.own_videos import open_videos, write_first_mask
 from vosbench.drawing.shown_objects import listed, write_cutouts, write_overlay
@@ -41,6 +42,7 @@ class Options(PredictorOptions):
     mask: Placed[FileName | None]
     output: Where[FileName | None]
     frames: str | None
+    colours: str | None
     overlay: Where[bool]
     fps: Where[Rate | None]
     rle: Where[bool]
@@ -84,13 +86,12 @@ def run(options: Options) -> None:
 
 def _own_videos(path: str, mask: str, output: Path, options: Options) -> list[Video]:
     part, drawn = WHOLE if options.frames is None else Part.parse(options.frames), Drawn.parse(mask)
-    if drawn is None:
+    if drawn is None and options.colours is None:
         return open_videos(path, mask, part)
     if options.plan:
-        raise UserError(f"plan=true writes nothing, and mask={mask} would be written: give mask=<PNG>")
-    first = write_first_mask(path, drawn, part, output)
-    log.info("first mask: %s", first)
-    return open_videos(path, first, part)
+        raise UserError(f"plan=true writes nothing, and mask={mask} would be written as ids: give an indexed PNG")
+    made = (lambda _: labels_of_colours(Path(mask), str(options.colours))) if drawn is None else drawn.mask
+    return open_videos(path, write_first_mask(path, made, part, output), part)
 
 
 def _left(others: Sequence[str], folder: PredictionFolder, count: int) -> str:

@@ -1,0 +1,51 @@
+"""Masks whose colours stand for objects, as drawing tools save them."""
+
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+
+from vosbench.util.errors import UserError
+from vosbench.util.wording import some
+from vosbench.video.images import read_image
+from vosbench.video.video import LabelMap
+
+log = logging.getLogger(__name__)
+Colour = tuple[int, ...]
+BLACK = (0, 0, 0)
+MOST = 20  # more are no flat colours, but the shades of a smoothed or compressed mask
+
+
+def labels_of_colours(path: Path, colours: str) -> LabelMap:
+    """The label map of an RGB mask.
+
+    colours  "255,0,0;0,255,0": red is object 1, green object 2, black the background; auto: black is the background,
+             and the other colours are 1, 2, … in the order of their values
+
+    Raises UserError for colours that are not told, and for too many of them.
+    """
+    image = read_image(path)
+    found = [tuple(map(int, each)) for each in np.unique(image.reshape(-1, 3), axis=0)]
+    if len(found) > MOST:
+        remedy = "save it as PNG, without smooth edges"
+        raise UserError(f"mask {path} has {len(found)} colours, shades of the objects' edges perhaps: {remedy}")
+    told = [each for each in found if each != BLACK] if colours == "auto" else _parsed(colours)
+    if unknown := [_text(each) for each in found if each not in (BLACK, *told)]:
+        raise UserError(f"mask {path} has colours that are not told: add {some(unknown)} to colours={colours}")
+    labels: LabelMap = np.zeros(image.shape[:2], np.uint8)
+    for id_, colour in enumerate(told, 1):
+        labels[(image == colour).all(2)] = id_
+    if colours == "auto":
+        log.info("colours: %s", ", ".join(f"{_text(colour)} is object {id_}" for id_, colour in enumerate(told, 1)))
+    return labels
+
+
+def _parsed(colours: str) -> list[Colour]:
+    if not re.fullmatch(r"\d+,\d+,\d+(;\d+,\d+,\d+)*", colours):
+        raise UserError(f"colours={colours}: give auto, or the colours of objects 1, 2, … such as 255,0,0;0,255,0")
+    return [tuple(map(int, each.split(","))) for each in colours.split(";")]
+
+
+def _text(colour: Colour) -> str:
+    return ",".join(map(str, colour))

@@ -1,0 +1,71 @@
+"""RGB masks whose colours are told to mean objects."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vosbench.datasets.colour_masks import labels_of_colours
+from vosbench.drawing.encoding import write_video
+from vosbench.util.errors import UserError
+from vosbench.video.images import read_label_map
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    """Red on the left, green on the right, black between."""
+    image = np.zeros((24, 32, 3), np.uint8)
+    image[:, :8], image[:, 20:] = (255, 0, 0), (0, 255, 0)
+    Image.fromarray(image).save(tmp_path / "first.png")
+    return tmp_path / "first.png"
+
+
+def test_colours_are_ids_in_the_order_told(mask: Path) -> None:
+    labels = labels_of_colours(mask, "255,0,0;0,255,0;0,0,255")
+    assert (labels[0, 0], labels[0, 12], labels[0, 30]) == (1, 0, 2)
+    labels = labels_of_colours(mask, "auto")
+    assert (labels[0, 0], labels[0, 12], labels[0, 30]) == (2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("colours", "message"),
+    [
+        ("255,0,0", "first.png has colours that are not told: add 0,255,0 to colours=255,0,0"),
+        ("red", "colours=red: give auto, or the colours of objects 1, 2, … such as 255,0,0;0,255,0"),
+        ("255,0", "colours=255,0: give auto"),
+    ],
+)
+def test_colours_that_do_not_fit(mask: Path, colours: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        labels_of_colours(mask, colours)
+
+
+def test_shades_are_no_colours(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "first.png")
+    with pytest.raises(UserError, match="has 768 colours, shades of the objects' edges perhaps"):
+        labels_of_colours(tmp_path / "first.png", "auto")
+
+
+def test_a_prediction(command: Command, mask: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", iter([np.zeros((24, 32, 3), np.uint8)] * 2), fps=10)
+    words = [
+        "predict",
+        "method=copy_first",
+        "device=cpu",
+        "output=out",
+        f"input={tmp_path / 'clip.mp4'}",
+        f"mask={mask}",
+    ]
+    assert "has mode RGB" in command(*words).err
+    done = command(*words, "colours=auto")
+    assert (done.status, done.err) == (0, "")
+    assert "colours: 0,255,0 is object 1, 255,0,0 is object 2" in done.out
+    assert set(np.unique(read_label_map(Path("out/clip/00001.png")))) == {0, 1, 2}
+    other = command(*words, "colours=255,0,0;0,255,0", "output=out2")
+    assert (other.status, other.err) == (0, "")
