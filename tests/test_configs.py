@@ -12,7 +12,8 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from vosbench.cli import configuration
-from vosbench.cli.main import VERBS, explanation
+from vosbench.cli.helping import explanation
+from vosbench.cli.main import VERBS
 from vosbench.inference.memory import FrameMemory
 from vosbench.util.errors import UsageError
 
@@ -143,10 +144,9 @@ def test_folders_hold_options_and_are_shown_so() -> None:
     assert "munet/paper" in configuration.groups(config)["experiment"]
     names = [name for options in configuration.groups(config).values() for name in options]
     assert not [name for name in names if name.rpartition("/")[2].startswith("_")]
-    lines = explanation("train", ["experiment=munet/paper"]).splitlines()
+    lines = explanation("train", VERBS["train"], ["experiment=munet/paper"]).splitlines()
     (line,) = (line for line in lines if "[munet/paper]" in line)
-    assert "munet/davis" in line
-    assert "mamp/paper" not in line
+    assert "MUNet, protocol (2)" in line
 
 
 def test_the_folder_of_an_experiment_in_a_folder() -> None:

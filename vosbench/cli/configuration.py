@@ -99,6 +99,11 @@ def add_folder(folder: Path) -> None:
         sys.path.insert(0, str(folder.resolve()))
 
 
+def own_folders() -> list[str]:
+    """The folders that were added."""
+    return list(_folders)
+
+
 def overrides() -> list[str]:
     """The overrides of the running command as typed, without overrides of Hydra's own keys."""
     typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hydra.errors import MissingConfigException, OverrideParseException
@@ -12,6 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from vosbench.cli import words
 from vosbench.settings import renamed
 from vosbench.util.errors import one_line, unknown
+
+MOST = 3  # keys to suggest
 
 
 class Known(NamedTuple):
@@ -80,9 +82,23 @@ def _unknown_key(known: Known, config: DictConfig | None, key: str) -> str:
             there = {f"{above}{name!s}" for name in node if name != "hydra"}
             there |= set() if above else known.groups.keys()
             old = renamed.key(above + part, there | known.groups.keys())
-            return old or unknown("key", above + part, there - {above + part})
+            return old or _meant(known.config, key) or unknown("key", above + part, there - {above + part})
         node, above = node._get_node(part), f"{above}{part}."
     return f"key '{key}' cannot be set that way"
+
+
+def _meant(config: DictConfig, key: str) -> str:
+    """One line for a key that exists deeper down: `lr` for `optimizer.lr`; "" if there is none, or too many."""
+    found = [each for each in _leaves(config) if each.endswith(f".{key}") and not each.startswith("hydra.")]
+    named = " or ".join(f"'{each}'" for each in found[:MOST])
+    return f"unknown key '{key}': did you mean {named}?" if 0 < len(found) <= MOST else ""
+
+
+def _leaves(config: DictConfig, above: str = "") -> Iterator[str]:
+    for name in config:
+        yield f"{above}{name!s}"
+        if isinstance(node := config._get_node(name), DictConfig) and not node._is_none() and not node._is_missing():
+            yield from _leaves(node, f"{above}{name!s}.")
 
 
 def explain_value(error: OmegaConfBaseException) -> str:

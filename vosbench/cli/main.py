@@ -1,23 +1,21 @@
 """The command line: `vosbench <verb> [key=value …]`. A verb is the name of a Hydra config; overrides are Hydra's."""
 
 import argparse
-import ast
 import logging
 import sys
 from collections.abc import Sequence
-from importlib.resources import files
-from itertools import groupby
 from pathlib import Path
 from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 
 from vosbench import __version__
 from vosbench.cli import configuration, launch, sweep, terminal, threads, words
 from vosbench.cli.commands import Command
 from vosbench.cli.errors import reported
+from vosbench.cli.helping import explanation
 from vosbench.cli.run_folder import folder_for
 from vosbench.launching import lifeline
 from vosbench.util.errors import UsageError, unknown
@@ -77,7 +75,7 @@ def main() -> None:
         elif typed.verb is None:
             print(overview())
         elif typed.help:
-            print(explanation(typed.verb, typed.words))
+            print(explanation(typed.verb, VERBS[typed.verb], typed.words))
         else:
             _run(typed)
         sys.stdout.flush()  # here a closed pipe can be told
@@ -126,44 +124,3 @@ def overview() -> str:
         f"vosbench {__version__}: one benchmark for self-supervised video object segmentation\n\n"
         f"usage: vosbench <verb> [key=value …]      vosbench <verb> --help      vosbench --version\n\n{verbs}"
     )
-
-
-def explanation(verb: str, changes: Sequence[str]) -> str:
-    """A verb's help: what it does, its config groups, and all its keys with their values.
-
-    Values are the defaults, changed by any overrides: `vosbench train method=mamp --help`.
-    """
-    config = configuration.compose(verb, changes, partial=True)
-    options = configuration.groups(config)
-    chosen = OmegaConf.to_container(config.hydra.runtime.choices)
-    assert isinstance(chosen, dict)
-    width = max(map(len, options), default=0)
-    groups = "\n".join(
-        f"  {name if row == 0 else '':<{width}}  {line}"
-        for name in options
-        for row, line in enumerate(_marked(options[name], chosen[name]))
-    )
-    with open_dict(config):
-        del config["hydra"]
-    keys = OmegaConf.to_yaml(config)
-    return (
-        f"vosbench {verb}: {VERBS[verb]}\n\n{_docstring(verb)}\n\n"
-        f"usage: vosbench {verb} [key=value …] [-m] [--config-dir FOLDER]\n"
-        "  -m                   key=a,b runs the command for a and for b (every combination of such lists)\n"
-        "  --config-dir FOLDER  finds configs and Python modules of your own there\n"
-        "  HYDRA_FULL_ERROR=1   in the environment shows where in the code an error comes from\n\n"
-        f"groups, as group=option ([] is chosen)\n{groups}\n\nkeys\n"
-        + "".join(f"  {line}\n" for line in keys.splitlines())
-    ).rstrip()
-
-
-def _marked(options: Sequence[str], chosen: str | None) -> list[str]:
-    """A group's options, one line per folder."""
-    lines = groupby(options, lambda option: option.rpartition("/")[0])
-    return [" ".join(f"[{o}]" if o == chosen else o for o in line) for _, line in lines] or ["-"]
-
-
-def _docstring(verb: str) -> str:
-    """A task's docstring, read without importing the task: that would import torch."""
-    source = files("vosbench.tasks") / f"{verb}.py"
-    return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "") if source.is_file() else ""

@@ -61,8 +61,9 @@ class UsageError(Exception):
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """One line for a `name` of a `what` that does not exist: the closest known name, and all known names."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    by_case = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(name.casefold(), by_case, n=1)
+    hint = f" (did you mean '{by_case[close[0]]}'?)" if close else ""
     return f"unknown {what} '{name}'{hint}; " + (f"there is: {', '.join(known)}" if known else "there is none")
 
 
