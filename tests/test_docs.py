@@ -94,8 +94,8 @@ def test_the_method_of_the_docs_runs_from_a_folder_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (ROOT / "docs/methods.md").read_text()
-    for language in ("python", "yaml"):
-        block = re.search(rf"```{language}\n# (mine/\S+)\n(.*?)```", text, re.DOTALL)
+    for language in ("python", "yaml"):  # copied as they are
+        block = re.search(rf"this is `(mine/\S+)`[^\n]*:\n\n```{language}\n(.*?)```", text, re.DOTALL | re.IGNORECASE)
         assert block, f"docs/methods.md shows no {language} file"
         path = tmp_path / block[1]
         path.parent.mkdir(parents=True, exist_ok=True)
