@@ -210,7 +210,7 @@ def test_a_resumed_prediction(command: Command, arguments: list[str]) -> None:
     assert "inference.joints.best 3 → 5" in refused.err
     assert command("predict", *words, "plan=true").status == 0
     drawn = command("predict", *words, "overlay=true")
-    assert (drawn.status, "overlay=true draws label maps" in drawn.err) == (1, True)
+    assert (drawn.status, "overlay=true shows label maps" in drawn.err) == (1, True)
 
 
 def test_everything_wrong_is_listed(command: Command, root: Path, tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ WRONG = {
     "leaderboard resamples=-5": "resamples=-5: give 1 or more",
     "demo steps=-1": "steps=-1: give 1 or more",
     "demo baselines=mamp": "baselines=mamp: give a list such as [a,b]",
-    "predict fps=-0.5": "fps=-0.5: give 0 or more",
-    "predict fps=fast": "fps=fast: give a number",
+    "predict fps=-0.5": "fps=-0.5: give more than 0",
+    "predict fps=fast": "fps=fast: give a number or null",
     "predict inference=3": "inference=3: give one of its options: "
     "cells, halved, long_side, mamp_ytvos_released, munet_small, rounded_down, short_side, square, stretched",
     "train logger=null": "logger=null: give one of its options, or leave the group out with ~logger: "

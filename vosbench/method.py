@@ -46,7 +46,7 @@ class Method(nn.Module, ABC, Generic[F, V]):
     @abstractmethod
     def memorize(self, features: F, masks: Float[Tensor, "1 n h w"]) -> V:
         """The memory entry of a frame with these masks (one channel per object, background first): of its pixels, or of
-        its cells."""
+        its cells. Objects that start in the frame were not yet there when `segment` saw the features."""
 
     @abstractmethod
     def extend(self, value: V, count: int) -> V:

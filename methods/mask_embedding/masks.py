@@ -37,8 +37,10 @@ def log_odds(scores: Masks) -> Masks:
     return scores.logit(EPS) / 2
 
 
-def with_given(coarse: SmallMasks, masks: SmallMasks) -> SmallMasks:
-    """Coarse masks, overwritten where an object starts: it is part of the result, but not of the warped masks."""
+def with_given(coarse: Float[Tensor, "b m h8 w8"], masks: SmallMasks) -> SmallMasks:
+    """Coarse masks, overwritten where an object starts: it is part of the result, but not of the warped masks, which
+    may have no channel for it yet."""
+    coarse = nnf.pad(coarse, (0, 0, 0, 0, 0, masks.shape[1] - coarse.shape[1]))
     starting = ~coarse.flatten(2).any(2)
     given = (masks * starting[..., None, None]).amax(1, keepdim=True) > 0.5
     return torch.where(given, masks, coarse)
