@@ -83,6 +83,8 @@ def test_parts_that_are_none(command: Command, clip: Path, tmp_path: Path, text:
 def test_parts_are_of_ones_own_videos(command: Command, davis: Path) -> None:
     done = command(*COPY, "dataset=davis2017", f"dataset.root={davis}", "frames=2:5")
     assert "frames is a part of input=<video>: for a data set, set dataset.max_frames" in done.err
+    done = command(*COPY, "dataset=davis2017", f"dataset.root={davis}", "colours=auto")
+    assert "colours are those of mask=<PNG>, which a data set does not need" in done.err
 
 
 def test_a_folder_of_videos(command: Command, clip: Path, tmp_path: Path) -> None:

@@ -59,6 +59,10 @@ def run(options: Options) -> None:
         )
     if options.input is None and options.frames is not None:
         raise UserError("frames is a part of input=<video>: for a data set, set dataset.max_frames")
+    if options.input is None and options.colours is not None:
+        raise UserError(
+            "colours are those of mask=<PNG>, which a data set does not need: leave them out, or give input"
+        )
     if options.input is not None and options.mask is not None:
         default = Path(options.run, "predictions")
         videos: Sequence[Video] = _own_videos(options.input, options.mask, Path(options.output or default), options)
