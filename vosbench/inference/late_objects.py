@@ -52,10 +52,12 @@ def divided(
     merged, rest = torch.zeros_like(readings[0]), torch.ones_like(readings[0][:, :1])
     taken: list[int] = []
     for scores, own in zip(reversed(readings), reversed(channels), strict=True):
-        share = rest / (1 - scores[:, taken].sum(1, keepdim=True)).clamp_min(SMALL) if taken else rest
-        merged[:, own] = scores[:, own] * share
+        others, objects = (torch.tensor(each, dtype=torch.long, device=rest.device) for each in (taken, own))
+        share = rest / (1 - scores.index_select(1, others).sum(1, keepdim=True)).clamp_min(SMALL) if taken else rest
+        found = scores.index_select(1, objects) * share
+        merged = merged.index_copy(1, objects, found)
         merged[:, :1] = scores[:, :1] * share
-        rest = (rest - merged[:, own].sum(1, keepdim=True)).clamp_min(0)
+        rest = (rest - found.sum(1, keepdim=True)).clamp_min(0)
         taken += own
     return merged
 

@@ -225,11 +225,10 @@ class Propagator(Generic[F, V]):
         self._removed.difference_update(prompt.ids)
         self.ids += new
         self.starts += [index] * len(new)
-        objects = [1 + i for i in known]
+        objects = torch.tensor([1 + i for i in known], dtype=torch.long, device=scores.device)
         scores = nnf.pad(scores, (0, 0, 0, 0, 0, len(new)))
-        scores[:, 0] += scores[:, objects].sum(1)
-        scores[:, objects] = 0
-        return scores
+        scores[:, 0] += scores.index_select(1, objects).sum(1)
+        return scores.index_fill(1, objects, 0)
 
 
 def propagate(propagator: Propagator[F, V], video: Video) -> Iterator[LabelMap]:
