@@ -82,7 +82,7 @@ class Davis:
         self.whole = len(listed)
         chosen = choose(listed, sequences, exclude, where=f"{self.name} {self.split}")
         check_present(chosen, images)
-        videos = (
+        self.videos: tuple[FolderVideo, ...] = tuple(
             scan_video(
                 images / sequence,
                 labels / sequence,
@@ -95,7 +95,6 @@ class Davis:
             )
             for sequence in chosen
         )
-        self.videos: tuple[FolderVideo, ...] = tuple(videos)
         if size is not None:
             self._resize(size, resized_frames)
 

@@ -55,13 +55,11 @@ class Drawn:
 
     def _check(self, numbers: Sequence[int], image: Image, what: str) -> None:
         height, width = image.shape[:2]
-        inside = all(0 <= x <= width and 0 <= y <= height for x, y in _pairs(numbers))
-        if self.kind == "points":
-            inside = all(0 <= x < width and 0 <= y < height for x, y in _pairs(numbers))
-        elif inside and not (numbers[0] + 2 < numbers[2] and numbers[1] + 2 < numbers[3]):
-            raise UserError(f"mask: {what} is no box: give left,top,right,bottom")
-        if not inside:
+        last = 0 if self.kind == "box" else 1  # a box ends before its right and bottom
+        if not all(0 <= x <= width - last and 0 <= y <= height - last for x, y in _pairs(numbers)):
             raise UserError(f"mask: {what} is not in the frame of {rows_columns((height, width))} pixels")
+        if self.kind == "box" and not (numbers[0] + 2 < numbers[2] and numbers[1] + 2 < numbers[3]):
+            raise UserError(f"mask: {what} is no box: give left,top,right,bottom")
 
 
 def _pairs(numbers: Sequence[int]) -> list[tuple[int, int]]:

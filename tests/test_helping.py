@@ -50,6 +50,7 @@ def test_values_are_those_of_the_command() -> None:
     assert "# of that mp4; null: the video's own" in text
     assert "    long: [7]    " in text
     assert "# frames with these numbers" in text
+    assert "with checkpoint=none" not in explanation("train", VERBS["train"], [])  # the seed of another verb
     recipe = next(line for line in text.splitlines() if line.startswith("  mamp/paper "))
     assert "MAMP's training" in recipe
 

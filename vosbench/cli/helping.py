@@ -16,7 +16,6 @@ from vosbench.cli import configuration
 
 RECIPES = ("experiment", "sweep")  # groups whose options are explained, too
 COMMENTS, WIDTH = 40, 120  # the column where comments begin, if there is room, and where lines end
-SHARED = ("predicting", "propagating", "base")  # files that verbs begin with
 
 
 def explanation(verb: str, summary: str, changes: Sequence[str]) -> str:
@@ -80,17 +79,21 @@ def _keys(verb: str, config: DictConfig, chosen: Mapping[str, str]) -> str:
 
 
 def _said(verb: str, chosen: Mapping[str, str]) -> dict[str, str]:
-    """The comments on all keys: those of the verb's own file win over those of what it includes."""
+    """The comments on all keys: those of the verb's file and what it builds on win over those of the chosen options."""
     found: dict[str, str] = {}
     for name, option in chosen.items():
         group, _, package = name.partition("@")
-        for file in (f"{group}/_rules.yaml", f"{group}/_frames.yaml", f"{group}/{option}.yaml"):
-            text = _text(file)
-            place = "" if "@package _global_" in text else (package or group).replace("/", ".")
-            found |= comments(text, place)
-    for file in (*SHARED, verb):
-        found |= comments(_text(f"{file}.yaml"))
-    return found
+        found |= _said_in(f"{group}/{option}", (package or group).replace("/", "."))
+    return found | _said_in(verb, "")
+
+
+def _said_in(file: str, place: str) -> dict[str, str]:
+    """The comments of a file, and of those beside it that it builds on."""
+    text, folder = _text(f"{file}.yaml"), file.rpartition("/")[0]
+    found: dict[str, str] = {}
+    for base in re.findall(r"^  - (?!_self_)(\w+)$", text, re.MULTILINE):
+        found |= _said_in(f"{folder}/{base}".lstrip("/"), place)
+    return found | comments(text, "" if "@package _global_" in text else place)
 
 
 def _lines(values: Mapping[str, Any], said: Mapping[str, str], above: str = "") -> Iterator[str]:

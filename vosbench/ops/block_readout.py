@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -39,12 +38,9 @@ def read_blocks(
     every = torch.arange(len(queries), device=query.device)
     if wanted is not None:
         every = holding(wanted, blocks)
-    read = _read_all if how.top_k is None else partial(_read_top, top_k=how.top_k)
-    parts = [
-        read(queries[part], part, sources, blocks, how.scale, how.mask_oob)
-        for part in every.split(step(how.chunk, blocks, len(sources)))
-    ]
-    found = torch.cat(parts)
+    read = _read_all if how.top_k is None else _read_top
+    parts = every.split(step(how.chunk, blocks, len(sources)))
+    found = torch.cat([read(queries[part] * how.scale, part, sources, blocks, how) for part in parts])
     return blocks.join(found.new_zeros(len(queries), *found.shape[1:]).index_copy(0, every, found), len(query))
 
 
@@ -59,21 +55,16 @@ def step(chunk: int, blocks: Blocks, references: int) -> int:
 
 
 def _read_all(
-    queries: Float[Tensor, "m q c"],
-    part: Int[Tensor, " m"],
-    sources: Sequence[Source],
-    blocks: Blocks,
-    scale: float,
-    mask_oob: bool,
+    queries: Float[Tensor, "m q c"], part: Int[Tensor, " m"], sources: Sequence[Source], blocks: Blocks, how: Reading
 ) -> Float[Tensor, "m q n"]:
     """Softmax over every candidate: over whole rectangles, masked outside of each query's own window."""
     rectangles = [blocks.rectangles(source.positions, part).flatten(1) for source in sources]
     mask = _mask(blocks, queries.device).to(queries.dtype).repeat(1, len(sources))
-    if mask_oob:
+    if how.mask_oob:
         outside = [place == source.outside for place, source in zip(rectangles, sources, strict=True)]
         mask = mask + torch.zeros_like(queries[:, :1, :1]).masked_fill(torch.cat(outside, 1).unsqueeze(1), never(mask))
     keys = torch.cat([take(source.keys, place) for source, place in zip(sources, rectangles, strict=True)], 1)
-    weights = torch.baddbmm(mask, queries * scale, keys.mT).softmax(2)
+    weights = torch.baddbmm(mask, queries, keys.mT).softmax(2)
     values = torch.cat([take(source.values, place) for source, place in zip(sources, rectangles, strict=True)], 1)
     return weights @ values.to(weights.dtype)
 
@@ -86,18 +77,12 @@ def _mask(blocks: Blocks, device: torch.device) -> Float[Tensor, "q k"]:
 
 
 def _read_top(
-    queries: Float[Tensor, "m q c"],
-    part: Int[Tensor, " m"],
-    sources: Sequence[Source],
-    blocks: Blocks,
-    scale: float,
-    mask_oob: bool,
-    top_k: int,
+    queries: Float[Tensor, "m q c"], part: Int[Tensor, " m"], sources: Sequence[Source], blocks: Blocks, how: Reading
 ) -> Float[Tensor, "m q n"]:
     """Softmax over the `top_k` best candidates of all references together; torch.topk breaks ties."""
-    outside = never(queries) if mask_oob else None
-    affinities = [affinities_of(queries * scale, part, source, blocks, outside) for source in sources]
-    best, which = torch.cat(affinities, 2).topk(top_k, dim=2, sorted=False)
+    outside = never(queries) if how.mask_oob else None
+    affinities = [affinities_of(queries, part, source, blocks, outside) for source in sources]
+    best, which = torch.cat(affinities, 2).topk(how.candidates(sources, blocks), dim=2, sorted=False)
     return _read_chosen(best.softmax(2), which, part, sources, blocks)
 
 
