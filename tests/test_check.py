@@ -515,7 +515,7 @@ def test_a_worker_that_dies_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(check, "made", lambda *_: Stub())
     with pytest.raises(BrokenProcessPool):
-        run(Options(dataset={}, stride=8, full=True, workers=1))
+        run(Options(dataset={}, method=None, memory={}, inference={}, overrides=[], stride=8, full=True, workers=1))
 
 
 @pytest.mark.real

@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 import vosbench
 from vosbench.cli import configuration
 from vosbench.cli import main as cli
+from vosbench.cli.verbs import VERBS
 from vosbench.launching.job import Job
 from vosbench.launching.local import Local
 from vosbench.util.errors import UsageError, UserError
@@ -96,7 +97,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     (configs / "my_method.py").write_text(METHOD_CODE)
     command = Command(capsys, monkeypatch, configs)
     monkeypatch.setitem(sys.modules, "vosbench.tasks.try", module(command))
-    monkeypatch.setitem(cli.VERBS, "try", "only in tests")
+    monkeypatch.setitem(VERBS, "try", "only in tests")
     monkeypatch.setattr(configuration, "_folders", [])
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
@@ -118,7 +119,7 @@ def module(command: Command) -> ModuleType:
 def test_no_verb_lists_all(command: Command) -> None:
     status, out, _ = command()
     assert status == 0
-    assert all(f"  {verb}" in out and text in out for verb, text in cli.VERBS.items())
+    assert all(f"  {verb}" in out and text in out for verb, text in VERBS.items())
 
 
 def test_version(command: Command) -> None:
@@ -144,11 +145,11 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
     assert "vosbench" in done.stdout
 
 
-@pytest.mark.parametrize("verb", [verb for verb in cli.VERBS if verb != "try"])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "try"])
 def test_every_verb_explains_itself(command: Command, verb: str) -> None:
     status, out, err = command(verb, "--help")
     assert status == 0, err
-    assert cli.VERBS[verb] in out
+    assert VERBS[verb] in out
     assert all(f"\n  {key!s}:" in out for key in configuration.compose(verb, partial=True) if key != "hydra")
 
 

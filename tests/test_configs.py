@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vosbench.cli import configuration
 from vosbench.cli.helping import explanation
-from vosbench.cli.main import VERBS
+from vosbench.cli.verbs import VERBS
 from vosbench.inference.memory import FrameMemory
 from vosbench.util.errors import UsageError
 

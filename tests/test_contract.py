@@ -1,181 +1,183 @@
-"""What every method in conf/method promises, through the configuration that a user would choose."""
+"""What every method in conf/method promises, through the configuration that a user would choose; and that each check of
+a promise finds a method that breaks it."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hydra.utils import instantiate
-from torch import Tensor
+from torch import Tensor, nn
 
+from vosbench.audit import scene
+from vosbench.audit.method_checks import Broken, Subject, stored_weights
+from vosbench.audit.promises import CHECKS, tried
+from vosbench.audit.training_checks import losses_of
 from vosbench.cli import configuration
-from vosbench.contract import Clip, Segmented
-from vosbench.inference.memory import FrameMemory
-from vosbench.inference.propagator import Propagator
-from vosbench.inference.resizing import ShortSide
-from vosbench.method import Method
-from vosbench.video.video import Image, LabelMap
+from vosbench.methods.copy_first.method import CopyFirst
+from vosbench.settings.making import factory, made
 
 METHODS = configuration.groups(configuration.compose("benchmark"))["method"]
-SIZE = (46, 62)  # no multiple of any stride
-FRAMES = 5
-START = {3: 0, 200: 0, 17: 3}  # object → the frame that it starts at
 
 
 @cache
 def recipe(method: str) -> dict[str, Any]:
     """Its configuration; whatever estimates flow, OpenCV does it here, which needs no weights."""
-    composed = configuration.compose("benchmark", [f"method={method}"])
+    composed = configuration.compose("check", [f"method={method}"])
     if "Raft" in composed.flow["_target_"]:
-        composed = configuration.compose("benchmark", [f"method={method}", "flow=dis"])
+        composed = configuration.compose("check", [f"method={method}", "flow=dis"])
     return configuration.resolve(composed)
 
 
-def made(method: str) -> Method[Any, Any]:
-    torch.manual_seed(0)
-    network: Method[Any, Any] = instantiate(recipe(method)["method"], _convert_="all")
-    return network.eval()
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_it_has_the_name_of_its_recipe_without_the_size(method: str) -> None:
-    assert made(method).name == method.removesuffix("_small")
-
-
-def scene(index: int) -> tuple[Image, LabelMap]:
-    """Frame and true label map: rectangles of one colour each, moving over a texture; two of them fill most of it."""
-    h, w = SIZE
-    y, x = np.mgrid[:h, :w]
-    image = np.stack([90 + 40 * np.sin((x + 2 * y) / 5), 100 + 40 * np.cos((2 * x - y) / 7), 0 * x + 80], 2)
-    labels = np.zeros(SIZE, np.uint8)
-    boxes = ((3, (220, 60, 60), 0, 0, 46, 24), (200, (60, 220, 60), 2, 32, 44, 26), (17, (60, 60, 230), 14, 20, 20, 18))
-    for label, colour, top, left, height, width in boxes:
-        box = (slice(top, top + height), slice(left + index, left + index + width))
-        image[box] = np.array(colour) + 20 * ((x + y) % 6 > 2)[box][..., None]
-        labels[box] = label
-    return image.astype(np.uint8), labels
-
-
-def given(index: int) -> LabelMap | None:
-    labels = scene(index)[1]
-    starting = np.isin(labels, [label for label, start in START.items() if start == index])
-    return np.where(starting, labels, 0).astype(np.uint8) if starting.any() else None
-
-
-class Checked:
-    """A method whose every score is checked on its way out."""
-
-    def __init__(self, method: Method[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls = {"encode": 0, "segment": 0}
-        encode, segment = method.encode, method.segment
-
-        def counting(images: Tensor) -> Any:
-            self.calls["encode"] += 1
-            assert images.shape[2] % method.stride == images.shape[3] % method.stride == 0
-            return encode(images)
-
-        def checking(query: Any, context: Any) -> Any:
-            self.calls["segment"] += 1
-            found = segment(query, context)
-            scores = found.scores if isinstance(found, Segmented) else found
-            assert scores.isfinite().all()
-            assert scores.min() >= 0
-            assert scores.sum(1).max() <= 1 + 1e-5
-            return found
-
-        monkeypatch.setattr(method, "encode", counting)
-        monkeypatch.setattr(method, "segment", checking)
-
-
-def segmented(method: Method[Any, Any], name: str) -> Iterator[LabelMap]:
-    memory: FrameMemory[Any] = instantiate(recipe(name)["memory"])
-    run = Propagator(method, memory, ShortSide())
-    for index in range(FRAMES):
-        yield run.step(scene(index)[0], given(index))
+def subject(name: str) -> Subject:
+    settings = recipe(name)
+    return Subject(
+        factory(settings["method"], "method", _convert_="all"),
+        factory(settings["memory"], "memory", _convert_="all"),
+        made(settings["inference"], "inference"),
+        made(settings["optimizer"], "optimizer") if settings["optimizer"] else None,
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_predictions(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    method = made(name)
-    checked = Checked(method, monkeypatch)
-    before = {key: value.clone() for key, value in method.state_dict().items()}
-    maps = list(segmented(method, name))
-    for index, labels in enumerate(maps):
-        assert labels.shape == SIZE
-        assert set(np.unique(labels)) <= {0, *(label for label, start in START.items() if start <= index)}
-        if (mask := given(index)) is not None:
-            np.testing.assert_array_equal(labels[mask > 0], mask[mask > 0])
-    np.testing.assert_array_equal(maps[0], given(0))
-    # Untrained networks prefer some cells to all others and may lose an object, but never all, and never invent one.
-    assert all(labels.any() for labels in maps)
-    assert checked.calls["encode"] == FRAMES
-    assert FRAMES - 1 <= checked.calls["segment"] <= 2 * (FRAMES - 1)  # objects that start late are read apart
-    for key, value in method.state_dict().items():
-        assert torch.equal(value, before[key]), f"prediction changes {key}"
+def test_it_has_the_name_of_its_recipe_without_the_size(name: str) -> None:
+    assert subject(name).made().name == name.removesuffix("_small")
 
 
+@pytest.mark.parametrize("check", [check for check in CHECKS if check != "falling loss"])
 @pytest.mark.parametrize("name", METHODS)
-def test_the_same_result_twice(name: str) -> None:
-    for first, second in zip(segmented(made(name), name), segmented(made(name), name), strict=True):
-        np.testing.assert_array_equal(first, second)
+def test_promises(name: str, check: str) -> None:
+    assert CHECKS[check](subject(name))
 
 
-def clip(size: int = 44) -> Clip:
-    """Two clips of two frames with their labels, which may pass for pseudo-labels too."""
-    pairs = [[scene(0), scene(2)], [scene(1), scene(4)]]
-    images = torch.tensor(np.array([[image[:size, :size] for image, _ in pair] for pair in pairs]))
-    labels = torch.tensor(np.array([[labels[:size, :size] for _, labels in pair] for pair in pairs])).long()
-    frames = images.permute(0, 1, 4, 2, 3) / 255
-    valid = torch.ones(labels.shape, dtype=torch.bool)
-    return Clip(frames, labels, torch.tensor([[0, 5], [2, 9]]), ("one", "two"), valid, labels)
-
-
-SUPERVISION = {name: made(name).supervision for name in METHODS}
-TRAINED = [name for name in METHODS if SUPERVISION[name] != "none"]
-
-
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in TRAINED])
-def test_what_cannot_be_trained_says_so(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"{name} has nothing to train"):
-        made(name).loss(clip())
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_losses_are_finite(name: str) -> None:
-    method = made(name).train()
-    terms = method.loss(clip())
-    total = torch.stack(list(terms.values())).sum()
-    total.backward()
-    assert total.isfinite()
-    for key, parameter in method.named_parameters():
-        assert parameter.grad is not None, f"{key} is not trained"
-        assert parameter.grad.isfinite().all(), key
-
-
-@pytest.mark.parametrize("name", [name for name in TRAINED if SUPERVISION[name] == "self-supervised"])
-def test_a_self_supervised_loss_sees_no_labels(name: str) -> None:
-    method, batch = made(name), clip()
-    losses = []
-    for labelled in (batch, replace(batch, labels=None)):
-        torch.manual_seed(1)
-        losses.append(torch.stack(list(method.loss(labelled).values())))
-    assert torch.equal(*losses)
-
-
-@pytest.mark.parametrize("name", [name for name in TRAINED if name.endswith("_small")])
+@pytest.mark.parametrize("name", [name for name in METHODS if recipe(name)["optimizer"] and name.endswith("_small")])
 def test_the_loss_falls(name: str) -> None:
     """With the recipe's own optimizer, on one clip."""
-    method, batch = made(name).train(), clip(32)
-    optimizer = instantiate(recipe(name)["optimizer"])(method.parameters())
-    losses = []
-    for step in range(20):
-        torch.manual_seed(step)
-        loss = torch.stack(list(method.loss(batch).values())).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = losses_of(subject(name))
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5]), losses
+
+
+def test_given_masks_are_kept() -> None:
+    kept = subject("mamp_small")
+    maps = kept.label_maps(kept.made())
+    for index, labels in enumerate(maps):
+        if (mask := scene.given(index)) is not None:
+            np.testing.assert_array_equal(labels[mask > 0], mask[mask > 0])
+    np.testing.assert_array_equal(maps[0], scene.given(0))
+
+
+class Trained(CopyFirst):
+    """Copies the first mask, and has one weight to train."""
+
+    supervision = "self-supervised"  # type: ignore[assignment]  # the baseline has no training
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def loss(self, clip: Any) -> dict[str, Tensor]:
+        return {"square": (self.weight**2).sum()}
+
+
+def broken_by(change: Callable[[Any], None], rate: float = 0.1) -> dict[str, str]:
+    """What the checks say of a method that was changed: the broken promises."""
+
+    def changed() -> Trained:
+        method = Trained()
+        change(method)
+        return method
+
+    settings = recipe("copy_first")
+    found = tried(
+        Subject(
+            changed,
+            factory(settings["memory"], "memory", _convert_="all"),
+            made(settings["inference"], "inference"),
+            lambda parameters: torch.optim.SGD([parameter for _, parameter in parameters], lr=rate),
+        )
+    )
+    return {name: said for name, said, kept in found if not kept}
+
+
+def replaced(name: str, value: Callable[[Any, Any], Any]) -> Callable[[Any], None]:
+    """A change that passes what the method's function returns through `value`, with the method."""
+
+    def change(method: Any) -> None:
+        inner = getattr(method, name)
+        setattr(method, name, lambda *given: value(method, inner(*given)))
+
+    return change
+
+
+def test_a_good_method_breaks_nothing() -> None:
+    assert broken_by(lambda method: None) == {}
+
+
+def encoding_again(method: Any, scores: Tensor) -> Tensor:
+    method.encode(torch.zeros(1, 3, 8, 8))
+    return scores
+
+
+def counting(method: Any, scores: Tensor) -> Tensor:
+    method.seen = getattr(method, "seen", 0) + 1
+    return scores.roll(3 * method.seen, 3)
+
+
+def learning(method: Any, scores: Tensor) -> Tensor:
+    method.weight.data += 1
+    return scores
+
+
+BREAKS = {
+    "supervision": (lambda method: setattr(method, "supervision", "weak"), "declarations", "supervision is 'weak'"),
+    "stride": (lambda method: setattr(method, "stride", 0), "declarations", "stride is 0"),
+    "padding": (lambda method: setattr(method, "padding", 3), "declarations", "padding is 3"),
+    "scores of 2": (replaced("segment", lambda _, scores: 2 * scores), "predictions", "sum to 2 in a pixel"),
+    "negative": (replaced("segment", lambda _, scores: -scores), "predictions", "scores from -1"),
+    "nan": (replaced("segment", lambda _, scores: scores / 0), "predictions", "not finite"),
+    "shape": (replaced("segment", lambda _, scores: scores[0]), "predictions", "give (1, objects + 1, height, width)"),
+    "lost": (replaced("segment", lambda _, s: 0 * s + torch.eye(s.shape[1])[0].view(1, -1, 1, 1)), "predictions", "lo"),
+    "encoding": (replaced("segment", encoding_again), "predictions", "encode in encode alone"),
+    "state": (replaced("segment", learning), "predictions", "prediction changes weight"),
+    "memory": (replaced("segment", counting), "repetition", "keep nothing of a video in the method"),
+    "unused": (replaced("loss", lambda _, terms: {"one": torch.ones(1, requires_grad=True)}), "gradients", "weight"),
+    "infinite": (replaced("loss", lambda m, _: {"one": m.weight.sum() * torch.inf}), "gradients", "the loss is inf"),
+    "untrainable": (lambda method: setattr(method, "supervision", "none"), "gradients", "raises no UserError"),
+}
+
+
+@pytest.mark.parametrize(("change", "check", "said"), BREAKS.values(), ids=BREAKS)
+def test_a_broken_promise_is_found(change: Callable[[Any], None], check: str, said: str) -> None:
+    found = broken_by(change)
+    assert said in found.get(check, ""), found
+
+
+def test_a_loss_that_reads_labels_is_found() -> None:
+    def reads_labels(method: Any) -> None:
+        method.loss = lambda clip: {"one": method.weight.sum() * (1.0 if clip.labels is None else 2.0)}
+
+    assert "not self-supervised" in broken_by(reads_labels)["labels unseen"]
+
+
+def test_a_loss_that_does_not_fall_is_found() -> None:
+    assert "check optimizer.lr" in broken_by(lambda method: None, rate=0.0)["falling loss"]
+
+
+class Unregistered(Trained):
+    """Its shift is learned, and is no parameter: a checkpoint would not hold it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = int(torch.randint(1, 1000, ()))
+
+    def segment(self, query: Any, context: Any) -> Tensor:
+        scores = super().segment(query, context)
+        return scores.roll(self.shift % 50, 3)
+
+
+def test_weights_that_a_checkpoint_does_not_hold_are_found() -> None:
+    settings = recipe("copy_first")
+    inference = made(settings["inference"], "inference")
+    with pytest.raises(Broken, match="make them parameters or buffers"):
+        stored_weights(Subject(Unregistered, factory(settings["memory"], "memory", _convert_="all"), inference, None))

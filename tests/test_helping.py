@@ -4,7 +4,7 @@ import pytest
 
 from vosbench.cli import configuration
 from vosbench.cli.helping import comments, explanation, headline
-from vosbench.cli.main import VERBS
+from vosbench.cli.verbs import VERBS
 from vosbench.util.errors import UsageError
 
 TEXT = """# @package _global_
@@ -37,7 +37,7 @@ def test_the_first_sentence_of_a_file() -> None:
     assert headline("a: 1") == ""
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "doctor"])  # it has none
 def test_own_keys_come_first_and_are_explained(verb: str) -> None:
     lines = explanation(verb, VERBS[verb], []).splitlines()
     own = lines[lines.index(f"keys of {verb}") + 1 :]

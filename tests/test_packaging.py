@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LINKED = ("methods", "datasets", "evaluation", "conf")
-SHIPPED = {".py", ".yaml", ".json", ".csv", ".safetensors", ".md", ".html", ".css", ".js", ".txt"}
+SHIPPED = {".py", ".yaml", ".json", ".csv", ".safetensors", ".md", ".html", ".css", ".js", ".txt", ".sh", ".toml"}
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,10 @@ from rich.table import Table
 from vosbench.cli import main as cli
 from vosbench.cli import terminal
 from vosbench.cli.errors import Told, reported
+from vosbench.cli.verbs import VERBS
 from vosbench.util.errors import UserError
 
-VERBS = [verb for verb in cli.VERBS if verb != "try"]
+OURS = [verb for verb in VERBS if verb != "try"]
 
 
 class Narrow(io.TextIOWrapper):
@@ -34,7 +35,7 @@ class Narrow(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-@pytest.mark.parametrize("arguments", [[], *([verb, "--help"] for verb in VERBS)])
+@pytest.mark.parametrize("arguments", [[], *([verb, "--help"] for verb in OURS)])
 def test_help_in_few_characters(encoding: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = Narrow(encoding)
     monkeypatch.setattr(sys, "stdout", narrow)

@@ -15,7 +15,7 @@ import pytest
 from torch import nn
 
 from vosbench.cli import configuration
-from vosbench.cli.main import VERBS
+from vosbench.cli.verbs import VERBS
 from vosbench.settings.making import factory, made
 from vosbench.settings.option_types import LISTS, kinds_of
 from vosbench.settings.options import Keywords, Range
@@ -248,8 +248,10 @@ def test_verbs(verb: str) -> None:
         "pack": ["predictions=x", "output=y.zip"],
         "export": ["checkpoint=x", "output=y", "licence=z"],
         "prepare": ["output=x"],
+        "completion": ["shell=bash"],
+        "new": ["method.name=x"],
     }
-    method = ["method=copy_first"] if "method" in hints(configuration.task(verb).Options) else []
+    method = ["method=copy_first"] if verb != "new" and "method" in hints(configuration.task(verb).Options) else []
     assert not (found := problems(verb, [[*method, *needed.get(verb, [])]])), "\n".join(found)
 
 

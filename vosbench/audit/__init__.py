@@ -1,1 +1,1 @@
-"""The inspection of a data set by `vosbench check`: problems to fix, and notes for information."""
+"""The inspections of `vosbench check`: a data set, with problems to fix and notes for information; or a method."""

@@ -91,12 +91,15 @@ class Sources(SearchPathPlugin):
 
 
 def add_folder(folder: Path) -> None:
-    """Makes a folder's configs and Python modules available. Raises UsageError if the folder does not exist."""
+    """Makes a folder's configs and Python modules available. A folder that is itself a package is imported by its
+    name. Raises UsageError if the folder does not exist."""
     if not folder.is_dir():
         raise UsageError(f"--config-dir: there is no folder {folder}")
-    if str(folder.resolve()) not in _folders:
-        _folders.append(str(folder.resolve()))
-        sys.path.insert(0, str(folder.resolve()))
+    whole = folder.resolve()
+    if str(whole) not in _folders:
+        _folders.append(str(whole))
+        above = next(place for place in (whole, *whole.parents) if not (place / "__init__.py").exists())
+        sys.path.insert(0, str(above))
 
 
 def own_folders() -> list[str]:

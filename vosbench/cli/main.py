@@ -17,22 +17,10 @@ from vosbench.cli.commands import Command
 from vosbench.cli.errors import reported
 from vosbench.cli.helping import explanation
 from vosbench.cli.run_folder import folder_for
+from vosbench.cli.shorthand import written_out
+from vosbench.cli.verbs import VERBS
 from vosbench.launching import lifeline
 from vosbench.util.errors import UsageError, unknown
-
-VERBS = {
-    "demo": "train, predict, score and compare on the embedded data set, in minutes on a CPU",
-    "check": "list every problem of a data set at once",
-    "prepare": "write a resized copy of a data set, or the embedded one, to disk",
-    "train": "train one method; the same command resumes",
-    "predict": "label maps for a data set, or for any video with an initial mask",
-    "evaluate": "score any folder of label maps under a named protocol",
-    "benchmark": "predict, evaluate, and measure speed and memory",
-    "leaderboard": "tables and a report from the result records of finished runs",
-    "draw": "contact sheets of intermediate maps: flow, matches, clusters, pseudo-labels",
-    "pack": "a validated submission: a zip of label maps, or COCO RLE",
-    "export": "a checkpoint's weights as one small file with a model card",
-}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,6 +45,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         typed.verb = typed.words.pop(0)
     if typed.verb is not None and typed.verb not in VERBS:
         raise UsageError(unknown("verb", typed.verb, VERBS))
+    typed.words = written_out(typed.verb, typed.words)
     return typed
 
 

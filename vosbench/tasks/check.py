@@ -2,9 +2,12 @@
 
 Problems (exit status 1) keep the data set from being predicted or scored correctly; notes are for information. If two
 people get the same hash, they have the same frames and annotations.
+
+With `method=` it tries a method on a made-up scene instead, and says which of its promises it keeps.
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +18,13 @@ from rich.progress import track
 
 from vosbench.audit.findings import Finding, Note, Problem, VideoFacts, lines
 from vosbench.audit.inspection import inspect, visible
+from vosbench.audit.method_checks import Subject
+from vosbench.audit.promises import tried
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
-from vosbench.settings.making import made
-from vosbench.settings.options import Placed, Positive
+from vosbench.settings.making import factory, made
+from vosbench.settings.options import Placed, Positive, Where
 from vosbench.util import errors
+from vosbench.util.errors import UserError
 from vosbench.util.terminal import Terminal
 from vosbench.util.wording import rows_columns
 from vosbench.util.workers import shared_out
@@ -32,17 +38,46 @@ class Options:
     """The top-level keys of conf/check.yaml, which explains them."""
 
     dataset: Placed[dict[str, Any]]
+    method: dict[str, Any] | None
+    memory: dict[str, Any]
+    inference: dict[str, Any]
+    optimizer: dict[str, Any] | None = None
+    overrides: Where[list[str]]
     stride: Positive
     full: bool
     workers: int
 
 
 def run(options: Options) -> None:
-    """Raises errors.Problems for a data set that has problems, and UserError for one that cannot be read at all."""
+    """Raises errors.Problems for a data set or a method that has problems, and UserError for a data set that cannot be
+    read at all."""
+    console = Terminal(highlight=False, soft_wrap=True)  # whole lines in a log
+    if options.method is None:
+        _check_dataset(options, console)
+    elif any(re.match(r"dataset\b", word) for word in options.overrides):
+        raise UserError("method= and dataset= are checked one at a time: leave one of them out")
+    else:
+        _check_method(options, options.method, console)
+
+
+def _check_method(options: Options, method: dict[str, Any], console: Terminal) -> None:
+    subject = Subject(
+        factory(method, "method", _convert_="all"),
+        factory(options.memory, "memory", _convert_="all"),
+        made(options.inference, "inference"),
+        made(options.optimizer, "optimizer") if options.optimizer else None,
+    )
+    for name, found, kept in tried(subject):
+        if not kept:
+            raise UserError(f"{name}: {found}")
+        console.print(f"  {name:<16}{found}")
+    console.print("all promises kept: see vosbench/method.py for what they are")
+
+
+def _check_dataset(options: Options, console: Terminal) -> None:
     dataset: Dataset = made(options.dataset, "dataset")
     protocol = protocol_named(dataset.protocol)
     whole = not any(options.dataset.get(key) for key in ("sequences", "exclude"))
-    console = Terminal(highlight=False, soft_wrap=True)  # whole lines in a log
     jobs = [
         (video, folder, options.full)
         for video, folder in zip(dataset.videos, _label_folders(dataset.videos), strict=True)

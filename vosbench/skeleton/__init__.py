@@ -1,0 +1,1 @@
+"""What `vosbench new method=<name>` writes: the folder `my_method`, under another name."""
