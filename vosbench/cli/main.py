@@ -43,9 +43,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     typed = parser.parse_intermixed_args(list(arguments))
     if typed.verb is None and typed.words:
         typed.verb = typed.words.pop(0)
-    if typed.verb is not None and typed.verb not in VERBS:
-        raise UsageError(unknown("verb", typed.verb, VERBS))
-    typed.words = written_out(typed.verb, typed.words)
+    if typed.verb is not None:
+        if typed.verb not in VERBS:
+            raise UsageError(unknown("verb", typed.verb, VERBS))
+        typed.words = written_out(typed.verb, typed.words)
     return typed
 
 
