@@ -1,6 +1,7 @@
 """A folder of predicted label maps, or of joints. Sequences are claimed, written completely or not at all, and never
 stale."""
 
+import glob
 import json
 import logging
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from vosbench.inference.snapshots import Snapshots
 from vosbench.runs.claims import Claim
 from vosbench.runs.identity import Fingerprint
 from vosbench.util.errors import UserError
@@ -149,40 +151,74 @@ class PredictionFolder:
         )
         log.warning("%s, which differs in %s: %s", what, changed, remedy)
 
-    def save(self, sequence: str, frames: Iterable[tuple[str, LabelMap]], record: Callable[[], Prediction]) -> None:
+    def save(
+        self,
+        sequence: str,
+        frames: Iterable[tuple[str, LabelMap]],
+        record: Callable[[], Prediction],
+        *,
+        begun: bool = False,
+    ) -> None:
         """Writes (name, label map) pairs to a temporary folder, moves it into place, and then does so with `record()`.
-        After an error nothing of it is left. Only the process that has claimed the sequence may call it."""
-        with self._replacing(sequence, record) as aside:
+        After an error nothing of it is left; after an interrupt, what `snapshots` can go on from. Only the process that
+        has claimed the sequence may call it.
+
+        begun  the temporary folder holds the frames before these
+        """
+        with self._replacing(sequence, record, begun=begun) as aside:
             for name, labels in frames:
                 write_label_map(aside / f"{name}.png", labels)
+
+    def snapshots(self, sequence: str, fingerprint: Fingerprint) -> Snapshots:
+        """The state inside a sequence that is being written."""
+        return Snapshots(self.root / ".records" / f"{sequence}.{fingerprint.digest()}.state")
+
+    def is_begun(self, sequence: str) -> bool:
+        """Whether frames of an interrupted or killed process are left."""
+        return self._aside(sequence).is_dir()
 
     def save_joints(
         self, sequence: str, frames: Iterable[tuple[str, Joints]], record: Callable[[], Prediction]
     ) -> None:
         """The same for (name, positions of joints) pairs."""
-        with self._replacing(sequence, record) as aside:
+        with self._replacing(sequence, record, begun=False) as aside:
             write_joints(aside, dict(frames))
 
     @contextmanager
-    def _replacing(self, sequence: str, record: Callable[[], Prediction]) -> Iterator[Path]:
+    def _replacing(self, sequence: str, record: Callable[[], Prediction], *, begun: bool) -> Iterator[Path]:
         """A temporary folder that replaces the sequence's at the end."""
-        aside = self.root / f".{sequence}.part"
-        shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
-        aside.mkdir(parents=True)
+        aside = self._aside(sequence)
+        if not begun:
+            shutil.rmtree(aside, ignore_errors=True)  # left by a process that was killed
+            self._drop_states(sequence)
+        aside.mkdir(parents=True, exist_ok=begun)
         try:
             yield aside
             self._remove(sequence)
             replace_file(self._pending(sequence), json.dumps(asdict(record())).encode())
             aside.rename(self.root / sequence)
             self._pending(sequence).rename(self._record(sequence))
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
+            self._drop_states(sequence)
+        except BaseException as error:
+            if isinstance(error, Exception) or not self._states(sequence):
+                shutil.rmtree(aside, ignore_errors=True)
+                self._drop_states(sequence)
             if not (self.root / sequence).exists():
                 self._pending(sequence).unlink(missing_ok=True)
             raise
 
     def claim(self, sequence: str) -> "Claim":
         return Claim(self.root / ".records" / f"{sequence}.lock")
+
+    def _states(self, sequence: str) -> list[Path]:
+        return list((self.root / ".records").glob(f"{glob.escape(sequence)}.*.state"))
+
+    def _drop_states(self, sequence: str) -> None:
+        for state in self._states(sequence):
+            state.unlink(missing_ok=True)
+
+    def _aside(self, sequence: str) -> Path:
+        return self.root / f".{sequence}.part"
 
     def _record(self, sequence: str) -> Path:
         return self.root / ".records" / f"{sequence}.json"

@@ -23,6 +23,7 @@ from vosbench.inference.memory import Memory
 from vosbench.inference.prediction_folder import ChangedCode, Prediction, PredictionFolder
 from vosbench.inference.propagator import Propagator, follow, propagate
 from vosbench.inference.resizing import Resizing
+from vosbench.inference.snapshots import Snapshots
 from vosbench.method import Method
 from vosbench.nn.weight_files import digest_of
 from vosbench.runs.code import commit, sources
@@ -169,30 +170,48 @@ class Predictor:
                     if mine and not folder.has(video.name, wanted[video.name]):
                         warn_of_losses(video)
                         progress.update(task, description=video.name)
-                        self._predict_one(video, wanted[video.name], folder, lambda: progress.advance(task))
+                        self._predict_one(
+                            video, wanted[video.name], folder, lambda count: progress.advance(task, count)
+                        )
         return [video.name for video in ordered if not folder.has(video.name, wanted[video.name])]
 
     def _predict_one(
-        self, video: Video, fingerprint: Fingerprint, folder: PredictionFolder, advance: Callable[[], None]
+        self, video: Video, fingerprint: Fingerprint, folder: PredictionFolder, advance: Callable[[int], None]
     ) -> None:
         propagator = self.propagator()
         self._use_cache(propagator, video)
         reset_peak_memory(self.device)
+        snapshots = folder.snapshots(video.name, fingerprint)
+        start = self._go_on(propagator, video, snapshots) if folder.is_begun(video.name) else 0
+        advance(start)
 
         def record() -> Prediction:
             latencies = [1000 * seconds for seconds in propagator.seconds[1:]]
             return Prediction(fingerprint, commit(), latencies, video.size, peak_memory_mb(self.device), self.facts)
 
         def listed(found: Iterator[T]) -> Iterator[tuple[str, T]]:
-            for name, result in zip(video.frame_names, found, strict=True):
+            for index, result in enumerate(found, start):
+                name = video.frame_names[index]
                 if video.is_listed(name):
                     yield name, result
-                advance()
+                advance(1)
+                if video.joints(0) is None:
+                    snapshots.offer(index + 1, propagator.state)
 
         if video.joints(0) is None:
-            folder.save(video.name, listed(propagate(propagator, video)), record)
+            folder.save(video.name, listed(propagate(propagator, video, start)), record, begun=start > 0)
         else:
             folder.save_joints(video.name, listed(follow(propagator, video)), record)
+
+    def _go_on(self, propagator: Propagator[Any, Any], video: Video, snapshots: Snapshots) -> int:
+        """The number of frames that an interrupted process has done, whose state the propagator gets."""
+        found = snapshots.read(self.device)
+        if found is None:
+            return 0
+        start, state = found
+        propagator.go_on(state)
+        log.info("%s goes on after %d of %d frames", video.name, start, len(video.frame_names))
+        return start
 
     def _use_cache(self, propagator: Propagator[Any, Any], video: Video) -> None:
         """Has the propagator read features from the cache, if there is one."""

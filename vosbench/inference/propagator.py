@@ -1,10 +1,10 @@
 """The loop over a video: frames and what is given go in, label maps or positions of joints come out, frame by frame."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from vosbench.method import Method
 from vosbench.util.errors import UserError
 from vosbench.util.wording import some
 from vosbench.video.video import Image, Joints, LabelMap, Video
+
+STATE = ("memory", "ids", "starts", "seconds", "previous", "_removed", "_image", "_last", "_index")
 
 
 class Propagator(Generic[F, V]):
@@ -66,6 +68,15 @@ class Propagator(Generic[F, V]):
         self._image: Image | None = None
         self._last: tuple[Float[Tensor, "1 n h w"], Frame] | None = None
         self._index = -1
+
+    def state(self) -> dict[str, Any]:
+        """All that it knows of the video so far."""
+        return {name: getattr(self, name) for name in STATE}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Continues from a `state`: the next frame is the one that followed."""
+        for name in STATE:
+            setattr(self, name, state[name])
 
     def step(self, image: Image, mask: Mask | None = None) -> LabelMap:
         """The label map of the next frame: uint8 ids of its objects, 0 for the background.
@@ -231,9 +242,9 @@ class Propagator(Generic[F, V]):
         return scores.index_fill(1, objects, 0)
 
 
-def propagate(propagator: Propagator[F, V], video: Video) -> Iterator[LabelMap]:
-    """Label maps of all frames of a video, in order."""
-    for index in range(len(video.frame_names)):
+def propagate(propagator: Propagator[F, V], video: Video, start: int = 0) -> Iterator[LabelMap]:
+    """Label maps of all frames of a video, in order, or of those from `start` on, if the propagator saw the others."""
+    for index in range(start, len(video.frame_names)):
         yield propagator.step(video.frame(index), video.given(index))
 
 
