@@ -74,8 +74,8 @@ class Drawn:
 def refined(image: Image, clues: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """The pixels of one object, corrected near to what was painted by hand.
 
-    clues  of each pixel. 0: background so far; 1: the object so far; 2: painted as background; 3: painted as the object;
-           4: of another object
+    clues  of each pixel. 0: background so far, 1: the object so far, 2: painted as background, 3: painted as the
+           object, 4: another object
 
     Up to a tenth of the frame's shorter side from something painted, GrabCut decides anew. Farther away all stays as it
     was. What then hangs together with nothing that was the object is none of it. Raises UserError if nothing is
@@ -98,8 +98,9 @@ def refined(image: Image, clues: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "
 def _box_of(mask: np.ndarray) -> tuple[slice, slice]:
     """The rows and columns of a mask and some around it, which are only compared with."""
     margin = min(mask.shape) // 12
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    return tuple(slice(max(0, at[0] - margin), at[-1] + margin + 1) for at in (rows, columns))
+    spans = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    rows, columns = (slice(max(0, int(at[0]) - margin), int(at[-1]) + margin + 1) for at in spans)
+    return rows, columns
 
 
 def _pairs(numbers: Sequence[int]) -> list[tuple[int, int]]:

@@ -22,7 +22,7 @@ class Sheet:
 
     title    names the video and the frame
     image    the frame
-    labels   the mask that the page begins with, of the frame's size
+    labels   the mask that the page begins with, of the frame's size; then what was written last
     output   the PNG that the mask is written to
     command  what is typed to use this file
     saved    the ids of the objects that were written last; None: nothing was
@@ -83,7 +83,7 @@ class Sheet:
             raise UserError("there is no object yet: draw one first")
         self.output.parent.mkdir(parents=True, exist_ok=True)
         write_label_map(self.output, ids)
-        self.saved = [int(id_) for id_ in np.unique(ids) if id_]
+        self.labels, self.saved = ids, [int(id_) for id_ in np.unique(ids) if id_]
         return json.dumps(self.saved).encode()
 
     def told(self) -> str:
