@@ -6,6 +6,8 @@ import re
 import shlex
 import signal
 import subprocess
+import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -21,6 +23,7 @@ from vosbench.annotating.server import Server
 from vosbench.annotating.sheet import Sheet
 from vosbench.datasets.drawn_masks import Drawn, refined
 from vosbench.drawing.encoding import write_video
+from vosbench.tasks import annotate
 from vosbench.util.errors import UserError
 from vosbench.video.images import read_label_map, write_label_map
 from vosbench.video.palette import PALETTE
@@ -271,6 +274,32 @@ def test_an_interrupt_says_what_was_saved(started: Started, clip: Path, saves: b
     _, err = process.communicate(timeout=60)
     told = f"wrote {clip.stem}.png with objects [1]" if saves else "nothing was saved"
     assert (process.returncode, err) == (130, f"vosbench: interrupted: {told}\n")
+
+
+def test_the_page_is_opened(started: Started, clip: Path, tmp_path: Path) -> None:
+    """By the browser that the user has named."""
+    named = tmp_path / "browser"
+    named.write_text('#!/bin/sh\necho "$1" > opening && mv opening opened\n')
+    named.chmod(0o755)
+    process = started("annotate", f"input={clip}", BROWSER=str(named))
+    address = address_of(process)
+    for _ in range(600):
+        if (tmp_path / "opened").exists():
+            break
+        time.sleep(0.1)
+    assert (tmp_path / "opened").read_text().strip() == address
+
+
+def test_a_browser_in_the_terminal_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take over the terminal in which the command runs."""
+    opened: list[str] = []
+    monkeypatch.delenv("BROWSER", raising=False)
+    for kind in (webbrowser.GenericBrowser, webbrowser.BackgroundBrowser):
+        browser = kind("browser")
+        monkeypatch.setattr(browser, "open", lambda address, kind=kind: opened.append(f"{kind.__name__} {address}"))
+        monkeypatch.setattr(webbrowser, "get", lambda browser=browser: browser)
+        annotate._show("address")
+    assert opened == ["BackgroundBrowser address"]
 
 
 @pytest.mark.parametrize("values", [(1, 2), (255,), (4, 255)])

@@ -332,7 +332,7 @@ def test_zoom_and_move(page: Page) -> None:
     assert page.run("view.scale") > fitted["scale"]
 
 
-def test_two_fingers_zoom_and_draw_nothing(page: Page) -> None:
+def test_fingers_and_a_pen(page: Page) -> None:
     def touch(kind: str, *points: tuple[int, int]) -> None:
         fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
         page.browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
@@ -349,7 +349,18 @@ def test_two_fingers_zoom_and_draw_nothing(page: Page) -> None:
     assert page.run("[past.length, gesture, pointers.size]") == [0, None, 0]
     touch("touchStart", (x, y))
     touch("touchEnd")
-    assert page.labels.any()
+    painted = page.labels
+    assert painted.any()
+    pen = {"x": x + 40, "y": y, "button": "left", "clickCount": 1, "pointerType": "pen"}
+    for kind in ("mousePressed", "mouseReleased"):
+        page.browser.execute_cdp_cmd("Input.dispatchMouseEvent", {**pen, "type": kind})
+    written, left = page.labels, page.run("view.x")
+    assert written.sum() > painted.sum()
+    touch("touchStart", (x, y - 30))  # once there is a pen, a finger moves the frame
+    touch("touchMove", (x + 25, y - 30))
+    touch("touchEnd")
+    np.testing.assert_array_equal(page.labels, written)
+    assert page.run("view.x") == pytest.approx(left + 25)
 
 
 def test_it_fits_the_window_and_everything_has_a_name(page: Page) -> None:
