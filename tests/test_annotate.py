@@ -95,7 +95,7 @@ def test_it_listens_on_this_machine_alone(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "", "//", "/{token}", "/{token}x/", "/x/", "/é/", "/{token}/other", "/facts", "/../"]
+    "path", ["/", "", "//", "/{token}", "/{token}x/", "/x/", "/%C3%A9/", "/{token}/other", "/facts", "/../"]
 )
 @pytest.mark.parametrize("content", [None, b""])
 def test_without_the_token_there_is_nothing(server: Server, path: str, content: bytes | None) -> None:
