@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,6 +20,9 @@ from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeDecorHintPep3119Exception
 from jaxtyping import install_import_hook
 from PIL import Image
+
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 # Tests share small machines; processes that tests start inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -219,3 +222,34 @@ def run_name() -> Callable[..., str]:
         return folder.name
 
     return named
+
+
+BROWSERS, DRIVER = ("chromium", "google-chrome", "chromium-browser"), "chromedriver"
+WIDTHS = {"phone": 400, "desk": 1400}
+
+
+def browser_of(width: int) -> "webdriver.Chrome":
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = next(filter(None, map(shutil.which, BROWSERS)))
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which(DRIVER)))
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    return browser
+
+
+@pytest.fixture(scope="module", params=WIDTHS)
+def browser(request: pytest.FixtureRequest) -> Iterator["webdriver.Chrome"]:
+    """A real browser, as wide as a phone and as a desk. Skips where there is none, but fails where one was promised."""
+    if not any(map(shutil.which, BROWSERS)) or not shutil.which(DRIVER):
+        promised = os.environ.get("CI") or os.environ.get("VOSBENCH_NEEDS_BROWSER")
+        (pytest.fail if promised else pytest.skip)(
+            "needs Chromium and its driver: apt install chromium chromium-driver"
+        )
+    opened = browser_of(WIDTHS[request.param])
+    yield opened
+    opened.quit()

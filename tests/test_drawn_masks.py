@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from vosbench.datasets.drawn_masks import Drawn
+from vosbench.datasets.drawn_masks import Drawn, refined
 from vosbench.drawing.encoding import write_video
 from vosbench.util.errors import UserError
 from vosbench.video.images import read_label_map
@@ -92,3 +93,43 @@ def test_a_prediction_from_points(command: Command, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_label_map(Path("out/clip/00002.png")), mask)
     assert "1 of 1 videos are done already" in command(*words, "mask=points:45,60;120,50").out
     assert "plan=true writes nothing" in command(*words, "mask=points:45,60", "plan=true").err
+
+
+def rough() -> np.ndarray:
+    """Clues of the disk: its left half, with a dab on the right half; the square is another object's."""
+    clues = np.zeros(SIZE, np.uint8)
+    clues[disk() & (np.arange(SIZE[1]) < 50)] = 1
+    clues[55:65, 58:62] = 3
+    clues[square()] = 4
+    return clues
+
+
+def test_what_was_painted_is_refined() -> None:
+    """Up to 12 pixels from the dab: so the disk's right end is found, and nothing changes elsewhere."""
+    clues = rough()
+    found = refined(picture(), clues)
+    near = cv2.distanceTransform((clues != 3).astype(np.uint8), cv2.DIST_L2, 5) <= 12
+    assert (found & near)[disk() & near].mean() > 0.95
+    assert not (found & near)[~disk() & near].any()
+    np.testing.assert_array_equal(found[~near], clues[~near] == 1)
+
+
+def test_what_was_erased_is_refined() -> None:
+    """A mask that is too wide ends at the disk's edge, near to the dab."""
+    clues = np.zeros(SIZE, np.uint8)
+    clues[35:85, 20:90] = 1
+    clues[50:70, 76:84] = 2
+    found = refined(picture(), clues)
+    assert not found[50:70, 72:90].any()
+    assert found[55:65, 40:68].all()
+
+
+def test_refining_keeps_to_what_is_certain() -> None:
+    clues = rough()
+    clues[55:65, 66:90], clues[58:62, 40:44] = 3, 2  # against the colours
+    clues[square()] = 0
+    clues[45:60, 75:85] = 4
+    found = refined(picture(), clues)
+    assert found[clues == 3].all()
+    assert not found[(clues == 2) | (clues == 4)].any()
+    np.testing.assert_array_equal(found, refined(picture(), clues))

@@ -2,9 +2,7 @@
 
 import base64
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,36 +28,9 @@ from vosbench.evaluation.results.records import Record
 from vosbench.evaluation.scoring.evaluate import evaluate
 from vosbench.video.images import write_label_map
 
-BROWSERS, DRIVER = ("chromium", "google-chrome", "chromium-browser"), "chromedriver"
-WIDTHS = {"phone": 400, "desk": 1400}
 EVIL = '"><script>window.hacked = 1</script><img src=x onerror=alert(1)>=cmd \\input{x} </script>'
 EVIL_FOLDER = "=cmd <script>window.hacked = 2<!-- \\input{x} '\" &amp;"  # a slash cannot be in a name
 Open = Callable[..., None]
-
-
-def browser_of(width: int) -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    options.binary_location = next(filter(None, map(shutil.which, BROWSERS)))
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which(DRIVER)))
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    return browser
-
-
-@pytest.fixture(scope="module", params=WIDTHS)
-def browser(request: pytest.FixtureRequest) -> Iterator[webdriver.Chrome]:
-    """Skips where there is no browser, but fails where one was promised."""
-    if not any(map(shutil.which, BROWSERS)) or not shutil.which(DRIVER):
-        promised = os.environ.get("CI") or os.environ.get("VOSBENCH_NEEDS_BROWSER")
-        (pytest.fail if promised else pytest.skip)(
-            "needs Chromium and its driver: apt install chromium chromium-driver"
-        )
-    opened = browser_of(WIDTHS[request.param])
-    yield opened
-    opened.quit()
 
 
 def film(root: Path, name: str, count: int) -> None:

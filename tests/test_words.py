@@ -103,6 +103,7 @@ def test_lists_of_names() -> None:
         ),
         *(("evaluate", key, ["dataset=static_coco"]) for key in ("dataset.images", "dataset.file", "dataset.root")),
         *(("export", key, ()) for key in ("output", "record", "checkpoint")),
+        *(("annotate", key, ()) for key in ("input", "output")),
         *(("pack", key, ()) for key in ("output", "predictions")),
         *(("draw", key, ()) for key in ("input", "labels")),
         *(("train", key, ()) for key in ("init", "paths.data")),

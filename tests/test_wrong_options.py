@@ -245,6 +245,7 @@ def test_data_sets() -> None:
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "train"])
 def test_verbs(verb: str) -> None:
     needed = {
+        "annotate": ["input=x"],
         "pack": ["predictions=x", "output=y.zip"],
         "export": ["checkpoint=x", "output=y", "licence=z"],
         "prepare": ["output=x"],

@@ -52,7 +52,7 @@ def _judge(error: BaseException, where: str) -> tuple[int, list[str]]:
     """Exit status and lines for an error; no lines if it is not one that a user can fix."""
     match error:
         case KeyboardInterrupt():
-            return INTERRUPTED, ["interrupted; the same command goes on from here"]
+            return INTERRUPTED, [str(error) or "interrupted; the same command goes on from here"]
         case BrokenProcessPool():
             return 1, ["error: a worker process died, perhaps for lack of memory: set fewer workers"]
         case UsageError():

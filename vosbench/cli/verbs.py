@@ -6,6 +6,7 @@ VERBS = {
     "check": "list every problem of a data set at once, or try a method's promises",
     "prepare": "write a resized copy of a data set, or the embedded one, to disk",
     "train": "train one method; the same command resumes",
+    "annotate": "draw the first mask of a video on a page in the browser",
     "predict": "label maps for a data set, or for any video with an initial mask",
     "evaluate": "score any folder of label maps under a named protocol",
     "benchmark": "predict, evaluate, and measure speed and memory",
