@@ -23,4 +23,6 @@ def listed(paragraph: str) -> str:
     if not lines or ROW.fullmatch(lines[0]) is None:
         return paragraph
     rows = (ROW.fullmatch(line) for line in lines)
-    return "\n".join(f"- `{row[1]}`: {row[2]}" if row else f"  {line.strip()}" for row, line in zip(rows, lines, strict=True))
+    return "\n".join(
+        f"- `{row[1]}`: {row[2]}" if row else f"  {line.strip()}" for row, line in zip(rows, lines, strict=True)
+    )
