@@ -124,7 +124,8 @@ TINY = {
 
 
 def verb_of(text: str) -> str | None:
-    return cli.parse(words_of(text)).verb
+    verb: str | None = cli.parse(words_of(text)).verb
+    return verb
 
 
 def tiny(text: str) -> list[str]:
@@ -153,9 +154,10 @@ def before(text: str) -> Iterator[str]:
         yield next(other for other in UNMARKED if f"train method={run[1]} " in other and f"name={run[2]}" in other)
     if "dataset.root=small" in text:
         yield next(other for other in UNMARKED if "output=small" in other)
-    if text.startswith("vosbench leaderboard") and "table=" not in text:
-        yield "vosbench train method=mamp_small data=collage name=mine"
-        yield "vosbench benchmark method=mamp_small dataset=collage checkpoint=runs/mamp_small/mine name=trained"
+    if text.startswith("vosbench leaderboard") and "table=mamp_1" not in text:
+        for method in ("mamp", "mamp_small") if "where=" in text else ("mamp_small",):
+            yield f"vosbench train method={method} data=collage name=mine"
+            yield f"vosbench benchmark method={method} dataset=collage checkpoint=runs/{method}/mine name=trained"
         yield "vosbench benchmark method=copy_first dataset=collage runs=elsewhere"
 
 
