@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test slow kills demo bench clean
+.PHONY: help setup check test slow kills demo docs bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,9 +36,12 @@ kills: setup  ## work that is killed at 20 random moments ends as undisturbed wo
 demo: setup  ## train, predict, score and report on the embedded data set, in minutes on a CPU
 	$(BIN)/vosbench demo
 
+docs: setup  ## build the documentation site into site/; broken links and pages outside of the navigation are errors
+	NO_MKDOCS_2_WARNING=1 PATH=$(BIN):$$PATH $(BIN)/mkdocs build --quiet --strict
+
 bench: setup  ## time and memory against plain implementations
 	$(BIN)/pytest tests/benchmarks -s
 
 clean:  ## remove caches and built packages (runs, data and .venv stay)
-	rm -rf dist .mypy_cache .pytest_cache .ruff_cache .benchmarks
+	rm -rf dist site .mypy_cache .pytest_cache .ruff_cache .benchmarks
 	find vosbench methods datasets evaluation conf tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,29 +1,67 @@
-"""What the documentation shows runs as it stands there."""
+"""What the documentation shows runs as it stands there.
+
+Each command is composed. Each command of README and docs is also run here, or is marked as needing what a test does not
+have: data sets, GPUs, a cluster. CONTRIBUTING.md says how to mark it.
+"""
 
 import re
 import shlex
-from collections.abc import Iterator
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from vosbench.cli import configuration, launch, sweep
 from vosbench.cli import main as cli
+from vosbench.drawing.encoding import write_video
+from vosbench.video.images import write_label_map
+
+Command = Callable[..., Any]
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "vosbench/weights").glob("*.md"))]
-STANDS_FOR = {"dataset=<name>": "dataset=davis2017"}  # other placeholders stand for files, and any name will do
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CARDS = sorted((ROOT / "vosbench/weights").glob("*.md"))
+STANDS_FOR = {"dataset=<name>": "dataset=collage"}  # other placeholders stand for files, and any name will do
+TOKEN = re.compile(
+    r"""^```[^\n]*\n (?P<block> .*? ) ^```
+    | ^(?P<heading> \#+ )\s
+    | ^\*(?P<mark> Needs | All\ commands\ here\ need )\s [^*]+ \.\*$
+    | `(?P<span> [^`]+ )`""",
+    re.DOTALL | re.MULTILINE | re.VERBOSE,
+)
 
 
-def documented(page: Path) -> Iterator[str]:
-    """The commands of a page: lines of code blocks, and whole commands in the text."""
-    text = page.read_text()
-    fence = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
-    for block in fence.findall(text):
-        lines = block.replace("\\\n", " ").splitlines()
-        yield from (line.partition(" #")[0] for line in lines if line.startswith("vosbench "))
-    spans = (" ".join(span.split()) for span in re.findall(r"`([^`]+)`", fence.sub("", text)))
-    yield from (span for span in spans if re.match(r"vosbench \w+ \S", span))
+class Shown(NamedTuple):
+    """A command in the documentation. `marked`: the page says that it needs what a test does not have."""
+
+    text: str
+    marked: bool
+
+
+def documented(page: Path) -> Iterator[Shown]:
+    """The commands of a page: lines of code blocks, and whole commands in the text.
+
+    A line "*Needs …*" marks all commands until the next heading, "*All commands here need …*" those of the page, and a
+    comment "# needs …" the command before it.
+    """
+    whole = section = False
+    for token in TOKEN.finditer(page.read_text()):
+        if token["mark"]:
+            section, whole = True, whole or token["mark"] != "Needs"
+        elif token["heading"]:
+            section = False
+        elif token["block"]:
+            for line in token["block"].replace("\\\n", " ").splitlines():
+                text, _, comment = line.partition(" #")
+                if line.startswith("vosbench "):
+                    yield Shown(" ".join(text.split()), whole or section or comment.startswith(" needs "))
+        elif token["span"] and re.match(r"vosbench \w+ \S", text := " ".join(token["span"].split())):
+            yield Shown(text, whole or section)
 
 
 def words_of(command: str) -> list[str]:
@@ -33,8 +71,10 @@ def words_of(command: str) -> list[str]:
     return shlex.split(re.sub(r"<[^<>]*>", "given", command))[1:]
 
 
-COMMANDS = sorted({" ".join(command.split()) for page in PAGES for command in documented(page)})
-ELSEWHERE = [command for command in COMMANDS if "--config-dir" in command]  # needs the reader's own folder: see below
+COMMANDS = sorted({shown.text for page in [*PAGES, *CARDS] for shown in documented(page)})
+UNMARKED = sorted({shown.text for page in PAGES for shown in documented(page) if not shown.marked})
+COPIED = [text for text in COMMANDS if "--config-dir mine method=" in text]  # needs the folder `mine`: see below
+WATCHING = [text for text in UNMARKED if "watch=true" in text]  # does not end: see below
 
 
 def jobs_of(command: str) -> list[tuple[str, list[str]]]:
@@ -50,7 +90,7 @@ def test_commands_are_found() -> None:
     assert any("\\" not in command and "checkpoint=" in command for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ELSEWHERE])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "--config-dir" not in command])
 def test_a_documented_command_composes(command: str) -> None:
     jobs = jobs_of(command)
     for verb, overrides in jobs[:2] + jobs[2:][-1:]:  # test_sweep composes all rows of all tables
@@ -72,31 +112,88 @@ def test_run_folders_in_the_docs_are_those_that_documented_trainings_make() -> N
     assert not shown - made
 
 
-SECONDS = [
-    command
-    for command in COMMANDS
-    if re.match(r"vosbench benchmark method=(copy_first|flow_warp|mamp|mamp_small) dataset=\S+$", command)
-]
+TINY = {
+    "benchmark": "dataset.videos=1 dataset.max_frames=3 workers=0 pictures=0",
+    "check": "workers=0",
+    "draw": "",
+    "leaderboard": "resamples=20",
+    "predict": "",
+    "prepare": "workers=0",
+    "train": "trainer.max_steps=1 data.batch_size=1 data.clips.size=64 data.workers=0 validation=none",
+}
 
 
-@pytest.mark.parametrize("command", SECONDS)
-def test_what_takes_seconds_runs_on_the_embedded_set(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    tiny = ["dataset=collage", "dataset.videos=1", "dataset.max_frames=3", "workers=0", "pictures=0"]
-    monkeypatch.setattr("sys.argv", ["vosbench", *words_of(command), *tiny])
-    cli.main()
-    assert "on collage val" in capsys.readouterr().out
+def verb_of(text: str) -> str | None:
+    verb: str | None = cli.parse(words_of(text)).verb
+    return verb
+
+
+def tiny(text: str) -> list[str]:
+    """The words of a command, and overrides that make it end in seconds."""
+    return [*words_of(text), *TINY[verb_of(text) or ""].split()]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with what readers bring along: videos of three frames, with a mask of the first one."""
+    frames = np.random.default_rng(0).integers(0, 255, (3, 40, 68, 3), np.uint8)
+    video = [np.kron(frame, np.ones((8, 8, 1), np.uint8)) for frame in frames]  # 320 by 544 pixels
+    mask = np.zeros((320, 544), np.uint8)
+    mask[120:240, 80:300] = 1
+    (tmp_path / "clips").mkdir()
+    write_video(tmp_path / "video.mp4", video, fps=10)
+    for copy in ("clip.mp4", "clips/one.mp4", "clips/two.mp4"):
+        shutil.copy(tmp_path / "video.mp4", tmp_path / copy)
+    write_label_map(tmp_path / "first.png", mask)
+    return tmp_path
+
+
+def before(text: str) -> Iterator[str]:
+    """The documented commands, and others like them, whose results a command reads."""
+    if run := re.search(r"checkpoint=runs/(\w+)/(\w+)", text):
+        yield next(other for other in UNMARKED if f"train method={run[1]} " in other and f"name={run[2]}" in other)
+    if "dataset.root=small" in text:
+        yield next(other for other in UNMARKED if "output=small" in other)
+    if text.startswith("vosbench leaderboard") and "table=mamp_1" not in text:
+        for method in ("mamp", "mamp_small") if "where=" in text else ("mamp_small",):
+            yield f"vosbench train method={method} data=collage name=mine"
+            yield f"vosbench benchmark method={method} dataset=collage checkpoint=runs/{method}/mine name=trained"
+        yield "vosbench benchmark method=copy_first dataset=collage runs=elsewhere"
+
+
+def test_commands_run_or_are_marked() -> None:
+    assert len(UNMARKED) > 20
+    assert {verb_of(text) for text in UNMARKED} <= TINY.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [text for text in UNMARKED if text not in COPIED + WATCHING])
+def test_what_is_not_marked_runs(text: str, place: Path, command: Command) -> None:
+    for each in [*before(text), text]:
+        outcome = command(*tiny(each))
+        assert not outcome.status, outcome.err
+
+
+@pytest.mark.slow
+def test_a_leaderboard_is_watched_until_it_is_interrupted(command: Command, started: Command, tmp_path: Path) -> None:
+    command(*tiny("vosbench benchmark method=copy_first dataset=collage"))
+    (text,) = WATCHING
+    process = started(*words_of(text))
+    until = time.monotonic() + 120
+    while not [*tmp_path.rglob("leaderboard.html")] and time.monotonic() < until:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert [*tmp_path.rglob("leaderboard.html")], err
 
 
 def test_the_method_of_the_docs_runs_from_a_folder_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (ROOT / "docs/methods.md").read_text()
+    text = (ROOT / "docs/extending.md").read_text()
     for language in ("python", "yaml"):  # copied as they are
         block = re.search(rf"this is `(mine/\S+)`[^\n]*:\n\n```{language}\n(.*?)```", text, re.DOTALL | re.IGNORECASE)
-        assert block, f"docs/methods.md shows no {language} file"
+        assert block, f"docs/extending.md shows no {language} file"
         path = tmp_path / block[1]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block[2])

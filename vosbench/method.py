@@ -1,4 +1,4 @@
-"""The interface every method implements; see docs/methods.md for how to write one."""
+"""The interface every method implements; see docs/extending.md for how to write one."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Generic, Literal

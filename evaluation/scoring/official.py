@@ -1,7 +1,7 @@
 """Scores the same label maps with the official DAVIS scorer, package `davis2017`, to compare it with ours.
 
-Pont-Tuset et al., "The 2017 DAVIS Challenge", arXiv 1704.00675. It is not on the package index; README says how to get
-it.
+Pont-Tuset et al., "The 2017 DAVIS Challenge", arXiv 1704.00675. It is not on the package index;
+docs/evaluation.md says how to get it.
 """
 
 import contextlib
