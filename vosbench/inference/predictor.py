@@ -35,7 +35,7 @@ from vosbench.util.progress import progress_bar
 from vosbench.video.video import Video, check_sizes, warn_of_losses
 from vosbench.weights.loading import restore
 from vosbench.weights.missing import warning
-from vosbench.weights.origin import Checkpoint, facts, has_weights, name_of
+from vosbench.weights.origin import Checkpoint, facts, has_weights
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -100,7 +100,7 @@ class Predictor:
         method = made(options.method, "method", _convert_="all")
         checkpoint, inference = restore(method, options.checkpoint, options.seed), made(options.inference, "inference")
         if checkpoint.name == "untrained" and has_weights(method) and "checkpoint=none" not in options.overrides:
-            log.warning("%s", warning(name_of(method), options.choice))
+            log.warning("%s", warning(method, options.choice))
         method = method.to(device).eval()
         arranged(method, channels_last=options.channels_last, compiled=options.compile)
         parts = {key: getattr(options, key) for key in ("method", "memory", "inference", "precision")}

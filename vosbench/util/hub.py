@@ -60,6 +60,7 @@ def fetched(name: str) -> HubFile:
 def _library(name: str) -> ModuleType:
     try:
         import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.errors
     except ImportError as error:
         raise UserError(f"{name} needs huggingface_hub ({one_line(error)}): pip install 'vosbench[hf]'") from error
@@ -92,7 +93,9 @@ def _why(error: Exception, hub: ModuleType, repo: str, file: str, revision: str)
             return "it is not in the cache, and HF_HUB_OFFLINE forbids to download it: unset that, or give a file"
         case errors.LocalEntryNotFoundError():
             reason = one_line(error.__cause__ or error)[:200]
-            return f"{hub.constants.ENDPOINT} does not give it ({reason}): repeat the command when it does, or give a file"
+            return (
+                f"{hub.constants.ENDPOINT} does not give it ({reason}): repeat the command when it does, or give a file"
+            )
         case errors.EntryNotFoundError():
             return f"{repo} has no file {file} in revision {revision}: {place}/tree/{revision} lists those it has"
     said = one_line(error)

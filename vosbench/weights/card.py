@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import yaml
 
@@ -11,24 +10,30 @@ from vosbench.weights.index import Facts, Score
 # The Hub's names of licences, as far as weights tend to have them.
 LICENCES = {
     *("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "cc0-1.0", "unlicense"),
-    *(f"cc-by{terms}-{version}" for terms in ("", "-sa", "-nc", "-nd", "-nc-sa", "-nc-nd") for version in ("3.0", "4.0")),
+    *(
+        f"cc-by{terms}-{version}"
+        for terms in ("", "-sa", "-nc", "-nd", "-nc-sa", "-nc-nd")
+        for version in ("3.0", "4.0")
+    ),
 }
 UNKNOWN = "unknown"
 
 
-def card(file: Path, size: int, facts: Facts, checkpoint: str | None = None) -> str:
-    """The model card of a file of `size` bytes.
+def card(name: str, size: int, facts: Facts, checkpoint: str | None = None) -> str:
+    """The model card of a file of `size` bytes, which is called `name`.
 
     checkpoint  what is typed to use it; None: nothing, it is the default of its method
     """
     given = f" checkpoint={checkpoint}" if checkpoint else ""
     parts = [
         f"---\n{front_matter(facts)}---",
-        f"# {file.stem}",
+        f"# {name}",
         facts.notes,
         _code([f"vosbench predict {facts.choice}{given} input=video.mp4 mask=first.png overlay=true"]),
         "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in _rows(size, facts))]),
-        *_section("Training", _code(facts.recipe) if facts.recipe else ""),
+        *_section(
+            "Training", _code(facts.recipe) if facts.recipe else "The checkpoint does not say how it was trained."
+        ),
         *_section("Scores", "" if facts.score is None else _scores(facts.score)),
         *_section("Intended use", facts.use),
         *_section("Limits", facts.limits),

@@ -15,7 +15,7 @@ from vosbench.inference.resizing import Resizing
 from vosbench.method import Method
 from vosbench.video.video import Image, LabelMap
 
-FRAMES, SIZE, STEP = 4, (128, 192), 4  # pixels that the objects move from frame to frame
+FRAMES, SIZE, STEP = 3, (128, 128), 4  # pixels that the objects move from frame to frame
 GRAIN = 8  # pixels between the colours that are drawn: a network has something to match
 
 

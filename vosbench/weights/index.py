@@ -66,7 +66,9 @@ class Shipped:
         found = content_digest(self.path) if self.path.is_file() else None
         if found == self.sha256:
             return self.path
-        told = "are missing" if found is None else f"have the sha256 {found[:12]}…, not {self.sha256[:12]}… of the index"
+        told = (
+            "are missing" if found is None else f"have the sha256 {found[:12]}…, not {self.sha256[:12]}… of the index"
+        )
         clone = shlex.join(["git", "-C", str(self.path.parent), "checkout", self.path.name])
         raise UserError(f"the shipped weights {self.path} {told}: install vosbench again, or in a clone: {clone}")
 
