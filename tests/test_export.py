@@ -159,14 +159,8 @@ def test_scores_that_the_file_does_not_give_are_refused(tmp_path: Path) -> None:
 def test_the_card_says_all_that_is_known(tmp_path: Path, trained: tuple[MAMP, Path]) -> None:
     _, path = trained
     content = torch.load(path, weights_only=True)
-    run = {
-        "seed": 0,
-        "recipe": "0",
-        "overrides": ["method=mamp", "name=a b"],
-        "steps": 7,
-        "max_steps": 7,
-        "device": "cpu",
-    }
+    run = {"seed": 0, "recipe": "0", "overrides": ["method=mamp", "name=a b"], "steps": 7, "max_steps": 7}
+    run |= {"device": "cpu"}
     content["vosbench"] |= {"training": {**run, "earlier": ["vosbench train x=y"], "hours": 1.5, "earlier_hours": 0.75}}
     torch.save(content, path)
     record: dict[str, Any] = {"method": "mamp", "dataset": "toys", "split": "val", "resolution": "480p"}
@@ -182,8 +176,8 @@ def test_the_card_says_all_that_is_known(tmp_path: Path, trained: tuple[MAMP, Pa
     assert "J-Recall" not in text
     assert f"## Intended use\n\n{export.USE}\n\n## Limits\n\nIt knows nothing.\n" in text
     assert "vosbench predict method=tiny checkpoint=tiny.safetensors " in text
-    assert ModelCard(text).data.license == "cc-by-nc-4.0"
+    assert "license: cc-by-nc-4.0" in ModelCard(text).data.to_yaml()
     other = {**checkpoint, "sha256": "0"}
-    write(Record(**record, checkpoint=other, scores={}), {}, tmp_path / "other.json")
+    write(Record(**record, checkpoint=other, scores=scores), {}, tmp_path / "other.json")
     with pytest.raises(UserError, match=r"other\.json is of other weights than checkpoint=best\.ckpt"):
         export.run(options(tmp_path, str(path), record=str(tmp_path / "other.json"), overwrite=True))

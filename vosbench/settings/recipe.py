@@ -18,7 +18,8 @@ def settings(values: Mapping[str, Any], taker: Any) -> dict[str, str]:
 
     values  keyword arguments of `taker`, a class or function; a mapping with a `_target_` holds arguments of the target
 
-    A file declared CONTENT counts by its content, also one on the Hub, which is downloaded for that. A folder does not count here: its reader fingerprints its files.
+    A file declared CONTENT counts by its content, also one on the Hub, which is downloaded for that. A folder does not
+    count here: its reader fingerprints its files.
     """
     found = {}
     for key, value, role in _leaves(values, taker, Role.RESULT, ""):

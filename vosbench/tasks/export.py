@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 APART = 0.005  # most that scores may differ on average; float16 makes less than a fifth of it, in trained networks
 USE = (
-    "Research on video object segmentation: following objects through a video from their masks in one frame. Not where a "
-    "wrong mask does harm."
+    "Research on video object segmentation: following objects through a video from their masks in one frame. Not where "
+    "a wrong mask does harm."
 )
 LIMITS = (
     "Nothing is known of how well they do on data without a score. Objects that look alike, that are thin or fast, or "
@@ -116,8 +116,8 @@ def _exactness(file: Path, method: Method[Any, Any], options: Options) -> str:
         told = f"scores of checkpoint {name} change by {found.mean:.2g} on average in {options.dtype}"
         raise UserError(f"{told}, more than {APART:g}: set dtype=float32")
     return (
-        f"The weights are in {options.dtype}. On a made-up clip, the scores of pixels (0 to 1) differ from those of the "
-        f"checkpoint by {found.mean:.1g} on average and by {found.most:.1g} at most. Of the pixels, "
+        f"The weights are in {options.dtype}. On a made-up clip, the scores of pixels (0 to 1) differ from those of "
+        f"the checkpoint by {found.mean:.1g} on average and by {found.most:.1g} at most. Of the pixels, "
         f"{100 * found.relabelled:.2g} % get another label."
     )
 

@@ -32,8 +32,8 @@ from vosbench.training.trainer import TrainerOptions, make_trainer
 from vosbench.util.errors import UserError
 from vosbench.util.progress import tell
 from vosbench.util.wording import some
-from vosbench.weights.loading import initialise
 from vosbench.weights.finding import find
+from vosbench.weights.loading import initialise
 
 log = logging.getLogger(__name__)
 say = rank_zero_only(log.info)

@@ -93,9 +93,7 @@ def _why(error: Exception, hub: ModuleType, repo: str, file: str, revision: str)
             return "it is not in the cache, and HF_HUB_OFFLINE forbids to download it: unset that, or give a file"
         case errors.LocalEntryNotFoundError():
             reason = one_line(error.__cause__ or error)[:200]
-            return (
-                f"{hub.constants.ENDPOINT} does not give it ({reason}): repeat the command when it does, or give a file"
-            )
+            return f"{hub.constants.ENDPOINT} does not give it ({reason}): repeat the command later, or give a file"
         case errors.EntryNotFoundError():
             return f"{repo} has no file {file} in revision {revision}: {place}/tree/{revision} lists those it has"
     said = one_line(error)

@@ -46,7 +46,7 @@ def front_matter(facts: Facts) -> str:
     """The card's facts for the Hub, in YAML."""
     tags = ["video-object-segmentation", facts.algorithm, facts.supervision]
     data = {**licence(facts.licence), "library_name": "vosbench", "pipeline_tag": "image-segmentation", "tags": tags}
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
 def licence(text: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The weights that ship with vosbench: what index.yaml says of them, and their files, which have to be those it names."""
+"""The weights that ship with vosbench: what index.yaml says of them, and their files, which have to be those."""
 
 import shlex
 from collections.abc import Mapping, Sequence

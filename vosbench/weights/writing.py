@@ -1,4 +1,4 @@
-"""Exported weights: the content of a file that holds them and what vosbench has to know of them, as small as it gets."""
+"""Exported weights: the content of a file that holds them and what vosbench has to know of them."""
 
 import json
 from typing import Any, Literal

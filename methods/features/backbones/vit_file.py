@@ -30,7 +30,8 @@ REGISTERS = ("reg_token", "register_tokens")  # timm's name, DINOv2's
 class VitFile(nn.Module):
     """A vision transformer with the weights of a file.
 
-    file          .pth or .safetensors, also hf:…: with timm's or DINO's names, maybe below `teacher`, `module.`, `backbone.`
+    file          .pth or .safetensors, also hf:…, with timm's or DINO's names, maybe below `teacher`, `module.` or
+                  `backbone.`
     heads         of the attention; null: one for every 64 channels
     layers, norm  see `vit.Vit`
     learned_from  names of the training data; (): the file's name stands for it
