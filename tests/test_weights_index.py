@@ -47,10 +47,10 @@ def test_the_method_loads_them_and_has_as_many_parameters(name: str) -> None:
 def test_the_card_is_made_from_the_index(name: str) -> None:
     entry = index()[name]
     text = card(name, entry.path.stat().st_size, entry.facts)
-    assert entry.path.with_suffix(".md").read_text() == text, f"write what `card` in {__name__} gives"
-    lines = ModelCard(text).data.to_yaml().splitlines()
-    assert lines[:2] == ["license: cc-by-nc-4.0", "library_name: vosbench"]
-    assert {f"- {entry.facts.algorithm}", f"- {entry.facts.supervision}"} < set(lines)
+    assert entry.path.with_suffix(".md").read_text() == text, "write what `card` gives into the file"
+    lines = set(ModelCard(text).data.to_yaml().splitlines())
+    assert {"license: cc-by-nc-4.0", "library_name: vosbench"} < lines
+    assert {f"- {entry.facts.algorithm}", f"- {entry.facts.supervision}"} < lines
 
 
 @every
