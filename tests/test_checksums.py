@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from vosbench.nn.weight_files import digest_of, read
 from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
-from vosbench.weights.origin import Checkpoint, facts, shipped
+from vosbench.weights.index import index
+from vosbench.weights.origin import Checkpoint, facts
 
 STATE = {"a.weight": torch.arange(2048.0), "b": torch.tensor(3, dtype=torch.int64)}
 
@@ -50,8 +51,8 @@ def test_damaged_weights_are_refused(tmp_path: Path, write: object, damage: str)
 
 
 def test_weights_without_a_checksum_are_read() -> None:
-    for name in ("mamp", "mask_embedding_small", "munet_small"):
-        assert read(shipped(name))[0]
+    for shipped in index().values():
+        assert read(shipped.path)[0]
 
 
 def test_a_file_is_on_the_disk_before_it_replaces_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -139,6 +140,13 @@ def _declared(verb: str) -> dict[str, Any]:
     return hints(Common) | hints(Recipe) | hints(task(verb).Options)
 
 
+def _choice() -> str:
+    """The words that choose the running command's method and its network, for another command."""
+    folders = (word for folder in _folders for word in ("--config-dir", folder))
+    network = (word for word in overrides() if key_of(word).startswith(("method.", "correspondence")))
+    return shlex.join([*folders, f"method={HydraConfig.get().runtime.choices['method']}", *network])
+
+
 def _name(*, _root_: DictConfig) -> str:
     return run_name(overrides(), _named(_root_))
 
@@ -155,6 +163,7 @@ def first(runs: str | Sequence[str]) -> str:
 def register() -> None:
     """Registers the resolvers and the search path with OmegaConf and Hydra; may be called twice."""
     OmegaConf.register_new_resolver("vosbench.overrides", overrides, replace=True)
+    OmegaConf.register_new_resolver("vosbench.choice", _choice, replace=True)
     OmegaConf.register_new_resolver("vosbench.name", _name, replace=True)
     OmegaConf.register_new_resolver("vosbench.stage", _stage, replace=True)
     OmegaConf.register_new_resolver("vosbench.subject", _subject, replace=True)

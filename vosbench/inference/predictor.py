@@ -35,15 +35,11 @@ from vosbench.util.errors import UserError
 from vosbench.util.progress import progress_bar
 from vosbench.video.video import Video, check_sizes, warn_of_losses
 from vosbench.weights.loading import restore
-from vosbench.weights.origin import Checkpoint, facts, has_weights, name_of
+from vosbench.weights.missing import warning
+from vosbench.weights.origin import Checkpoint, facts, has_weights
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-UNTRAINED = (
-    "untrained: method %s has random weights (checkpoint=none is its default), so scores say nothing of the method: "
-    "give checkpoint=<file or run folder>, or checkpoint=none to mean it"
-)
 
 LOOP = ("vosbench.inference.propagator", "vosbench.inference.device")  # modules that take part in every prediction
 
@@ -53,9 +49,11 @@ class PredictorOptions:
     """The keys of conf/predicting.yaml, which explains them, and those of a method's recipe.
 
     overrides  as typed; random weights cause a warning unless checkpoint=none is among them
+    choice     words of a command that choose the method and its network
     """
 
     overrides: Where[list[str]]
+    choice: Where[str]
     method: dict[str, Any]
     memory: dict[str, Any]
     inference: dict[str, Any]
@@ -103,7 +101,7 @@ class Predictor:
         method = made(options.method, "method", _convert_="all")
         checkpoint, inference = restore(method, options.checkpoint, options.seed), made(options.inference, "inference")
         if checkpoint.name == "untrained" and has_weights(method) and "checkpoint=none" not in options.overrides:
-            log.warning(UNTRAINED, name_of(method))
+            log.warning("%s", warning(method, options.choice))
         method = method.to(device).eval()
         arranged(method, channels_last=options.channels_last, compiled=options.compile)
         parts = {key: getattr(options, key) for key in ("method", "memory", "inference", "precision")}

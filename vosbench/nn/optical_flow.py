@@ -7,7 +7,6 @@ trained elsewhere and is not part of the method that uses it: neither its parame
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 import cv2
@@ -22,6 +21,7 @@ from vosbench.nn.weight_files import read
 from vosbench.settings.checks import below, refuse
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
+from vosbench.util.hub import local
 from vosbench.util.reading import reading
 from vosbench.util.supervision import Supervision
 
@@ -109,7 +109,7 @@ class Raft:
     """torchvision's RAFT (Teed and Deng 2020), stopped after a few updates and without convex upsampling, as in MAMP.
 
     size       "large" (MAMP's) or "small"
-    weights    a torchvision state dict; without it, torchvision's own weights are loaded (downloaded once)
+    weights    a torchvision state dict, also hf:…; without it, torchvision's own weights are loaded (downloaded once)
     updates    refinement steps; `updates_far` if the gap exceeds `far` frames (15 on DAVIS, 5 on YouTube-VOS)
 
     All of torchvision's weights learned from ground-truth flow, mostly of rendered video. The name of a file stands for
@@ -129,14 +129,14 @@ class Raft:
     ) -> None:
         refuse("flow", below(1, updates=updates, updates_far=updates_far) + below(0, far=far))
         self.size, self.weights = size, weights
-        self.learned_from = TRUE_FLOW[size] if weights is None else (Path(weights).name,)
+        self.learned_from = TRUE_FLOW[size] if weights is None else (local(weights).name,)
         self.updates, self.updates_far, self.far = updates, updates_far, far
 
     @cached_property
     def net(self) -> RAFT:
         net = (raft_large if self.size == "large" else raft_small)()
         state = _raft_weights(self.size, self.weights)
-        with reading(Path(self.weights), "flow.weights", _remedy(self.size)) if self.weights else nullcontext():
+        with reading(local(self.weights), "flow.weights", _remedy(self.size)) if self.weights else nullcontext():
             net.load_state_dict(state)
         return net.eval().requires_grad_(False)
 
@@ -192,9 +192,9 @@ def _raft_weights(size: str, weights: str | None) -> dict[str, Tensor]:
         except OSError as error:
             raise UserError(f"RAFT-{size} weights could not be downloaded ({error}): {remedy}") from error
         return downloaded
-    if not Path(weights).is_file():
+    if not (file := local(weights)).is_file():
         raise UserError(f"flow.weights={weights} is no file: {remedy}")
-    return read(Path(weights))[0]
+    return read(file)[0]
 
 
 def _remedy(size: str) -> str:

@@ -1,7 +1,6 @@
 """Residual networks without their heads (He et al. 2016): feature maps of every stage, with torchvision's names."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -12,6 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from vosbench.nn.weight_files import read
 from vosbench.util.errors import HERE, UserError
+from vosbench.util.hub import local
 from vosbench.util.supervision import Supervision
 from vosbench.util.wording import some
 
@@ -32,8 +32,8 @@ class ResNet(nn.Sequential):
                  where a stride is left out
     in_channels  3 or more: channels after RGB (a mask) start with random weights even if `weights` are given
     weights      null: random; imagenet: torchvision's, trained with labels (downloaded once); else a .pth or
-                 .safetensors file with torchvision's names, or of a network with one such part (Mask R-CNN), whose
-                 heads and further stages are left out; or another ResNet, to start as its copy
+                 .safetensors file (also hf:…) with torchvision's names, or of a network with one such part (Mask
+                 R-CNN), whose heads and further stages are left out; or another ResNet, to start as its copy
     stem_bias    whether the first convolution has a bias, as other stems often do
 
     `learned_from` names the training data of the initial weights, and `supervision` says how they learned. For a
@@ -76,7 +76,7 @@ class ResNet(nn.Sequential):
         elif weights is not None:
             state, metadata = _from_file(weights)
             _load(self, state, weights)
-            self.learned_from = tuple(metadata.get("training_data", [Path(weights).name]))
+            self.learned_from = tuple(metadata.get("training_data", [local(weights).name]))
             self.supervision = metadata.get("supervision", "supervised")
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
@@ -137,11 +137,11 @@ def _imagenet(depth: Literal[18, 50], width: int) -> dict[str, Tensor]:
 
 
 def _from_file(weights: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if not Path(weights).is_file():
+    if not (file := local(weights)).is_file():
         raise UserError(
             f"{HERE}weights={weights} of a ResNet is no file: give a torchvision state dict, imagenet, or null"
         )
-    state, metadata = read(Path(weights))
+    state, metadata = read(file)
     marks = [key for key in state if key.endswith(MARK)]
     prefix = marks[0].removesuffix(MARK) if len(marks) == 1 else ""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}, metadata

@@ -48,7 +48,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Its key `supervision` says how the weights learned, if that is known.
     """
-    state, metadata = _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
+    state, metadata = read_safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
     if not isinstance(metadata, Mapping) or misfits(metadata, METADATA) or _is_odd(metadata.get("training")):
         raise UserError(f"cannot read checkpoint {path}: what it says of its training is damaged; {REMEDY}")
     return state, _said(metadata) if metadata else {}
@@ -58,7 +58,7 @@ def _is_odd(training: Mapping[str, Any] | None) -> bool:
     return training is not None and bool(misfits(training, trainings.FIELDS))
 
 
-def _safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     with reading(path, "checkpoint", REMEDY):
         _refuse_empty(path)
         with safe_open(path, "pt") as file:

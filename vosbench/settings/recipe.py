@@ -10,6 +10,7 @@ from hydra._internal.utils import _locate  # hydra.utils.get_object also logs wh
 
 from vosbench.settings.options import Keywords, Role
 from vosbench.util.files import content_digest
+from vosbench.util.hub import local
 
 
 def settings(values: Mapping[str, Any], taker: Any) -> dict[str, str]:
@@ -17,7 +18,8 @@ def settings(values: Mapping[str, Any], taker: Any) -> dict[str, str]:
 
     values  keyword arguments of `taker`, a class or function; a mapping with a `_target_` holds arguments of the target
 
-    A file declared CONTENT counts by its content. A folder does not count here: its reader fingerprints its files.
+    A file declared CONTENT counts by its content, also one on the Hub, which is downloaded for that. A folder does not
+    count here: its reader fingerprints its files.
     """
     found = {}
     for key, value, role in _leaves(values, taker, Role.RESULT, ""):
@@ -143,6 +145,6 @@ def _of_values(hint: Any) -> Any:
 
 
 def _content(value: Any) -> str:
-    if not isinstance(value, str) or not Path(value).is_file():
+    if not isinstance(value, str) or not (file := local(value)).is_file():
         return text(value)
-    return f"sha256 {content_digest(Path(value))[:16]}"
+    return f"sha256 {content_digest(file)[:16]}"

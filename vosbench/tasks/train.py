@@ -32,8 +32,8 @@ from vosbench.training.trainer import TrainerOptions, make_trainer
 from vosbench.util.errors import UserError
 from vosbench.util.progress import tell
 from vosbench.util.wording import some
+from vosbench.weights.finding import find
 from vosbench.weights.loading import initialise
-from vosbench.weights.origin import find
 
 log = logging.getLogger(__name__)
 say = rank_zero_only(log.info)
@@ -113,7 +113,7 @@ def _train(options: Options) -> None:
     fingerprint = ingredients.fingerprint(options, data, stored)
     done = None if stored is None else _done(last, stored, fingerprint, options)
     if done is not None and done >= steps:
-        log.info("already trained %d steps: nothing to do; checkpoint=%s", done, find(options.run))
+        log.info("already trained %d steps: nothing to do; checkpoint=%s", done, find(options.run).path)
         return
     torch.manual_seed(options.seed)
     init = options.init if done is None else "none"
@@ -142,7 +142,7 @@ def _train(options: Options) -> None:
         file.unlink(missing_ok=True)
     loggers.start({**asdict(options), "commit": commit()})
     _fit(trainer, engine, data, None if done is None else last, loggers)
-    say("trained %d steps%s; checkpoint=%s", trainer.global_step, _best_score(trainer), find(options.run))
+    say("trained %d steps%s; checkpoint=%s", trainer.global_step, _best_score(trainer), find(options.run).path)
     if saving.stop.asked:  # after the last step: whatever was to follow this training is to end, too
         raise KeyboardInterrupt
 

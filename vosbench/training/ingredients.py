@@ -23,7 +23,8 @@ from vosbench.training.trainer import GIVEN, TrainerOptions, make_optimizer
 from vosbench.util.errors import UsageError, UserError
 from vosbench.util.files import content_digest
 from vosbench.util.wording import some
-from vosbench.weights.origin import find, name_of, of_training
+from vosbench.weights.finding import find
+from vosbench.weights.origin import name_of, of_training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def _recipe_and_past(fingerprint: Fingerprint, init: str) -> dict[str, Any]:
     """A digest of the recipe that trainings share if nothing but their seeds differ, in all stages; and the commands
     and hours of the stages before, None if these are unknown."""
     recipe = {key: value for key, value in fingerprint.recipe.items() if key != "seed"}
-    earlier = {} if init == "none" else read(find(init, key="init"))[1].get("training") or {}
+    earlier = {} if init == "none" else read(find(init, key="init").path)[1].get("training") or {}
     started = earlier.get("recipe", fingerprint.weights) if init != "none" else "none"
     hours = total_hours(earlier) if init != "none" else 0.0
     made = digest([recipe, fingerprint.code, fingerprint.data, started])
@@ -106,7 +107,7 @@ def fingerprint(options: Options, data: ClipData, stored: dict[str, Any] | None)
     code = sources(["vosbench.training.module", "vosbench.datasets.clips", *modules(values)])
     init = "none" if options.init == "none" else None
     try:
-        init = init or content_digest(find(options.init, key="init"))
+        init = init or content_digest(find(options.init, key="init").path)
     except UserError:
         if stored is None:
             raise

@@ -10,18 +10,20 @@ from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
 from vosbench.util.files import content_digest
 from vosbench.util.reading import reading
-from vosbench.weights.origin import Checkpoint, find, known_as, name_of, shipped
+from vosbench.weights.finding import find
+from vosbench.weights.origin import Checkpoint, known_as, name_of
 
 
 def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
-    """Loads `checkpoint` (none | file | run folder | shipped name) into `method`.
+    """Loads `checkpoint` (none | file | run folder | shipped name | hf:<owner>/<repo>/<file>) into `method`.
 
     "none" keeps the initial weights, which `seed` determines. Raises UserError naming the file if it is missing or
-    damaged, or if it was trained for another method, width or colour space.
+    damaged, or if it was trained for another method, width or colour space; and as `find` does.
     """
     if checkpoint == "none":
         return Checkpoint("untrained", f"seed-{seed}", (), None, None)
-    path = find(checkpoint)
+    found = find(checkpoint)
+    path = found.path
     state, metadata = read(path)
     trained = metadata.get("method")
     if trained is not None and known_as(trained) != name_of(method):
@@ -36,9 +38,8 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
             "options as in training (for mask embedding, correspondence=)"
         )
     _load(method, state if trained else method.adapt(state), path)
-    name = checkpoint if path == shipped(checkpoint) else path.name
     return Checkpoint(
-        name=name,
+        name=found.name,
         sha256=content_digest(path),
         training_data=tuple(metadata.get("training_data", ())),
         steps=metadata.get("steps"),
@@ -49,12 +50,12 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
 
 
 def initialise(module: nn.Module, init: str) -> list[str]:
-    """Loads `init` (file | run folder | shipped name) to start training from, such as an earlier stage.
+    """Loads `init` (file | run folder | shipped name | hf:…) to start training from, such as an earlier stage.
 
     Parts that the earlier stage did not have keep their initial weights; returns the names of these parts. Raises
     UserError naming the file if it is missing or damaged, or if its weights do not fit.
     """
-    path = find(init, key="init")
+    path = find(init, key="init").path
     state, metadata = read(path)
     if known_as(metadata.get("method")) != name_of(module) and isinstance(module, Method):
         state = module.adapt(state)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from vosbench.nn.weight_files import read
 from vosbench.util.errors import UserError
 from vosbench.util.supervision import Learned, Supervision, strongest
 from vosbench.util.wording import some
+from vosbench.weights.finding import find
 
 # What old weights, from before methods had names, say they were trained for → the method's name.
 NAMES = {
@@ -26,7 +26,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Identifies a method's weights. `name` is "untrained", a shipped name or a file name. `sha256` is the file's.
+    """Identifies a method's weights. `name` is "untrained", or that of `weights.finding.Found`. `sha256` is the file's.
     `supervision` is None if the file does not say. `processes`: how many trained it at once, one number or several.
     `training`: as in records, if the file says."""
 
@@ -88,10 +88,10 @@ def started_from(module: nn.Module) -> Origin:
 
 
 def of_training(module: nn.Module, sources: Iterable[str], init: str) -> Origin:
-    """The origin of weights that start from `init` (none | file | run folder | shipped name) and are trained on
-    `sources`. A module without `supervision` counts as supervised."""
+    """The origin of weights that start from `init` (none | file | run folder | shipped name | hf:…) and are trained
+    on `sources`. A module without `supervision` counts as supervised."""
     own = Origin(tuple(sources), getattr(module, "supervision", "supervised"))
-    earlier = [] if init == "none" else [_of_file(find(init, key="init"))]
+    earlier = [] if init == "none" else [_of_file(find(init, key="init").path)]
     return combined(*earlier, started_from(module), own)
 
 
@@ -132,27 +132,3 @@ def known_as(trained: str | None) -> str | None:
 def _name_of(cls: type) -> str:
     name = getattr(cls, "name", None)
     return name if isinstance(name, str) else f"{cls.__module__}.{cls.__qualname__}"
-
-
-def find(checkpoint: str, key: str = "checkpoint") -> Path:
-    """The file that `checkpoint` (a file, a run folder or a shipped name) means. `key`: the option's name, for
-    errors."""
-    path = Path(checkpoint)
-    candidates = [
-        path / "checkpoints" / "best.ckpt",
-        path / "checkpoints" / "last.ckpt",
-        path,
-        shipped(checkpoint),
-    ]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    names = sorted(file.stem for file in shipped("").parent.glob("*.safetensors"))
-    raise UserError(
-        f"{key}={checkpoint} is no file, no run folder with checkpoints/, and no shipped name "
-        f"({', '.join(names) or 'none ship yet'}); {key}=none is untrained"
-    )
-
-
-def shipped(name: str) -> Path:
-    return Path(str(resources.files("vosbench"))) / "weights" / f"{name}.safetensors"

@@ -18,7 +18,7 @@ class Encoder(nn.Module):
     """The keys by which a method compares frames.
 
     method      the method itself, with the options of its training
-    checkpoint  none | file | run folder | shipped name
+    checkpoint  none | file | run folder | shipped name | hf:<owner>/<repo>/<file>
 
     Raises UserError for a method that compares no keys, and as `weights.loading.restore` does.
     """

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +14,7 @@ from vosbench.methods.features.backbones.vit import Intermediates, Vit, fill
 from vosbench.nn.weight_files import read
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError, one_line
+from vosbench.util.hub import local
 from vosbench.util.supervision import Supervision
 
 # Parts of the tags that timm gives to weights that learned without labels.
@@ -26,7 +26,7 @@ class TimmModel(nn.Module):
 
     name          as timm calls it
     pretrained    whether to use timm's weights, which are downloaded once; false: random ones
-    weights       a file of weights instead, with timm's names
+    weights       a file of weights instead (also hf:…), with timm's names
     layers        stages or blocks whose maps are used, -1 is the last; the channels of several are put one after the
                   other
     norm          whether a transformer's maps pass through its final normalisation
@@ -51,7 +51,7 @@ class TimmModel(nn.Module):
         net = _made(name, pretrained and weights is None, weights)
         tag = name.partition(".")[2]
         random = not pretrained and weights is None
-        self.learned_from = tuple(learned_from) or (() if random else (tag or Path(weights or name).name,))
+        self.learned_from = tuple(learned_from) or (() if random else (tag or local(weights or name).name,))
         by_tag: Supervision = "self-supervised" if WITHOUT_LABELS.match(tag) else "supervised"
         self.supervision: Supervision = supervision or ("none" if random else by_tag)
         self.mean, self.std = _colours(net, "mean"), _colours(net, "std")
@@ -93,7 +93,7 @@ def _made(name: str, pretrained: bool, weights: str | None) -> Any:
     if not hasattr(net, "forward_intermediates"):
         raise UserError(f"backbone.name={name} gives no maps of features: choose another network")
     if weights is not None:
-        fill(net, read(Path(weights))[0], f"backbone.weights={weights}")
+        fill(net, read(local(weights))[0], f"backbone.weights={weights}")
     return net
 
 

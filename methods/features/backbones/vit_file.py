@@ -18,6 +18,7 @@ from vosbench.nn.resnet import MEAN, STD
 from vosbench.nn.weight_files import read
 from vosbench.settings.options import Content, FileName
 from vosbench.util.errors import UserError
+from vosbench.util.hub import local
 from vosbench.util.supervision import Supervision
 from vosbench.util.wording import some
 
@@ -29,7 +30,8 @@ REGISTERS = ("reg_token", "register_tokens")  # timm's name, DINOv2's
 class VitFile(nn.Module):
     """A vision transformer with the weights of a file.
 
-    file          .pth or .safetensors: with timm's or DINO's names, maybe below `teacher`, `module.`, `backbone.`
+    file          .pth or .safetensors, also hf:…, with timm's or DINO's names, maybe below `teacher`, `module.` or
+                  `backbone.`
     heads         of the attention; null: one for every 64 channels
     layers, norm  see `vit.Vit`
     learned_from  names of the training data; (): the file's name stands for it
@@ -52,11 +54,11 @@ class VitFile(nn.Module):
         supervision: Supervision = "self-supervised",
     ) -> None:
         super().__init__()
-        state = _weights(Path(file))
+        state = _weights(local(file))
         net = _network(state, heads, file)
         self.vit = Vit(net, layers, norm)
         self.stride = self.vit.patch
-        self.learned_from = tuple(learned_from) or (Path(file).name,)
+        self.learned_from = tuple(learned_from) or (local(file).name,)
         self.supervision = supervision
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
