@@ -74,6 +74,7 @@ def words_of(command: str) -> list[str]:
 COMMANDS = sorted({shown.text for page in [*PAGES, *CARDS] for shown in documented(page)})
 UNMARKED = sorted({shown.text for page in PAGES for shown in documented(page) if not shown.marked})
 COPIED = [text for text in COMMANDS if "--config-dir mine method=" in text]  # needs the folder `mine`: see below
+WRITTEN = [text for text in COMMANDS if "method=my_method" in text]  # needs what `vosbench new` writes: see test_new
 WATCHING = [text for text in UNMARKED if "watch=true" in text]  # does not end: see below
 
 
@@ -90,7 +91,9 @@ def test_commands_are_found() -> None:
     assert any("\\" not in command and "checkpoint=" in command for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if "--config-dir" not in command])
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if "--config-dir" not in command and command not in WRITTEN]
+)
 def test_a_documented_command_composes(command: str) -> None:
     jobs = jobs_of(command)
     for verb, overrides in jobs[:2] + jobs[2:][-1:]:  # test_sweep composes all rows of all tables
@@ -163,11 +166,11 @@ def before(text: str) -> Iterator[str]:
 
 def test_commands_run_or_are_marked() -> None:
     assert len(UNMARKED) > 20
-    assert {verb_of(text) for text in UNMARKED} <= TINY.keys()
+    assert {verb_of(text) for text in UNMARKED if text not in WRITTEN} <= TINY.keys()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", [text for text in UNMARKED if text not in COPIED + WATCHING])
+@pytest.mark.parametrize("text", [text for text in UNMARKED if text not in COPIED + WRITTEN + WATCHING])
 def test_what_is_not_marked_runs(text: str, place: Path, command: Command) -> None:
     for each in [*before(text), text]:
         outcome = command(*tiny(each))

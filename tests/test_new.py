@@ -92,6 +92,8 @@ def test_it_works_as_its_readme_says(run: Run, tmp_path: Path) -> None:
     assert run("new", "method=readme_method")[0] == 0
     project = tmp_path / "readme_method"
     lines = [line for line in (project / "README.md").read_text().splitlines() if line.startswith("vosbench ")]
+    docs = (ROOT / "docs/extending.md").read_text()
+    assert all(line.replace("readme_method", "my_method") in docs.splitlines() for line in lines)
     check, train, benchmark = (line.split()[1:] for line in lines)
     assert "all promises kept" in vosbench(project, *check)
     vosbench(project, *train, "trainer.max_steps=2", "data.validation.max_frames=3")
