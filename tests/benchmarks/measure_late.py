@@ -21,11 +21,13 @@ APART = 5  # frames between the starts of two objects
 
 
 def main(dataset: str, method: str, *overrides: str) -> None:
-    config = configuration.resolve(configuration.compose("benchmark", [f"dataset={dataset}"]))
+    data = [word for word in overrides if word.startswith("dataset.")]
+    config = configuration.resolve(configuration.compose("benchmark", [f"dataset={dataset}", *data]))
     videos = [video for video in made(config["dataset"], "dataset").videos if len(starts_of(video)) > 1]
-    cells = []
+    cells, found = [], list[float]()
+    words = [word for word in overrides if word not in data]
     for apart, before in ((0, "unknown"), (APART, "unknown"), (APART, "background")):
-        segmenter = vosbench.load(method, f"inference.before_start={before}", *overrides)
+        segmenter = vosbench.load(method, f"inference.before_start={before}", *words)
         found = [score for video in videos for score in scores(segmenter, video, apart)]
         cells.append(f"{100 * np.mean(found):.1f}")
     print(f"| {' '.join([method, *overrides])} | {len(found)} | {' | '.join(cells)} |")
