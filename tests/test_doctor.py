@@ -1,11 +1,13 @@
 """`vosbench doctor`: what it finds, and what counts as a problem."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vosbench.audit import installation
 from vosbench.cli import main as cli
+from vosbench.weights.index import index
 
 
 def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -30,7 +32,7 @@ def test_what_it_finds(
     found = {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if line.startswith("  ")}
     assert "torch" in found["packages"]
     assert "cores" in found["cpu"]
-    assert "tensors" in found["mamp"]
+    assert found["mamp"].startswith("whole, 10.6 MB")
     assert found["collage"] == "6 videos in memory"
     assert found["davis2017"].endswith(f"videos in {tmp_path}/data/DAVIS2017")
     assert found["vip"].startswith("none: ")
@@ -58,10 +60,11 @@ def test_missing_extras_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_damaged_weights_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.safetensors").write_bytes(b"half of a file")
-    monkeypatch.setattr(installation, "files", lambda package: tmp_path)
+    broken = replace(index()["mamp"], path=tmp_path / "mine.safetensors")
+    monkeypatch.setattr(installation, "index", lambda: {"mine": broken})
     (fact,) = installation.weights()
     assert fact.problem
-    assert "mine.safetensors" in fact.text
+    assert "mine.safetensors have the sha256" in fact.text
 
 
 def test_a_folder_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -374,6 +374,11 @@ def test_rows_are_called_by_what_tells_them_apart() -> None:
     assert names([row(GOOD), row(GOOD)]) == ["good #1", "good #2"]
 
 
+def test_a_file_of_the_hub_is_not_called_shipped() -> None:
+    found = [replace(GOOD, checkpoint={"name": name, "sha256": "1"}) for name in ("good", "hf:lab/good/weights@1a2b3c")]
+    assert names([row(each, run) for each, run in zip(found, "ab", strict=True)]) == ["good, shipped", "good, trained"]
+
+
 def test_columns_are_chosen(runs: Path, tmp_path: Path) -> None:
     leaderboard.run(settings(runs, tmp_path / "out", columns=["j&f", "Method"]))
     assert "| J&F | Method |" in (tmp_path / "out/leaderboard.md").read_text()

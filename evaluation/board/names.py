@@ -40,7 +40,8 @@ def weights(row: Row) -> str:
     checkpoint = row.record.checkpoint
     if not isinstance(checkpoint, dict):
         return checkpoint or ""
-    return "trained" if Path(checkpoint.get("name", "")).suffix else "shipped"
+    name = str(checkpoint.get("name", ""))
+    return "trained" if Path(name).suffix or name.startswith("hf:") else "shipped"
 
 
 def overridden(row: Row) -> list[str]:

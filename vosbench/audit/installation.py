@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +14,9 @@ import torch
 from packaging.requirements import Requirement
 
 import vosbench
-from vosbench.nn.weight_files import read
 from vosbench.runs.code import commit
 from vosbench.util.errors import UserError
+from vosbench.weights.index import index
 
 GIB = 2**30
 
@@ -60,25 +59,22 @@ def devices() -> Iterator[Fact]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     able = torch.backends.cpu.get_cpu_capability()
     yield Fact("cpu", f"{os.cpu_count()} cores, {able}, torch uses {torch.get_num_threads()} threads, {memory:.0f} GiB")
-    for index in range(torch.cuda.device_count()):
-        gpu = torch.cuda.get_device_properties(index)
+    for number in range(torch.cuda.device_count()):
+        gpu = torch.cuda.get_device_properties(number)
         half = "bf16" if torch.cuda.is_bf16_supported() else "no bf16: use 16-mixed"
-        yield Fact(f"cuda:{index}", f"{gpu.name}, {gpu.total_memory / GIB:.0f} GiB, {half}")
+        yield Fact(f"cuda:{number}", f"{gpu.name}, {gpu.total_memory / GIB:.0f} GiB, {half}")
     if not torch.cuda.is_available():
         built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is built without CUDA"
         yield Fact("cuda", f"none: torch {built}" + (", and sees no GPU or driver" if torch.version.cuda else ""))
 
 
 def weights() -> Iterator[Fact]:
-    """The weights that ship with vosbench, read whole."""
-    for entry in sorted(files("vosbench.weights").iterdir(), key=lambda each: each.name):
-        path = Path(str(entry))
-        if path.suffix == ".safetensors":
-            try:
-                state, _ = read(path)
-                yield Fact(path.stem, f"{len(state)} tensors, {path.stat().st_size / 1e6:.1f} MB")
-            except UserError as error:
-                yield Fact(path.stem, str(error), problem=True)
+    """The weights that ship with vosbench, compared with their index."""
+    for name, shipped in index().items():
+        try:
+            yield Fact(name, f"whole, {shipped.checked().stat().st_size / 1e6:.1f} MB, {shipped.facts.licence}")
+        except UserError as error:
+            yield Fact(name, str(error), problem=True)
 
 
 def places(runs: Path) -> Iterator[Fact]:
