@@ -57,6 +57,12 @@ def test_pictures_are_shown() -> None:
     assert (DOCS / "mamp.jpg").stat().st_size < 200_000
 
 
+def test_the_design_names_every_package() -> None:
+    text = (DOCS / "design.md").read_text()
+    packages = {path.parent.name for path in (ROOT / "vosbench").glob("*/__init__.py")}
+    assert {name for name in packages if f"`{name}/`" not in text} <= {"conf"}
+
+
 def test_aligned_lists_of_docstrings_become_lists() -> None:
     pytest.importorskip("griffe")
     listed = runpy.run_path(str(DOCS / ".hooks/aligned_lists.py"))["listed"]
