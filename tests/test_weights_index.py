@@ -58,7 +58,7 @@ def test_the_table_of_the_docs_is_made_from_the_index(name: str) -> None:
     entry, facts = index()[name], index()[name].facts
     assert facts.score is not None
     cells = [
-        f"[`{name}`](../vosbench/weights/{name}.md)",
+        f"`{name}`",
         f"`{facts.choice}`",
         facts.supervision,
         ", ".join(facts.data),

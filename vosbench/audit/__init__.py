@@ -1,2 +1,2 @@
-"""What `vosbench check` and `vosbench doctor` look for: in a data set, with problems to fix and notes for information; in
-a method; and in the installation."""
+"""What `vosbench check` looks for in a data set (problems to fix, and notes for information) or in a method, and what
+`vosbench doctor` looks for in the installation."""
