@@ -236,6 +236,16 @@ def test_a_wrong_word_is_found_before_anything_is_trained(tmp_path: Path, monkey
     for word in ("pictuers=0", "trainer.max_stepz=3"):
         with pytest.raises(UsageError, match=f"unknown key '{word.partition('=')[0]}'"):
             sweep.jobs("benchmark", ["sweep=mine/table", word], multirun=False)
+    with pytest.raises(UsageError, match="unknown key 'trainer.max_stepz'"):
+        sweep.jobs("train", ["sweep=mine/table", "trainer.max_stepz=3"], multirun=False)
+
+
+def test_keys_of_the_recipe_that_a_table_chooses_may_be_typed() -> None:
+    word = "data.sources.davis2016.dataset.max_frames=16"
+    found = sweep.jobs("train", ["sweep=mask_embedding/table4d", "scale=mini", word], multirun=False)
+    assert found is not None
+    assert len(found) == 7
+    assert all(word in job.words for job in found)
 
 
 def test_training_alone_and_weights_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[Command] | N
         return None
     typed = _parse(configuration.for_hydra(verb, changes, varied=True))
     single = [str(o.input_line) for o in typed if not o.is_sweep_override() and o.key_or_group not in CHOOSING]
-    config = _config(verb, single)
+    config, typed_later = _config(verb, single)
     if not multirun and "sweep" not in config and str(config.hydra.mode).rpartition(".")[2] != "MULTIRUN":
         return None
     plan = _plan(config, _choices(typed, "scale"))
@@ -50,7 +50,10 @@ def jobs(verb: str, changes: Sequence[str], multirun: bool) -> list[Command] | N
         for params in itertools.product(*listed):
             for combination in itertools.product(*said):
                 commands += _commands(verb, plan, own, params, combination)
-    return list({(each.verb, *each.words): each for each in commands}.values())
+    found = list({(each.verb, *each.words): each for each in commands}.values())
+    for command in found if typed_later and verb == "train" else ():
+        configuration.compose(*command)  # `benchmark` has done so
+    return found
 
 
 def _commands(
@@ -63,18 +66,19 @@ def _commands(
     return [*before, Command(verb, last_of_each(completed(verb, [*own[verb], *params, *typed])))]
 
 
-def _config(verb: str, single: Sequence[str]) -> DictConfig:
-    """The configuration with the sweep's file. Keys of trainings may be among those of a benchmark that trains."""
+def _config(verb: str, single: Sequence[str]) -> tuple[DictConfig, bool]:
+    """The configuration with the sweep's file; and whether words that were typed are no part of it: keys of the recipes
+    that the file chooses, or of the trainings of a benchmark that trains."""
     try:
-        return configuration.compose(verb, single, partial=True)
+        return configuration.compose(verb, single, partial=True), False
     except UsageError:
         chosen = [word for word in single if key_of(word) == "sweep"]
-        if verb != "benchmark" or not chosen:
+        if verb not in ("benchmark", "train") or not chosen:
             raise
         config = configuration.compose(verb, chosen, partial=True)
         if "train" not in config.sweep:
             raise
-        return config
+        return config, True
 
 
 def _plan(config: DictConfig, scales: Sequence[str]) -> SweepFile:
