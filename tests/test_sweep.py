@@ -236,7 +236,7 @@ def test_a_wrong_word_is_found_before_anything_is_trained(tmp_path: Path, monkey
     for word in ("pictuers=0", "trainer.max_stepz=3"):
         with pytest.raises(UsageError, match=f"unknown key '{word.partition('=')[0]}'"):
             sweep.jobs("benchmark", ["sweep=mine/table", word], multirun=False)
-    with pytest.raises(UsageError, match="unknown key 'trainer.max_stepz'"):
+    with pytest.raises(UsageError, match=r"unknown key 'trainer\.max_stepz'"):
         sweep.jobs("train", ["sweep=mine/table", "trainer.max_stepz=3"], multirun=False)
 
 
