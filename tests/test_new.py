@@ -87,6 +87,7 @@ def test_a_folder_that_exists_stays(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "other/mine/network.py").is_file()
 
 
+@pytest.mark.slow
 def test_it_works_as_its_readme_says(run: Run, tmp_path: Path) -> None:
     """By `--config-dir`: the checks, a training, a benchmark of its weights."""
     assert run("new", "method=readme_method")[0] == 0
@@ -100,6 +101,7 @@ def test_it_works_as_its_readme_says(run: Run, tmp_path: Path) -> None:
     assert "first" in vosbench(project, *benchmark, *TINY)
 
 
+@pytest.mark.slow
 def test_the_test_that_it_writes_passes(run: Run, tmp_path: Path) -> None:
     assert run("new", "method=tested_method")[0] == 0
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -108,6 +110,7 @@ def test_the_test_that_it_writes_passes(run: Run, tmp_path: Path) -> None:
     assert "1 passed" in done.stdout, done.stdout
 
 
+@pytest.mark.slow
 def test_it_is_installed_and_found_by_its_entry_point(run: Run, tmp_path: Path) -> None:
     assert run("new", "method=packed_method")[0] == 0
     project, wheels, installed = (tmp_path / name for name in ("packed_method", "wheels", "installed"))
