@@ -222,6 +222,13 @@ def test_weights_of_a_file_count_by_content(tmp_path: Path, monkeypatch: pytest.
     assert settings(values, Raft) != settings({**values, "weights": "two.pth"}, Raft)
 
 
+@pytest.mark.parametrize("word", ["validation=none", "data.batch_size=3", "seed=7"])
+def test_an_earlier_stage_is_found_with_the_same_data_and_validation(word: str) -> None:
+    second = configuration.resolve(configuration.compose("train", ["experiment=mask_embedding/mini_full", word]))
+    first = configuration.run_folder(configuration.compose("train", ["experiment=mask_embedding/mini", word]))
+    assert first == Path(second["init"]).absolute()
+
+
 def test_an_earlier_stage_is_found_with_another_method() -> None:
     typed = ["experiment=munet/static", "method=munet_small"]
     first = configuration.run_folder(configuration.compose("train", typed))
