@@ -19,6 +19,8 @@ from vosbench.methods.copy_first.method import CopyFirst
 from vosbench.settings.making import factory, made
 
 METHODS = configuration.groups(configuration.compose("benchmark"))["method"]
+# Those of a method's narrow networks stand for the whole ones, but in the slow tests.
+EACH = [pytest.param(name, marks=pytest.mark.slow) if f"{name}_small" in METHODS else name for name in METHODS]
 
 
 @cache
@@ -46,7 +48,7 @@ def test_it_has_the_name_of_its_recipe_without_the_size(name: str) -> None:
 
 
 @pytest.mark.parametrize("check", [check for check in CHECKS if check != "falling loss"])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 def test_promises(name: str, check: str) -> None:
     assert CHECKS[check](subject(name))
 
