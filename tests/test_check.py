@@ -38,6 +38,9 @@ class Found(NamedTuple):
     problems: list[str]
 
 
+NO_METHOD: dict[str, Any] = {"method": None, "memory": {}, "inference": {}, "optimizer": None, "overrides": []}
+
+
 @pytest.fixture
 def check(capsys: pytest.CaptureFixture[str]) -> Callable[..., Found]:
     """Runs the verb in this process. Keys of the data set, or `stride`, `full`, `workers`."""
@@ -45,6 +48,7 @@ def check(capsys: pytest.CaptureFixture[str]) -> Callable[..., Found]:
     def checked(root: Path, target: str = "davis.Davis", **keys: Any) -> Found:
         options: dict[str, Any] = {"stride": 8, "full": True, "workers": 0}
         options |= {key: keys.pop(key) for key in list(keys) if key in options}
+        options |= NO_METHOD
         keys = {"resolution": None, **keys} if target == "davis.Davis" else keys
         problems: list[str] = []
         capsys.readouterr()
@@ -515,7 +519,7 @@ def test_a_worker_that_dies_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(check, "made", lambda *_: Stub())
     with pytest.raises(BrokenProcessPool):
-        run(Options(dataset={}, method=None, memory={}, inference={}, overrides=[], stride=8, full=True, workers=1))
+        run(Options(dataset={}, stride=8, full=True, workers=1, **NO_METHOD))
 
 
 @pytest.mark.real

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from vosbench.inference.snapshots import Snapshots
 from vosbench.runs.claims import Claim
 from vosbench.runs.identity import Fingerprint
 from vosbench.util.errors import UserError
@@ -169,9 +168,9 @@ class PredictionFolder:
             for name, labels in frames:
                 write_label_map(aside / f"{name}.png", labels)
 
-    def snapshots(self, sequence: str, fingerprint: Fingerprint) -> Snapshots:
-        """The state inside a sequence that is being written."""
-        return Snapshots(self.root / ".records" / f"{sequence}.{fingerprint.digest()}.state")
+    def state_file(self, sequence: str, fingerprint: Fingerprint) -> Path:
+        """Where `snapshots` keeps the state inside a sequence that is being written."""
+        return self.root / ".records" / f"{sequence}.{fingerprint.digest()}.state"
 
     def is_begun(self, sequence: str) -> bool:
         """Whether frames of an interrupted or killed process are left."""

@@ -179,9 +179,10 @@ class Predictor:
         propagator = self.propagator()
         self._use_cache(propagator, video)
         reset_peak_memory(self.device)
-        snapshots = folder.snapshots(video.name, fingerprint)
+        snapshots = Snapshots(folder.state_file(video.name, fingerprint))
         start = self._go_on(propagator, video, snapshots) if folder.is_begun(video.name) else 0
-        advance(start)
+        if start:
+            advance(start)
 
         def record() -> Prediction:
             latencies = [1000 * seconds for seconds in propagator.seconds[1:]]

@@ -43,10 +43,10 @@ def run(options: Options) -> None:
     `overwrite`, and for a port that is in use."""
     sheet = _sheet(options)
     with Server(sheet, options.port) as server:
-        log.info("draw the mask of %s here: %s", sheet.title, server.address)
-        if options.browser:
-            Thread(target=_show, args=(server.address,), daemon=True).start()  # some browsers keep this waiting
         try:
+            log.info("draw the mask of %s here: %s", sheet.title, server.address)
+            if options.browser:
+                Thread(target=_show, args=(server.address,), daemon=True).start()  # some browsers keep this waiting
             server.serve_forever()
         except KeyboardInterrupt as end:
             raise KeyboardInterrupt(f"interrupted: {sheet.told()}") from end

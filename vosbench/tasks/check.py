@@ -41,7 +41,7 @@ class Options:
     method: dict[str, Any] | None
     memory: dict[str, Any]
     inference: dict[str, Any]
-    optimizer: dict[str, Any] | None = None
+    optimizer: dict[str, Any] | None
     overrides: Where[list[str]]
     stride: Positive
     full: bool
