@@ -103,14 +103,15 @@ def test_a_documented_command_composes(command: str) -> None:
 
 @pytest.mark.slow
 def test_run_folders_in_the_docs_are_those_that_documented_trainings_make() -> None:
+    known = [command for command in COMMANDS if command not in WRITTEN]
     made = {
         str(folder.relative_to(Path.cwd()))
-        for command in COMMANDS
+        for command in known
         if command.startswith("vosbench train ")
         for verb, overrides in jobs_of(command)
         if (folder := configuration.run_folder(configuration.compose(verb, overrides)))
     }
-    shown = {name for command in COMMANDS for name in re.findall(r"(?:checkpoint|init|labels)=(runs/\S+)", command)}
+    shown = {name for command in known for name in re.findall(r"(?:checkpoint|init|labels)=(runs/\S+)", command)}
     assert shown
     assert not shown - made
 
