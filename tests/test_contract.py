@@ -2,6 +2,7 @@
 a promise finds a method that breaks it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,7 +17,6 @@ from vosbench.audit.promises import CHECKS, tried
 from vosbench.audit.training_checks import losses_of
 from vosbench.cli import configuration
 from vosbench.methods.copy_first.method import CopyFirst
-from vosbench.settings.making import factory, made
 
 METHODS = configuration.groups(configuration.compose("benchmark"))["method"]
 # Those of a method's narrow networks stand for the whole ones, but in the slow tests.
@@ -33,13 +33,7 @@ def recipe(method: str) -> dict[str, Any]:
 
 
 def subject(name: str) -> Subject:
-    settings = recipe(name)
-    return Subject(
-        factory(settings["method"], "method", _convert_="all"),
-        factory(settings["memory"], "memory", _convert_="all"),
-        made(settings["inference"], "inference"),
-        made(settings["optimizer"], "optimizer") if settings["optimizer"] else None,
-    )
+    return Subject.of(*(recipe(name)[part] for part in ("method", "memory", "inference", "optimizer")))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -90,13 +84,11 @@ def broken_by(change: Callable[[Any], None], rate: float = 0.1) -> dict[str, str
         change(method)
         return method
 
-    settings = recipe("copy_first")
     found = tried(
-        Subject(
-            changed,
-            factory(settings["memory"], "memory", _convert_="all"),
-            made(settings["inference"], "inference"),
-            lambda parameters: torch.optim.SGD([parameter for _, parameter in parameters], lr=rate),
+        replace(
+            subject("copy_first"),
+            method=changed,
+            optimizer=lambda parameters: torch.optim.SGD([parameter for _, parameter in parameters], lr=rate),
         )
     )
     return {name: said for name, said, kept in found if not kept}
@@ -179,7 +171,5 @@ class Unregistered(Trained):
 
 
 def test_weights_that_a_checkpoint_does_not_hold_are_found() -> None:
-    settings = recipe("copy_first")
-    inference = made(settings["inference"], "inference")
     with pytest.raises(Broken, match="make them parameters or buffers"):
-        stored_weights(Subject(Unregistered, factory(settings["memory"], "memory", _convert_="all"), inference, None))
+        stored_weights(replace(subject("copy_first"), method=Unregistered))

@@ -101,6 +101,16 @@ def test_a_state_of_other_settings_is_not_read(
     assert not list(FOLDER.glob(".records/*.state"))
 
 
+def test_overwriting_begins_anew(command: Command, davis: Path, often: None, ended: Callable[..., list[int]]) -> None:
+    words = on(davis, "method=copy_first", "dataset.sequences=[a]")
+    taken = ended(4, lambda: signal.raise_signal(signal.SIGINT))
+    command(*words).error(130, "interrupted")
+    done = command(*words, "overwrite=true")
+    assert done.status == 0
+    assert "goes on after" not in done.out
+    assert len(taken) == 4 + 6
+
+
 def test_an_error_leaves_nothing(command: Command, davis: Path, often: None, ended: Callable[..., list[int]]) -> None:
     def fails() -> None:
         raise UserError("a frame cannot be read")

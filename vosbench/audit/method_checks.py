@@ -4,7 +4,7 @@ A check returns what it found, in a few words. It raises Broken if the method do
 that says what would be right. Any other exception is the method's own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -18,6 +18,7 @@ from vosbench.inference.memory import Memory
 from vosbench.inference.propagator import Propagator
 from vosbench.inference.resizing import Resizing
 from vosbench.method import Colours, Method
+from vosbench.settings.making import factory, made
 from vosbench.util.errors import UserError
 from vosbench.util.supervision import Supervision
 from vosbench.video.video import LabelMap
@@ -42,6 +43,22 @@ class Subject:
     memory: Callable[[], Memory[Any]]
     inference: Resizing
     optimizer: Callable[..., torch.optim.Optimizer] | None
+
+    @classmethod
+    def of(
+        cls,
+        method: Mapping[str, Any],
+        memory: Mapping[str, Any],
+        inference: Mapping[str, Any],
+        optimizer: Mapping[str, Any] | None,
+    ) -> "Subject":
+        """From the settings of each. Raises UsageError for settings of which nothing can be made."""
+        return cls(
+            factory(method, "method", _convert_="all"),
+            factory(memory, "memory", _convert_="all"),
+            made(inference, "inference"),
+            made(optimizer, "optimizer") if optimizer else None,
+        )
 
     def made(self, seed: int = 0) -> Method[Any, Any]:
         torch.manual_seed(seed)

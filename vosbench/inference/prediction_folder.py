@@ -104,7 +104,7 @@ class PredictionFolder:
     ) -> list[str]:
         """The sequences still to predict, out of those in `wanted` (sequence → fingerprint).
 
-        overwrite     true: all of them; existing ones are removed
+        overwrite     true: all of them, from their first frame; existing ones are removed
         changed_code  redo: also those made by other code, which are replaced once they are done; keep: not those
 
         Raises UserError for sequences made from something else, saying what differs, and for folders in the way.
@@ -116,6 +116,8 @@ class PredictionFolder:
                     f"{self.root / sequence} was not written by vosbench: choose another output, or remove it"
                 )
         if overwrite:
+            for sequence in wanted:
+                self._drop_states(sequence)
             for sequence in found:
                 self._remove(sequence)
             return list(wanted)

@@ -183,6 +183,7 @@ class Predictor:
         start = self._go_on(propagator, video, snapshots) if folder.is_begun(video.name) else 0
         if start:
             advance(start)
+        are_joints = video.joints(0) is not None
 
         def record() -> Prediction:
             latencies = [1000 * seconds for seconds in propagator.seconds[1:]]
@@ -194,13 +195,13 @@ class Predictor:
                 if video.is_listed(name):
                     yield name, result
                 advance(1)
-                if video.joints(0) is None:
+                if not are_joints:  # those of all frames are one file, which is written at the end
                     snapshots.offer(index + 1, propagator.state)
 
-        if video.joints(0) is None:
-            folder.save(video.name, listed(propagate(propagator, video, start)), record, begun=start > 0)
-        else:
+        if are_joints:
             folder.save_joints(video.name, listed(follow(propagator, video)), record)
+        else:
+            folder.save(video.name, listed(propagate(propagator, video, start)), record, begun=start > 0)
 
     def _go_on(self, propagator: Propagator[Any, Any], video: Video, snapshots: Snapshots) -> int:
         """The number of frames that an interrupted process has done, whose state the propagator gets."""

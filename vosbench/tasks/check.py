@@ -21,7 +21,7 @@ from vosbench.audit.inspection import inspect, visible
 from vosbench.audit.method_checks import Subject
 from vosbench.audit.promises import tried
 from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
-from vosbench.settings.making import factory, made
+from vosbench.settings.making import made
 from vosbench.settings.options import Placed, Positive, Where
 from vosbench.util import errors
 from vosbench.util.errors import UserError
@@ -61,12 +61,7 @@ def run(options: Options) -> None:
 
 
 def _check_method(options: Options, method: dict[str, Any], console: Terminal) -> None:
-    subject = Subject(
-        factory(method, "method", _convert_="all"),
-        factory(options.memory, "memory", _convert_="all"),
-        made(options.inference, "inference"),
-        made(options.optimizer, "optimizer") if options.optimizer else None,
-    )
+    subject = Subject.of(method, options.memory, options.inference, options.optimizer)
     for name, found, kept in tried(subject):
         if not kept:
             raise UserError(f"{name}: {found}")
