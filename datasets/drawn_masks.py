@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from vosbench.util.errors import UserError
-from vosbench.util.wording import rows_columns
 from vosbench.video.video import Image, LabelMap
 
 ROUNDS = 5
@@ -66,7 +65,9 @@ class Drawn:
         height, width = image.shape[:2]
         last = 0 if self.kind == "box" else 1  # a box ends before its right and bottom
         if not all(0 <= x <= width - last and 0 <= y <= height - last for x, y in _pairs(numbers)):
-            raise UserError(f"mask: {what} is not in the frame of {rows_columns((height, width))} pixels")
+            raise UserError(
+                f"mask: {what} is not in the frame: give x up to {width - last} and y up to {height - last}"
+            )
         if self.kind == "box" and not (numbers[0] + 2 < numbers[2] and numbers[1] + 2 < numbers[3]):
             raise UserError(f"mask: {what} is no box: give left,top,right,bottom")
 

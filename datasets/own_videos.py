@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from vosbench.datasets.folders import files, subfolders
 from vosbench.datasets.video_folder import VIDEO_SUFFIXES, open_video
 from vosbench.util.errors import UserError
 from vosbench.util.wording import some
 from vosbench.video.formats import is_image
-from vosbench.video.images import write_label_map
+from vosbench.video.images import read_label_map, write_label_map
 from vosbench.video.part import WHOLE, Part
 from vosbench.video.video import Image, LabelMap, Video
 
@@ -35,10 +37,20 @@ def open_videos(path: str | Path, mask: str | Path, part: Part = WHOLE) -> list[
     return [open_video(entry, found, part) for entry, found in masks.items() if found is not None]
 
 
-def write_first_mask(path: str | Path, labels: Callable[[Image], LabelMap], part: Part, folder: Path) -> Path:
-    """Writes `<video>-first-mask.png`: what `labels` makes of the video's first frame."""
+def write_first_mask(
+    path: str | Path, labels: Callable[[Image], LabelMap], part: Part, folder: Path, elsewhere: str | None
+) -> Path:
+    """Writes `<video>-first-mask.png`: what `labels` makes of the video's first frame.
+
+    Raises UserError if it would replace the mask of what was predicted there, unless `elsewhere` is None. It is what a
+    user types to have it in another place.
+    """
     video = open_video(path, None, part)
     mask, made = folder / f"{video.name}-first-mask.png", labels(video.frame(0))
+    used = mask.exists() and (folder / video.name).exists()
+    if elsewhere is not None and used and not np.array_equal(read_label_map(mask), made):
+        what = f"{folder / video.name} was made with another mask, {mask}"
+        raise UserError(f"{what}: set {elsewhere} to keep both, or overwrite=true to redo them")
     folder.mkdir(parents=True, exist_ok=True)
     write_label_map(mask, made)
     log.info("first mask: %s", mask)

@@ -16,6 +16,7 @@ from vosbench.util.wording import some
 from vosbench.video.formats import is_image
 from vosbench.video.images import read_label_map
 from vosbench.video.leftovers import check_all_read
+from vosbench.video.palette import VOID
 from vosbench.video.part import WHOLE, Part
 from vosbench.video.video import Frames, Video
 from vosbench.video.video_file import VideoFile
@@ -127,4 +128,7 @@ def _judged(masks: dict[str, Path], frame_names: Sequence[str]) -> tuple[dict[st
     """The masks of these frames, and whether 255 in them means an object rather than void."""
     masks = {name: path for name, path in masks.items() if name in set(frame_names)}
     values = {int(value) for path in masks.values() for value in np.unique(read_label_map(path, judged=True))}
-    return masks, values in ({0, 255}, {255})
+    binary = values in ({0, VOID}, {VOID})
+    if VOID in values and not binary:
+        log.warning("%s: 255 beside other ids is no object: number objects from 1 to 254", some(masks.values(), 1))
+    return masks, binary

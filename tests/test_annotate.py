@@ -154,7 +154,7 @@ def test_what_is_written_is_what_was_sent(server: Server) -> None:
         ("box", b"1", 400, "a box is a list of left, top, right and bottom"),
         ("box", b'["a",1,2,3]', 400, "a box is a list"),
         ("box", b"\xff", 400, "a box is a list"),
-        ("box", b"[1,1,99,20]", 400, "box 1,1,99,20 is not in the frame of 60×80 pixels"),
+        ("box", b"[1,1,99,20]", 400, "box 1,1,99,20 is not in the frame: give x up to 80 and y up to 60"),
         ("box", b"[1,1,2,2]", 400, "box 1,1,2,2 is no box"),
         ("box", b"[0,0,80,60]", 400, "the box leaves no background"),
         ("box", b" " * 2000, 413, "1000 bytes are the most"),

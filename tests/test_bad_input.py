@@ -53,12 +53,12 @@ def colours(davis: Path) -> tuple[Path, str]:
 
 def no_object(davis: Path) -> tuple[Path, str]:
     write_label_map(davis / MASKS / "00000.png", np.zeros((48, 64), np.uint8))
-    return Path("video b has an empty mask at its first frame 00000"), "label its objects"
+    return Path("video b has an empty mask in its first frame 00000"), "label its objects"
 
 
 def no_mask(davis: Path) -> tuple[Path, str]:
     (davis / MASKS / "00000.png").unlink()
-    return Path("video b has no mask at its first frame 00000"), "label its objects"
+    return Path("video b has no mask in its first frame 00000"), "label its objects"
 
 
 def cut_mask(davis: Path) -> tuple[Path, str]:

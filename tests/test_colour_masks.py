@@ -69,3 +69,14 @@ def test_a_prediction(command: Command, mask: Path, tmp_path: Path) -> None:
     assert set(np.unique(read_label_map(Path("out/clip/00001.png")))) == {0, 1, 2}
     other = command(*words, "colours=255,0,0;0,255,0", "output=out2")
     assert (other.status, other.err) == (0, "")
+
+
+def test_one_colour_is_typed_without_quotes(command: Command, tmp_path: Path) -> None:
+    mask, image = tmp_path / "first.png", np.zeros((24, 32, 3), np.uint8)
+    image[:, :8] = (255, 0, 0)
+    Image.fromarray(image).save(mask)
+    write_video(tmp_path / "clip.mp4", iter([np.zeros((24, 32, 3), np.uint8)] * 2), fps=10)
+    words = ["predict", "method=copy_first", "device=cpu", f"input={tmp_path / 'clip.mp4'}", f"mask={mask}"]
+    assert command(*words, "colours=255,0,0", "output=out").status == 0
+    assert set(np.unique(read_label_map(Path("out/clip/00001.png")))) == {0, 1}
+    assert "of your own video, colours=auto" in command(*words).err

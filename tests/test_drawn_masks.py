@@ -62,8 +62,8 @@ def test_what_is_a_file(text: str) -> None:
         ("points:1,2,3", "cannot be understood"),
         ("points:", "cannot be understood"),
         ("box:a,b,c,d", "cannot be understood"),
-        ("box:10,10,200,50", "box 10,10,200,50 is not in the frame of 120×160 pixels"),
-        ("points:160,5", "points 160,5 is not in the frame"),
+        ("box:10,10,200,50", "box 10,10,200,50 is not in the frame: give x up to 160 and y up to 120"),
+        ("points:160,5", "points 160,5 is not in the frame: give x up to 159 and y up to 119"),
         ("box:50,50,40,60", "box 50,50,40,60 is no box: give left,top,right,bottom"),
         ("box:0,0,160,120", "the box leaves no background"),
     ],
@@ -93,6 +93,21 @@ def test_a_prediction_from_points(command: Command, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_label_map(Path("out/clip/00002.png")), mask)
     assert "1 of 1 videos are done already" in command(*words, "mask=points:45,60;120,50").out
     assert "plan=true writes nothing" in command(*words, "mask=points:45,60", "plan=true").err
+
+
+def test_the_mask_of_a_prediction_is_kept_with_it(command: Command, tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", iter([picture()] * 2), fps=10)
+    words = ["predict", "method=copy_first", "device=cpu", f"input={tmp_path / 'clip.mp4'}"]
+    command(*words, "mask=points:45,60", "output=out")
+    mask = read_label_map(Path("out/clip-first-mask.png"))
+    again = command(*words, "mask=points:45,60;120,50", "output=out")
+    again.error(
+        1, "out/clip was made with another mask, out/clip-first-mask.png", "output=<new folder>", "overwrite=true"
+    )
+    np.testing.assert_array_equal(read_label_map(Path("out/clip-first-mask.png")), mask)
+    assert command(*words, "mask=points:45,60;120,50", "output=new").status == 0
+    assert command(*words, "mask=points:45,60;120,50", "output=out", "overwrite=true").status == 0
+    np.testing.assert_array_equal(*(read_label_map(Path(f"{root}/clip/00001.png")) for root in ("out", "new")))
 
 
 def rough() -> np.ndarray:

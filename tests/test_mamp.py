@@ -194,7 +194,7 @@ def test_one_path(monkeypatch: pytest.MonkeyPatch, alignment: str) -> None:
 class Recorder:
     """A flow estimator that keeps what it is shown; everything moved by `shift` (x, y) cells."""
 
-    def __init__(self, shift: tuple[float, float] = (0, 0)) -> None:
+    def __init__(self, shift: tuple[float, float] = (0.0, 0.0)) -> None:
         self.shift = shift
         self.pictures: list[Tensor] = []
         self.asked: list[tuple[int, int, int, int]] = []
@@ -236,6 +236,17 @@ def test_flow_aligns_references_to_the_query() -> None:
     expected = label[..., ::4, ::4]
     torch.testing.assert_close(scores[..., ::4, ::4][..., 1:7, :8], expected[..., 1:7, :8])
     assert not scores[..., :1, :].any()  # from outside: no label at all
+
+
+def test_flow_is_estimated_once_however_often_a_frame_is_read() -> None:
+    """Objects that start late are read apart from the others. Memory does not keep the flow."""
+    flow = Recorder()
+    method = small(flow=flow).eval()
+    first, second = (method.encode(frames(b=1)[:, 0]) for _ in range(2))
+    for known in ((0, first, masks()), (7, first, masks())), ((7, first, masks()),):
+        method.segment(second, context(method, *known, index=9))
+    assert [gap for _, _, gap, _ in flow.asked] == [9, 2]
+    assert not method.memorize(second, masks()).features.flows
 
 
 def test_without_matching_by_flow_none_is_estimated() -> None:

@@ -147,3 +147,11 @@ def test_what_is_cut_out_of_void() -> None:
     labels = np.array([[0, 1], [255, 2]], np.uint8)
     image = np.full((2, 2, 3), 7, np.uint8)
     np.testing.assert_array_equal(cut_out(image, labels)[..., 3], [[0, 255], [0, 255]])
+
+
+def test_void_beside_ids_is_told(clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.zeros(SIZE, np.uint8)
+    labels[4:12, 4:12], labels[20:28, 4:12] = 2, 255
+    write_label_map(tmp_path / "first.png", labels)
+    open_videos(clip, tmp_path / "first.png")
+    assert f"{tmp_path / 'first.png'}: 255 beside other ids is no object" in caplog.text

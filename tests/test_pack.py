@@ -265,7 +265,7 @@ def test_what_cannot_be_packed(good: Davis, command: Command) -> None:
     found = problems(command(*good.arguments, "output=a.zip"))
     assert len(found) == 1
     assert found[0].startswith(
-        "c: the data set does not say what objects there are: the video has no mask at its first"
+        "c: the data set does not say what objects there are: the video has no mask in its first"
     )
     assert not Path("a.zip").exists()
 

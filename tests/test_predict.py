@@ -263,7 +263,9 @@ def test_stale_predictions_are_an_error_and_overwrite_redoes_all(command: Comman
         refused.error(1, str(folder.absolute()), part, "name=", "overwrite=true")
     frame = davis / "JPEGImages/480p/a/00003.jpg"
     frame.write_bytes((davis / "JPEGImages/480p/a/00002.jpg").read_bytes())
-    command(*on(davis, *settings)).error(1, "1 sequences", "first: a: the data")
+    command(*on(davis, *settings)).error(
+        1, "1 sequence made otherwise", "first: a: frames or given masks", "name=<new name>"
+    )
     assert times(folder) == before
     assert command(*on(davis, *settings, "overwrite=true")).status == 0
     changed = {path.parent.name for path, time in times(folder).items() if before[path] != time}
@@ -318,8 +320,8 @@ def test_checkpoints(command: Command, davis: Path) -> None:
         ("device=meta", ["device=meta", "auto, cpu, cuda"]),
         ("device=cuda:99", ["device=cuda:99", "GPUs here"]),
         ("precision=fast", ["precision=fast", "bf16-mixed"]),
-        ("input=clip.mp4", ["input=", "mask=", "both"]),
-        ("mask=first.png", ["input=", "mask=", "both"]),
+        ("input=clip.mp4", ["mask=<PNG>", "mask=points:", "vosbench annotate input=clip.mp4"]),
+        ("mask=first.png", ["input=<video"]),
     ],
 )
 def test_settings_that_cannot_work(command: Command, davis: Path, override: str, parts: list[str]) -> None:

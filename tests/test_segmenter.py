@@ -82,6 +82,19 @@ def test_a_correction_replaces_the_object_and_no_other(segmenter: Propagator[Any
     np.testing.assert_array_equal(segmenter.scores.argmax(0) == 1, quarter(1, True, False) == 1)
 
 
+@pytest.mark.parametrize("propagate", ["refined", "coarse"])
+def test_memory_holds_the_correction_and_nothing_of_what_was_wrong(propagate: str) -> None:
+    segmenter = vosbench.load("mask_embedding_small", "device=cpu", f"method.propagate={propagate}")
+    segmenter.step(picture(), quarter(1, True, True) + quarter(2, False, False))
+    segmenter.step(picture(1))
+    segmenter.add(quarter(1, True, False))
+    assert segmenter.previous is not None
+    kept = segmenter.previous.value.masks.argmax(1)[0].numpy()  # at stride 8
+    assert (kept[:2, 4:] == 1).all()
+    assert not (kept[:, :3] == 1).any()
+    assert not (kept[3:] == 1).any()
+
+
 def test_a_removed_object_is_background_until_it_is_given_again(segmenter: Propagator[Any, Any]) -> None:
     segmenter.step(picture(), quarter(1, True, True) + quarter(2, False, False))
     segmenter.remove(1)
@@ -106,6 +119,17 @@ def test_a_reset_forgets_the_video(segmenter: Propagator[Any, Any]) -> None:
 def test_a_mask_may_be_of_truth_values(segmenter: Propagator[Any, Any]) -> None:
     truth = quarter(1, True, True) > 0
     np.testing.assert_array_equal(segmenter.step(picture(), truth), truth)
+
+
+def test_settings_are_words_or_keywords(tmp_path: Path) -> None:
+    loaded = [
+        vosbench.load("copy_first", "device=cpu", "channels_last=true", "cache_features=null"),
+        vosbench.load("copy_first", device="cpu", channels_last=True, cache_features=None, seed=0),
+    ]
+    for run in loaded:
+        np.testing.assert_array_equal(run.step(picture(), quarter(1, True, True)), quarter(1, True, True))
+    with pytest.raises(UserError, match="a, b"):
+        vosbench.load("mamp", checkpoint=tmp_path / "a, b.ckpt")
 
 
 def test_precision(segmenter: Propagator[Any, Any]) -> None:

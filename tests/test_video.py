@@ -80,7 +80,7 @@ def test_the_fingerprint_of_annotations_is_of_their_pixels() -> None:
 
 def test_initial_masks_follow_what_the_video_says_of_itself() -> None:
     video = Marked(0, 0, 0, 0)
-    with pytest.raises(ValueError, match="video plain has no mask at its first frame 00000"):
+    with pytest.raises(ValueError, match="video plain has no mask in its first frame 00000"):
         initial_masks(video)
     video.late_objects = True
     given = initial_masks(video)

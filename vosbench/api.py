@@ -15,17 +15,25 @@ from vosbench.video.video import Dataset
 Segmenter = Propagator
 
 
-def load(method: str, *overrides: str) -> Propagator[Any, Any]:
+def load(method: str, *overrides: str, **settings: Any) -> Propagator[Any, Any]:
     """A method with its weights, ready for a video: call its `step` on every frame in order.
 
     method     as on the command line: mamp, mask_embedding_small, munet_small, features, …
     overrides  of the keys of `vosbench predict`, as on the command line: "device=cuda", "precision=bf16-mixed",
                "checkpoint=runs/mamp/mine", "inference.short_side=240"
+    settings   the same for keys without a dot: device="cuda", checkpoint=Path("runs/mamp/mine")
 
     Raises UsageError for an unknown method or key, and UserError for weights that do not fit.
     """
-    config = configuration.resolve(configuration.compose("predict", [f"method={method}", *overrides]))
+    words = [f"{key}={_spelt(value)}" for key, value in settings.items()]
+    config = configuration.resolve(configuration.compose("predict", [f"method={method}", *overrides, *words]))
     return Predictor.load(configuration.options(configuration.task("predict"), config)).propagator()
+
+
+def _spelt(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def evaluate(predictions: str | Path, dataset: Dataset, protocol: str | None = None, workers: int = 0) -> Scores:

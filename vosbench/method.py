@@ -1,6 +1,7 @@
 """The interface every method implements; see docs/extending.md for how to write one."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Generic, Literal
 
 from jaxtyping import Float
@@ -51,6 +52,11 @@ class Method(nn.Module, ABC, Generic[F, V]):
     @abstractmethod
     def extend(self, value: V, count: int) -> V:
         """The same entry with `count` more objects, absent from its frame: objects may start late."""
+
+    def forget(self, features: F, objects: Sequence[int]) -> F:
+        """The features of a frame in which known objects are given again, without what `segment` put into them of these
+        objects. `objects`: their channels. Only for methods whose `segment` returns features with masks in them."""
+        return features
 
     @abstractmethod
     def segment(self, query: F, context: Context[F, V]) -> Scores | Segmented[F]:

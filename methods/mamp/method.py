@@ -1,7 +1,7 @@
 """MAMP: self-supervised VOS by motion-aware mask propagation (Miao et al. 2021)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -27,11 +27,16 @@ Key = Float[Tensor, "1 c h w"]
 
 @dataclass(frozen=True)
 class Features:
-    """A frame's key at stride 4, the flow estimator's view of it, and its size in pixels."""
+    """A frame's key at stride 4, the flow estimator's view of it, and its size in pixels.
+
+    `flows`: from this frame to the references that it was compared with, by how many frames they are back. Objects that
+    start late are read more than once from the same references.
+    """
 
     key: Key
     motion: Any
     size: tuple[int, int]
+    flows: dict[int, Float[Tensor, "2 h w"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class MAMP(Method[Features, Memory]):
         return features.key
 
     def memorize(self, features: Features, masks: Float[Tensor, "1 n h w"]) -> Memory:
-        return Memory(features, self._to_grid(masks))
+        return Memory(replace(features, flows={}), self._to_grid(masks))
 
     def extend(self, value: Memory, count: int) -> Memory:
         return replace(value, masks=nnf.pad(value.masks, (0, 0, 0, 0, 0, count)))
@@ -206,8 +211,9 @@ class MAMP(Method[Features, Memory]):
         return [gather_positions(self._flow(query, features, gap)) for features, gap in seen]
 
     def _flow(self, query: Features, reference: Features, gap: int) -> Float[Tensor, "2 h w"]:
-        flow: Float[Tensor, "2 h w"] = self.flow.estimate(query.motion, reference.motion, gap=gap, stride=STRIDE)
-        return flow
+        if gap not in query.flows:
+            query.flows[gap] = self.flow.estimate(query.motion, reference.motion, gap=gap, stride=STRIDE)
+        return query.flows[gap]
 
     def _to_grid(self, maps: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n h2 w2"]:
         if self.alignment != "bilinear":

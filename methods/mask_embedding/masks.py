@@ -1,6 +1,7 @@
 """Conversions of masks between pixels and cells, and for memory."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as nnf
@@ -37,9 +38,17 @@ def log_odds(scores: Masks) -> Masks:
     return scores.logit(EPS) / 2
 
 
+def without(coarse: SmallMasks, objects: Sequence[int]) -> SmallMasks:
+    """Coarse masks in which these objects, by channel, have become background."""
+    coarse, gone = coarse.clone(), list(objects)
+    coarse[:, 0] += coarse[:, gone].sum(1)
+    coarse[:, gone] = 0
+    return coarse
+
+
 def with_given(coarse: Float[Tensor, "b m h8 w8"], masks: SmallMasks) -> SmallMasks:
-    """Coarse masks, overwritten where an object starts: it is part of the result, but not of the warped masks, which
-    may have no channel for it yet."""
+    """Coarse masks, overwritten where an object is given: it is part of the result, but not of the warped masks, which
+    may have no channel for it yet. An object that is given again was taken `without`."""
     coarse = nnf.pad(coarse, (0, 0, 0, 0, 0, masks.shape[1] - coarse.shape[1]))
     starting = ~coarse.flatten(2).any(2)
     given = (masks * starting[..., None, None]).amax(1, keepdim=True) > 0.5

@@ -15,7 +15,16 @@ from vosbench.inference.visuals import Masks as MasksVisual
 from vosbench.inference.visuals import Visual
 from vosbench.method import Method
 from vosbench.methods.mask_embedding.correspondence import Correspondence, padded_frames
-from vosbench.methods.mask_embedding.masks import ABSENT, Masks, SmallMasks, log_odds, to_cells, to_pixels, with_given
+from vosbench.methods.mask_embedding.masks import (
+    ABSENT,
+    Masks,
+    SmallMasks,
+    log_odds,
+    to_cells,
+    to_pixels,
+    with_given,
+    without,
+)
 from vosbench.methods.mask_embedding.networks import (
     STRIDE,
     Depth,
@@ -184,6 +193,11 @@ class MaskEmbedding(Method[Features, Memory]):
         nowhere = image.new_full((1, count, *image.shape[-2:]), value.absent)
         absent = self._values(image, nowhere, value.last.float())
         return replace(value, masks=masks, values=packed(torch.cat([value.values, absent.to(value.values.dtype)], 1)))
+
+    def forget(self, features: Features, objects: Sequence[int]) -> Features:
+        if features.coarse is None:
+            return features
+        return replace(features, coarse=without(features.coarse, objects))
 
     def segment(self, query: Features, context: Context[Features, Memory]) -> Segmented[Features]:
         """The features that come back have the coarse masks, for `memorize`."""

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,9 @@ from vosbench.util.errors import UsageError, unknown
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see vosbench --help")
+        flag = re.match(r"unrecognized arguments: --?([\w.]+)(?:[= ](\S+))?", message)
+        remedy = f"keys are written without dashes, {flag[1]}={flag[2] or '<value>'}" if flag else "see vosbench --help"
+        raise UsageError(f"{message}; {remedy}")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -10,7 +10,7 @@ from vosbench.inference.device import peak_memory_mb, reset_peak_memory
 from vosbench.inference.predictor import Predictor
 from vosbench.inference.propagator import Propagator, follow, propagate
 from vosbench.util.progress import duration
-from vosbench.util.wording import rows_columns
+from vosbench.util.wording import counted, rows_columns
 from vosbench.video.video import Video
 
 FRAMES = 30  # that are tried: enough to fill most memories
@@ -27,9 +27,9 @@ def plan(predictor: Predictor, videos: Sequence[Video]) -> dict[str, str]:
     count = sum(parameter.numel() for parameter in predictor.method.parameters())
     return {
         "parameters": f"{count:,}",
-        "videos": f"{len(videos):,}, {frames:,} frames, at most {max(objects.values())} objects",
-        "tried": f"{len(tried.seconds)} frames of {video.name}, {rows_columns(video.size)} pixels (rows×columns), "
-        f"{len(tried.ids)} objects",
+        "videos": f"{len(videos):,}, {counted(frames, 'frame')}, at most {counted(max(objects.values()), 'object')}",
+        "tried": f"{counted(len(tried.seconds), 'frame')} of {video.name}, {rows_columns(video.size)} pixels "
+        f"(rows×columns), {counted(len(tried.ids), 'object')}",
         "memory": f"{memory:,.0f} MB of {'the GPU' if predictor.device.type == 'cuda' else 'the process'}",
         "time": f"about {duration(frames * seconds)} on {predictor.device} in {predictor.precision}, "
         f"{seconds:.3f} s for each frame like the last ones tried",

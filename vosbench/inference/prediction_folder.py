@@ -17,7 +17,7 @@ from vosbench.util.errors import UserError
 from vosbench.util.files import replace_file
 from vosbench.util.plain import misfits
 from vosbench.util.reading import read_json
-from vosbench.util.wording import some
+from vosbench.util.wording import counted, some
 from vosbench.video.images import read_label_map, write_label_map
 from vosbench.video.joint_files import write_joints
 from vosbench.video.video import Joints, LabelMap
@@ -64,10 +64,12 @@ class PredictionFolder:
     complete sequence in `<root>/.records/`.
 
     Only sequences with a record are ever replaced or removed; any other folder there belongs to the user.
+
+    elsewhere  what a user types to have the folder in another place
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, elsewhere: str = "name=<new name>") -> None:
+        self.root, self.elsewhere = root, elsewhere
 
     def read(self, sequence: str) -> Prediction | None:
         """The record of a complete sequence, or None. Raises UserError naming a record that cannot be read."""
@@ -131,19 +133,20 @@ class PredictionFolder:
     def _refuse_others(self, wanted: Mapping[str, Fingerprint], found: Mapping[str, Prediction]) -> None:
         """Raises UserError if anything but the code differs."""
         others = {
-            name: wanted[name].differences(made.fingerprint)
+            name: wanted[name].differences(made.fingerprint, "frames or given masks")
             for name, made in found.items()
             if made.fingerprint != wanted[name] and not wanted[name].differs_only_in_code(made.fingerprint)
         }
         if others:
             sequence, differences = next(iter(others.items()))
             raise UserError(
-                f"{self.root} holds {len(others)} sequences that were made otherwise (first: {sequence}: "
-                f"{'; '.join(differences)}): set name=<new name> to keep them, or overwrite=true to redo them"
+                f"{self.root} holds {counted(len(others), 'sequence')} made otherwise (first: {sequence}: "
+                f"{'; '.join(differences)}): set {self.elsewhere} to keep what is there, or overwrite=true to redo it"
             )
 
     def _tell(self, wanted: Fingerprint, made: Prediction, sequences: Sequence[str], changed_code: ChangedCode) -> None:
-        what = f"{len(sequences)} sequences in {self.root} were made by other code (commit {made.commit or 'unknown'})"
+        count = counted(len(sequences), "sequence")
+        what = f"{self.root} holds {count} made by other code (commit {made.commit or 'unknown'})"
         changed = some(wanted.changed_modules(made.fingerprint))
         remedy = (
             "they are predicted again; changed_code=keep would keep them"

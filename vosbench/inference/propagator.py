@@ -167,8 +167,8 @@ class Propagator(Generic[F, V]):
         if given is None:
             return self._shown(scores, frame, None, False)
         prompt = Masks(given)
-        scores = self._started(prompt, scores, self._index)
-        scores, frame = self._keep(scores, frame, self.previous.features, prompt, first=False)
+        scores, features = self._started(prompt, scores, self.previous.features, self._index)
+        scores, frame = self._keep(scores, frame, features, prompt, first=False)
         return self._shown(scores, frame, given, False)
 
     def _scored(self, image: Image, prompt: Prompt | None) -> tuple[Float[Tensor, "1 n h w"], Frame] | None:
@@ -179,7 +179,7 @@ class Propagator(Generic[F, V]):
         frame, first = self.frame(image), self.previous is None
         scores, features = self._segment(frame, self.encode(frame, len(self.seconds)))
         if prompt is not None:
-            scores = self._started(prompt, scores, self._index)
+            scores, features = self._started(prompt, scores, features, self._index)
         return self._keep(scores, frame, features, prompt, first=first)
 
     def _keep(
@@ -224,10 +224,12 @@ class Propagator(Generic[F, V]):
         found = self.method.segment(query, context)
         return found if isinstance(found, Segmented) else Segmented(found)
 
-    def _started(self, prompt: Prompt, scores: Float[Tensor, "1 n h w"], index: int) -> Float[Tensor, "1 m h w"]:
+    def _started(
+        self, prompt: Prompt, scores: Float[Tensor, "1 n h w"], features: F, index: int
+    ) -> tuple[Float[Tensor, "1 m h w"], F]:
         """Gives the objects that start in frame `index` their channels, also in memory. Scores that known objects had
         in this frame go to the background: what is given is all there is of them."""
-        known = [self.ids.index(i) for i in prompt.ids if i in self.ids]
+        known = [1 + self.ids.index(i) for i in prompt.ids if i in self.ids]
         new = [i for i in prompt.ids if i not in self.ids]
         if new:
             self.memory.replace(lambda value: self.method.extend(value, len(new)))
@@ -236,10 +238,10 @@ class Propagator(Generic[F, V]):
         self._removed.difference_update(prompt.ids)
         self.ids += new
         self.starts += [index] * len(new)
-        objects = torch.tensor([1 + i for i in known], dtype=torch.long, device=scores.device)
+        objects = torch.tensor(known, dtype=torch.long, device=scores.device)
         scores = nnf.pad(scores, (0, 0, 0, 0, 0, len(new)))
         scores[:, 0] += scores.index_select(1, objects).sum(1)
-        return scores.index_fill(1, objects, 0)
+        return scores.index_fill(1, objects, 0), self.method.forget(features, known)
 
 
 def propagate(propagator: Propagator[F, V], video: Video, start: int = 0) -> Iterator[LabelMap]:

@@ -50,8 +50,9 @@ class Fingerprint:
         settings = completed(made.recipe, self.recipe)
         return self != made and same_data and (self.recipe, self.weights) == (settings, made.weights)
 
-    def differences(self, made: "Fingerprint") -> list[str]:
-        """How `made` differs from this: settings as `data.batch_size 2 → 4`, everything else by name."""
+    def differences(self, made: "Fingerprint", data: str = "the data") -> list[str]:
+        """How `made` differs from this: settings as `data.batch_size 2 → 4`, everything else by name. `data`: the name
+        of the data."""
         if made == Fingerprint():
             return [EARLIER]
         before = completed(made.recipe, self.recipe)
@@ -62,7 +63,7 @@ class Fingerprint:
         ]
         found += ["the weights"] if self.weights != made.weights else []
         told = ", which it told by names and sizes of files" if self._tells_data_otherwise(made) else ""
-        found += [f"the data{told}"] if self.data != made.data else []
+        found += [f"{data}{told}"] if self.data != made.data else []
         return [*found, *([f"the code of {some(self.changed_modules(made))}"] if self.code != made.code else [])]
 
     def _tells_data_otherwise(self, made: "Fingerprint") -> bool:

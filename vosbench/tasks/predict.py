@@ -6,6 +6,7 @@ videos to processes that have not finished them; to wait for these, use benchmar
 """
 
 import logging
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Options(PredictorOptions):
     mask: Placed[FileName | None]
     output: Where[FileName | None]
     frames: str | None
-    colours: str | None
+    colours: FileName | None  # as it is typed: commas are part of it
     overlay: Where[bool]
     fps: Where[Rate | None]
     rle: Where[bool]
@@ -54,9 +55,7 @@ def run(options: Options) -> None:
     """Writes `<output>/<sequence>/<frame>.png` for the frames to evaluate, or `<output>/<sequence>/joints.json`. The
     default output is `<run>/predictions/<dataset>-<split>`. Raises Unfinished if videos are left to other processes."""
     if (options.input is None) != (options.mask is None):
-        raise UserError(
-            "input=<video or folder of frames> and mask=<PNG of its first frame> belong together: give both"
-        )
+        raise UserError(_alone(options.input))
     if options.input is None and options.frames is not None:
         raise UserError("frames is a part of input=<video>: for a data set, set dataset.max_frames")
     if options.input is None and options.colours is not None:
@@ -78,7 +77,7 @@ def run(options: Options) -> None:
     if options.plan:
         tell(plan(predictor, videos))
         return
-    folder = PredictionFolder(Path(options.output or default))
+    folder = PredictionFolder(Path(options.output or default), _elsewhere(options))
     others = predictor.predict(videos, folder, overwrite=options.overwrite, changed_code=options.changed_code)
     for name in others:
         log.info("%s is left to %s (%s)", name, (claim := folder.claim(name)).holder(), claim.path)
@@ -88,6 +87,19 @@ def run(options: Options) -> None:
         raise Unfinished(_left(others, folder, len(videos)))
 
 
+def _alone(path: str | None) -> str:
+    if path is None:
+        return "mask belongs to a video: give input=<video or folder of frames>, too"
+    return (
+        f"input={path} needs a mask of its first frame: give mask=<PNG>, mask=points:<x>,<y> inside of the object or "
+        f"mask=box:<left>,<top>,<right>,<bottom>, or draw one with vosbench annotate input={shlex.quote(path)}"
+    )
+
+
+def _elsewhere(options: Options) -> str:
+    return "name=<new name>" if options.output is None else "output=<new folder>"
+
+
 def _own_videos(path: str, mask: str, output: Path, options: Options) -> list[Video]:
     part, drawn = WHOLE if options.frames is None else Part.parse(options.frames), Drawn.parse(mask)
     if drawn is None and options.colours is None:
@@ -95,7 +107,8 @@ def _own_videos(path: str, mask: str, output: Path, options: Options) -> list[Vi
     if options.plan:
         raise UserError(f"plan=true writes nothing, and mask={mask} would be written as ids: give an indexed PNG")
     made = (lambda _: labels_of_colours(Path(mask), str(options.colours))) if drawn is None else drawn.mask
-    return open_videos(path, write_first_mask(path, made, part, output), part)
+    keep = None if options.overwrite else _elsewhere(options)
+    return open_videos(path, write_first_mask(path, made, part, output, keep), part)
 
 
 def _left(others: Sequence[str], folder: PredictionFolder, count: int) -> str:

@@ -10,6 +10,11 @@ def some(names: Iterable[object], most: int = 5, separator: str = ", ") -> str:
     return separator.join(listed[:most]) + f"{separator}…" * (len(listed) > most)
 
 
+def counted(number: int, noun: str) -> str:
+    """1 object, 2 objects."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listing(ids: Iterable[int]) -> str:
     """Object ids in order; at most ten are shown."""
     return f"[{some(sorted(ids), 10)}]"

@@ -51,7 +51,7 @@ def read_label_map(path: Path, *, binary: bool = False, judged: bool = False) ->
     Nothing is converted silently: raises UserError naming the file for RGB(A) masks, 16-bit masks, grey masks of 2 or 4
     bits (whose ids Pillow would scale), JPEG (whose compression changes ids), and unreadable files.
     """
-    with opened(path, "mask", "restore this file") as image:
+    with opened(path, "mask", "restore this file, or give a PNG") as image:
         _check_single(image, path)
         mode, fault = image.mode, not_ids(image)
         image.load()

@@ -29,7 +29,8 @@ def not_ids(image: Pillow.Image) -> str | None:
     if mode.startswith(("I", "F")):
         return f"has mode {mode}: save object ids as an 8-bit indexed PNG (mode P)"
     if mode not in ("P", "L", "1"):
-        return f"has mode {mode}, not an indexed PNG (mode P or L): save object ids, not colours"
+        taken = "; of your own video, colours=auto takes colours for objects" if mode == "RGB" else ""
+        return f"has mode {mode}, not an indexed PNG (mode P or L): save object ids, not colours{taken}"
     return None
 
 
@@ -67,7 +68,7 @@ def palette_fault(path: Path) -> str | None:
     None: it does not, or the file cannot be read. Pixels are only decoded if the palette can contradict any index.
     """
     try:
-        with opened(path, "mask", "restore this file") as image:
+        with opened(path, "mask", "restore this file, or give a PNG") as image:
             palette = palette_of(image)
             pixels = np.asarray(image) if _may_contradict(palette) else np.empty(0, np.uint8)
     except UserError:  # said by whoever reads its ids

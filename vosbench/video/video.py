@@ -162,10 +162,10 @@ def initial_masks(video: Video) -> dict[int, LabelMap]:
     if given and (lost := sorted(set(video.starts or ()) - known)):
         log.warning("video %s: no annotation shows its objects %s: they stay unsegmented", video.name, lost)
     if not given:
-        frame = "any frame" if video.late_objects else f"its first frame {video.frame_names[0]}"
+        frame = "every frame" if video.late_objects else f"its first frame {video.frame_names[0]}"
         problem = "an empty mask" if annotated else "no mask"
         hint = "label its objects 1, 2, … (0 is background, 255 void)"
-        raise UserError(f"video {video.name} has {problem} at {frame}: {hint}")
+        raise UserError(f"video {video.name} has {problem} in {frame}: {hint}")
     return given
 
 
