@@ -69,7 +69,7 @@ class Drawn:
                 f"mask: {what} is not in the frame: give x up to {width - last} and y up to {height - last}"
             )
         if self.kind == "box" and not (numbers[0] + 2 < numbers[2] and numbers[1] + 2 < numbers[3]):
-            raise UserError(f"mask: {what} is no box: give left,top,right,bottom")
+            raise UserError(f"mask: {what} is no box: give left,top,right,bottom, at least 3 pixels wide and high")
 
 
 def refined(image: Image, clues: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

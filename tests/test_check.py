@@ -296,7 +296,7 @@ def test_a_clean_set_is_summarised_and_nothing_is_written(davis: Path, command: 
         "  frames     15, 15 annotated",
         "  objects    4, at most 2 in a video",
         "  sizes      1: 48×64 (3)",
-        "  stride     10 does not divide the size of 3 of 3 videos (100%)",
+        "  stride     10 divides the size of 0 of 3 videos",
     ]
     lines = done.out.splitlines()
     assert lines[:7] == expected

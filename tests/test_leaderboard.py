@@ -134,6 +134,12 @@ def test_supervised_rows_are_marked_and_compared_among_themselves() -> None:
         assert all(part in text for part in ("Trained on", "imagenet + davis2017", "supervised", note))
 
 
+def test_a_table_without_the_baseline_says_so() -> None:
+    rows = [row(GOOD, "a"), replace(row(GOOD, "b"), record=replace(row(GOOD, "b").record, split="other"))]
+    notes = {each.rows[0].run: each.notes for each in boards(rows, baseline="a")}
+    assert {run: "The baseline a has no row here." in text for run, text in notes.items()} == {"a": False, "b": True}
+
+
 def test_baselines_that_are_unknown_or_ambiguous() -> None:
     rows = [row(GOOD, "a"), row(GOOD, "b")]
     with pytest.raises(ValueError, match="baseline=bad is no method or run here: choose from a, b, good"):
@@ -248,6 +254,11 @@ def test_no_records_and_broken_records(runs: Path, tmp_path: Path, caplog: pytes
     assert f"cannot read record {broken}" in caplog.text
     with pytest.raises(ValueError, match=rf"none of 1 result records in {re.escape(str(runs / 'a/good'))} can be read"):
         load(runs / "a/good")
+
+
+def test_a_folder_that_is_not_there(runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert len(load(runs, tmp_path / "nowhere")) == len(load(runs))
+    assert f"there is no folder {tmp_path / 'nowhere'}" in caplog.text
 
 
 def test_thousands_of_rows_are_quick() -> None:

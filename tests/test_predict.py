@@ -322,10 +322,11 @@ def test_checkpoints(command: Command, davis: Path) -> None:
         ("precision=fast", ["precision=fast", "bf16-mixed"]),
         ("input=clip.mp4", ["mask=<PNG>", "mask=points:", "vosbench annotate input=clip.mp4"]),
         ("mask=first.png", ["input=<video"]),
+        ("input=clip.mp4 mask=first.png", ["dataset=davis2017", "input=clip.mp4", "leave one of them out"]),
     ],
 )
 def test_settings_that_cannot_work(command: Command, davis: Path, override: str, parts: list[str]) -> None:
-    command(*on(davis, "method=copy_first", override)).error(1, *parts)
+    command(*on(davis, "method=copy_first", *override.split())).error(1, *parts)
     assert not (RUN / "predictions").exists()
 
 

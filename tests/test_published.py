@@ -259,6 +259,20 @@ def test_whole_numbers_are_numbers_and_dashes_are_not(cell: str, value: float | 
     assert number(cell) == value
 
 
+@pytest.mark.parametrize("name", ["mamp_1", "mask_embedding_1"])
+@pytest.mark.parametrize("room", [60, 80, 200])
+def test_printed_tables_break_no_words(name: str, room: int, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no room, columns are left out, and said to be; texts first."""
+    monkeypatch.setenv("COLUMNS", str(room))
+    sheet = published_sheet.of(table(name))
+    sheet.show()
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= room
+    assert {"ResNet-101", "TimeCycle"} & set(shown.split()) or room == 60
+    assert ("Too narrow for" in shown) == (room < 200)
+    assert shown.count("69.7") == sum(row.count("69.7") for row in sheet.rows)
+
+
 def test_unknown_tables() -> None:
     with pytest.raises(UserError, match=r"unknown table 'mamp_5' \(did you mean 'mamp_.'\?\); there is: .*munet_4"):
         table("mamp_5")

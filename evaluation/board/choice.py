@@ -36,7 +36,7 @@ def chosen(rows: Sequence[Row], where: Mapping[str, Any]) -> list[Row]:
 
 def _value(row: Row, field: str) -> str:
     if field == "weights":
-        return weights(row)
+        return weights(row) or "none"
     if field == "run":
         return row.run
     if field in COMPARABLE:

@@ -145,6 +145,8 @@ def load(*runs: Path) -> list[Row]:
 
     Raises UserError if there is none that can be read.
     """
+    if len(runs) > 1 and (missing := [folder for folder in runs if not folder.is_dir()]):
+        log.warning("there is no folder %s: its results are missing here", some(missing))
     found = {path.resolve(): (path, folder) for folder in runs for path in records_in(folder)}
     where = some([str(folder) for folder in runs])
     if not found:

@@ -14,6 +14,7 @@ from vosbench.settings import renamed
 from vosbench.util.errors import one_line, unknown
 
 MOST = 3  # keys to suggest
+OWN = ("method", "dataset")  # groups that people extend
 
 
 class Known(NamedTuple):
@@ -55,7 +56,8 @@ def _unknown_option(known: Mapping[str, Sequence[str]], path: str, beside: Seque
     """One line for an unknown option of the group that `path` begins with. `beside`: the options in its folder."""
     group = next((name for name in known if path.startswith(f"{name}/")), path.rpartition("/")[0])
     option = path.removeprefix(f"{group}/")
-    return renamed.option(group, option) or unknown(group, option, known.get(group, beside))
+    own = "; for one of your own, add --config-dir <its folder>" if group in OWN else ""
+    return renamed.option(group, option) or unknown(group, option, known.get(group, beside)) + own
 
 
 def explain_choice(changes: Sequence[str], known: Known) -> str:

@@ -143,7 +143,6 @@ def summary(dataset: Dataset, facts: Sequence[VideoFacts], options: Options) -> 
     """A summary of the data set, one fact per line."""
     sizes = Counter(video.size for video in facts if video.size)
     padded = sum(count for size, count in sizes.items() if _is_padded(size, options.stride))
-    share = padded / max(len(facts), 1)
     common = ", ".join(f"{rows_columns(size)} ({count})" for size, count in sizes.most_common(5))
     objects = [len(video.objects) for video in facts]
     digest = hashlib.sha256(
@@ -157,7 +156,7 @@ def summary(dataset: Dataset, facts: Sequence[VideoFacts], options: Options) -> 
         if options.full
         else "not counted: full=false",
         "sizes": f"{len(sizes)}: {common}",
-        "stride": f"{options.stride} does not divide the size of {padded} of {len(facts)} videos ({share:.0%})",
+        "stride": f"{options.stride} divides the size of {len(facts) - padded} of {len(facts)} videos",
         "sha256": f"{digest} of names and {'contents' if options.full else 'file sizes, not contents: full=false'}",
     }
     head = f"{dataset.name} {dataset.split}, resolution {dataset.resolution}\n"

@@ -49,8 +49,9 @@ def _check(name: str) -> None:
         raise UserError(f"method={name}: give a Python name in small letters, such as {NAME}")
     if name in configuration.groups(configuration.compose("benchmark"))["method"]:
         raise UserError(f"method={name} exists already: choose another name")
-    if find_spec(name):
-        raise UserError(f"method={name}: Python has a module of that name: choose another one")
+    if found := find_spec(name):
+        where = found.origin or next(iter(found.submodule_search_locations or ()), "built in")
+        raise UserError(f"method={name}: Python has a module of that name already ({where}): choose another one")
 
 
 def _write(path: Path, text: str, name: str) -> None:

@@ -6,6 +6,7 @@ videos to processes that have not finished them; to wait for these, use benchmar
 """
 
 import logging
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ def run(options: Options) -> None:
     default output is `<run>/predictions/<dataset>-<split>`. Raises Unfinished if videos are left to other processes."""
     if (options.input is None) != (options.mask is None):
         raise UserError(_alone(options.input))
+    if options.input is not None and (typed := next(filter(_of_data_set, options.overrides), None)):
+        raise UserError(f"{typed} is for a data set, and input={options.input} is none: leave one of them out")
     if options.input is None and options.frames is not None:
         raise UserError("frames is a part of input=<video>: for a data set, set dataset.max_frames")
     if options.input is None and options.colours is not None:
@@ -85,6 +88,10 @@ def run(options: Options) -> None:
     _show([video for video in videos if video.name not in others], folder, options)
     if others:
         raise Unfinished(_left(others, folder, len(videos)))
+
+
+def _of_data_set(word: str) -> bool:
+    return re.match(r"dataset[.=]", word) is not None
 
 
 def _alone(path: str | None) -> str:

@@ -137,7 +137,8 @@ def _train(options: Options) -> None:
     parts = trainer.accumulate_grad_batches
     StepSampler(0, steps, data.batch, 0, trainer.world_size, parts)  # raises before other processes start
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
-    say("training from step %d to %d on %s", done or 0, steps, where)
+    learned_from = ", ".join(engine.metadata["training_data"])
+    say("training from step %d to %d on %s, data: %s", done or 0, steps, where, learned_from)
     for file in Path(options.run).glob("hpc_ckpt_*.ckpt"):  # in a Slurm job, Lightning would start from it
         file.unlink(missing_ok=True)
     loggers.start({**asdict(options), "commit": commit()})

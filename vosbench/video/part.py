@@ -36,7 +36,7 @@ class Part:
     def of(self, frames: Sequence[T], path: Path) -> tuple[T, ...]:
         """Raises UserError if there are none of these frames at `path`."""
         if not (kept := tuple(frames[self.start : self.stop])):
-            raise UserError(f"{path} has {len(frames)} frames, and none from {self.start} on")
+            raise UserError(f"{path} has {len(frames)} frames, and none from {self.start} on: give frames= below that")
         return kept
 
 
