@@ -107,7 +107,8 @@ def test_the_mask_of_a_prediction_is_kept_with_it(command: Command, tmp_path: Pa
     np.testing.assert_array_equal(read_label_map(Path("out/clip-first-mask.png")), mask)
     assert command(*words, "mask=points:45,60;120,50", "output=new").status == 0
     assert command(*words, "mask=points:45,60;120,50", "output=out", "overwrite=true").status == 0
-    np.testing.assert_array_equal(*(read_label_map(Path(f"{root}/clip/00001.png")) for root in ("out", "new")))
+    new, redone = (read_label_map(Path(root, "clip/00001.png")) for root in ("new", "out"))
+    np.testing.assert_array_equal(new, redone)
 
 
 def rough() -> np.ndarray:
