@@ -55,16 +55,7 @@ class Options(PredictorOptions):
 def run(options: Options) -> None:
     """Writes `<output>/<sequence>/<frame>.png` for the frames to evaluate, or `<output>/<sequence>/joints.json`. The
     default output is `<run>/predictions/<dataset>-<split>`. Raises Unfinished if videos are left to other processes."""
-    if (options.input is None) != (options.mask is None):
-        raise UserError(_alone(options.input))
-    if options.input is not None and (typed := next(filter(_of_data_set, options.overrides), None)):
-        raise UserError(f"{typed} is for a data set, and input={options.input} is none: leave one of them out")
-    if options.input is None and options.frames is not None:
-        raise UserError("frames is a part of input=<video>: for a data set, set dataset.max_frames")
-    if options.input is None and options.colours is not None:
-        raise UserError(
-            "colours are those of mask=<PNG>, which a data set does not need: leave them out, or give input"
-        )
+    _check(options)
     if options.input is not None and options.mask is not None:
         default = Path(options.run, "predictions")
         videos: Sequence[Video] = _own_videos(options.input, options.mask, Path(options.output or default), options)
@@ -90,17 +81,25 @@ def run(options: Options) -> None:
         raise Unfinished(_left(others, folder, len(videos)))
 
 
-def _of_data_set(word: str) -> bool:
-    return re.match(r"dataset[.=]", word) is not None
-
-
-def _alone(path: str | None) -> str:
-    if path is None:
-        return "mask belongs to a video: give input=<video or folder of frames>, too"
-    return (
-        f"input={path} needs a mask of its first frame: give mask=<PNG>, mask=points:<x>,<y> inside of the object or "
-        f"mask=box:<left>,<top>,<right>,<bottom>, or draw one with vosbench annotate input={shlex.quote(path)}"
-    )
+def _check(options: Options) -> None:
+    """Raises UserError for keys that do not go together."""
+    path = options.input
+    if path is None and options.mask is not None:
+        raise UserError("mask belongs to a video: give input=<video or folder of frames>, too")
+    if path is None and options.frames is not None:
+        raise UserError("frames is a part of input=<video>: for a data set, set dataset.max_frames")
+    if path is None and options.colours is not None:
+        raise UserError(
+            "colours are those of mask=<PNG>, which a data set does not need: leave them out, or give input"
+        )
+    if path is not None and options.mask is None:
+        raise UserError(
+            f"input={path} needs a mask of its first frame: give mask=<PNG>, mask=points:<x>,<y> inside the object or "
+            f"mask=box:<left>,<top>,<right>,<bottom>, or draw one with vosbench annotate input={shlex.quote(path)}"
+        )
+    of_data_set = [word for word in options.overrides if re.match(r"dataset[.=]", word)]
+    if path is not None and of_data_set:
+        raise UserError(f"{of_data_set[0]} is for a data set, and input={path} is none: leave one of them out")
 
 
 def _elsewhere(options: Options) -> str:
