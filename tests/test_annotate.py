@@ -308,7 +308,7 @@ def test_a_mask_is_corrected(started: Started, clip: Path, values: tuple[int, ..
     process = started("annotate", f"input={clip}", "browser=false", "output=first.png", "overwrite=true")
     assert process.stdout is not None
     if values == (4, 255):
-        assert "void pixels (255): they become background" in process.stdout.readline()
+        assert "255 beside other ids is no object" in process.stdout.readline()
     loaded = ask(address_of(process), "mask").content
     expected = {(1, 2): mask(1, 2), (255,): mask(1), (4, 255): mask(4)}[values]
     np.testing.assert_array_equal(np.frombuffer(loaded, np.uint8).reshape(SIZE), expected)

@@ -216,7 +216,7 @@ def test_label_maps_of_other_pixels_are_not_scored_for_these(command: Command) -
     """Effects change the pixels alone, neither names nor masks."""
     benchmark = ["benchmark", "method=flow_warp", *SMALL, "workers=0", "pictures=0", "device=cpu", "name=stale"]
     assert command(*benchmark).status == 0
-    command(*benchmark, "dataset.effects=false").error(1, "val_00", "data", "overwrite=true")
+    command(*benchmark, "dataset.effects=false").error(1, "val_00: frames or given masks", "overwrite=true")
     again = command(*benchmark)
     assert (again.status, "nothing to do" in again.err + again.out) == (0, True)
     assert command(*benchmark, "dataset.effects=false", "overwrite=true").status == 0

@@ -205,7 +205,7 @@ def test_first_mask_missing_or_empty_is_an_error_only_when_predicting(
     write_video(root, "ghost", [labels, mask()])
     ghost = Davis(root, sequences=["ghost"]).videos[0]
     np.testing.assert_array_equal(ghost.annotation(1), mask())
-    with pytest.raises(ValueError, match=f"video ghost has {problem} at its first frame 00000"):
+    with pytest.raises(ValueError, match=f"video ghost has {problem} in its first frame 00000"):
         ghost.given(0)
     late = Davis(root, sequences=["ghost"], late_objects=True).videos[0]
     np.testing.assert_array_equal(late.given(1), mask())

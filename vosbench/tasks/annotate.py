@@ -85,8 +85,6 @@ def _existing(output: Path, options: Options) -> LabelMap:
     """The mask that was drawn before. Raises UserError if it is none of this frame."""
     labels = open_video(options.input, output, Part(options.frame, options.frame + 1)).annotation(0)
     assert labels is not None
-    if (labels == VOID).any():
-        log.warning("%s has void pixels (255): they become background", output)
     return np.where(labels == VOID, 0, labels).astype(np.uint8)
 
 
