@@ -80,6 +80,7 @@ def mistakes(target: str, keys: frozenset[str], partial: bool) -> list[str]:
     return [f"takes no {key}" for key in sorted(wrong)] + [f"needs {key}" for key in sorted(lacking)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_choice_composes_and_fits(verb: str) -> None:
     known = {field.name for field in fields(configuration.task(verb).Options)}
@@ -106,6 +107,7 @@ def for_another_verb(verb: str, overrides: list[str]) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_every_experiment_is_for_some_verb() -> None:
     verbs = [verb for verb in VERBS if "experiment" in configuration.compose(verb, partial=True).hydra.runtime.choices]
     for name in configuration.groups(configuration.compose(verbs[0]))["experiment"]:

@@ -91,6 +91,7 @@ def test_commands_are_found() -> None:
     assert any("\\" not in command and "checkpoint=" in command for command in COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [command for command in COMMANDS if "--config-dir" not in command and command not in WRITTEN]
 )

@@ -247,6 +247,7 @@ def test_errors_of_reading_in_training(command: Command, davis: Path, own: str, 
         assert done.err.splitlines() == lines
 
 
+@pytest.mark.slow
 def test_wandb_without_an_account(tmp_path: Path) -> None:
     settings = ["method=mamp_small", "method.widths=[8,8,8,8]", "method.channels=8", "data=collage", "logger=wandb"]
     settings += ["data.sources.collage.dataset.videos=1", "data.validation=null", "trainer.accelerator=cpu"]

@@ -335,6 +335,7 @@ def test_protocol_3_trains_on_stills_and_then_on_video(
     assert "weights of runs/munet-static/" in train(command, "experiment=munet/static_davis", *video, "name=tiny")
 
 
+@pytest.mark.slow
 def test_the_small_recipes_train_one_after_the_other(command: Callable[..., Any], davis: Path) -> None:
     alone = ["~data.sources.davis2016", "trainer.precision=bf16-mixed", "name=tiny"]
     sizes = [f"data.sources.collage.dataset.{each}" for each in ("videos=1", "length=8", "size=[48,64]")]

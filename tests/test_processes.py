@@ -97,6 +97,7 @@ distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_and_gradients_of_one(tmp_path: Path) -> None:
     commands = [[sys.executable, "-c", LEARNING, str(rank), str(tmp_path / "meeting")] for rank in (0, 1)]
     started = [subprocess.Popen(each, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for each in commands]

@@ -74,6 +74,7 @@ def test_what_stands_for_an_old_key_composes(new: str) -> None:
         configuration.compose("benchmark", ["method=mask_embedding", *new.replace("<pixels>", "9").split()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "old", "new"), OPTIONS)
 def test_what_stands_for_an_old_option_composes(group: str, old: str, new: str) -> None:
     overrides = [word for word in new.split() if word != "-m"]

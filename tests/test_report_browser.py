@@ -336,6 +336,7 @@ def test_names_are_only_text(browser: webdriver.Chrome, evil: Path) -> None:
     assert run(browser, "document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 def test_five_thousand_rows_do_not_hang(browser: webdriver.Chrome, tmp_path: Path) -> None:
     facts: dict[str, Any] = {"dataset": "d", "split": "val", "protocol": "davis", "resolution": "480p", "frames": "all"}
     rows = [

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from vosbench.evaluation.board.reproduction import commands_of
 from vosbench.evaluation.results.records import Record
 
@@ -20,6 +22,7 @@ CLIPS = [
 VIDEOS = ["dataset=collage", "dataset.videos=1", "dataset.length=4", "dataset.size=[48,64]", "device=cpu"]
 
 
+@pytest.mark.slow
 def test_the_printed_commands_make_the_same_numbers(command: Command) -> None:
     assert command("train", *MAMP, *CLIPS, "name=first").status == 0
     assert command("train", *MAMP, *CLIPS, "name=second", "init=runs/mamp_small/first").status == 0

@@ -335,6 +335,7 @@ def test_sets_that_are_not_there_can_be_left_out_of_training(data: Path, command
     assert without.status == 0, without.err
 
 
+@pytest.mark.slow
 def test_the_presets_find_their_sets(data: Path, command: Command) -> None:
     for name, count in {"ecssd": 2, "msra10k": 2, "pascal_s": 2, "voc2012": 2, "coco": 2}.items():
         outcome = command("check", f"dataset=static_{name}", "full=false", "workers=1")

@@ -112,6 +112,7 @@ def test_every_sweep_is_tried() -> None:
     assert sorted(TABLES) == sorted(configuration.groups(configuration.compose("train"))["sweep"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 def test_rows_compose_and_have_run_folders_of_their_own(table: str) -> None:
     verb, typed = TABLES[table]
