@@ -157,7 +157,9 @@ def test_every_verb_explains_itself(command: Command, verb: str) -> None:
     ("arguments", "parts"),
     [
         (["tryy"], ["unknown verb 'tryy'", "did you mean 'try'?", "evaluate"]),
-        (["--wrong"], ["--wrong"]),
+        (["--wrong"], ["--wrong", "keys are written without dashes, wrong=<value>"]),
+        (["try", "--seed", "3"], ["keys are written without dashes, seed=3"]),
+        (["try", "--plan", "--seed=3"], ["keys are written without dashes, plan=<value>"]),
         (["try", "--config-dir", "nowhere"], ["--config-dir", "nowhere"]),
     ],
 )

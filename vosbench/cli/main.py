@@ -26,7 +26,7 @@ from vosbench.util.errors import UsageError, unknown
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        flag = re.match(r"unrecognized arguments: --?([\w.]+)(?:[= ](\S+))?", message)
+        flag = re.match(r"unrecognized arguments: --?([\w.]+)(?:[= ]([^-\s]\S*))?", message)
         remedy = f"keys are written without dashes, {flag[1]}={flag[2] or '<value>'}" if flag else "see vosbench --help"
         raise UsageError(f"{message}; {remedy}")
 
