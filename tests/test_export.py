@@ -181,3 +181,5 @@ def test_the_card_says_all_that_is_known(tmp_path: Path, trained: tuple[MAMP, Pa
     write(Record(**record, checkpoint=other, scores=scores), {}, tmp_path / "other.json")
     with pytest.raises(UserError, match=r"other\.json is of other weights than checkpoint=best\.ckpt"):
         export.run(options(tmp_path, str(path), record=str(tmp_path / "other.json"), overwrite=True))
+    with pytest.raises(UserError, match=r"record=nowhere\.json does not exist: give a result record"):
+        export.run(options(tmp_path, str(path), record="nowhere.json", overwrite=True))

@@ -10,6 +10,7 @@ from vosbench.evaluation.scoring.evaluate import Scores
 from vosbench.evaluation.scoring.evaluate import evaluate as score
 from vosbench.inference.predictor import Predictor
 from vosbench.inference.propagator import Propagator
+from vosbench.settings.recipe import text
 from vosbench.video.video import Dataset
 
 Segmenter = Propagator
@@ -25,15 +26,9 @@ def load(method: str, *overrides: str, **settings: Any) -> Propagator[Any, Any]:
 
     Raises UsageError for an unknown method or key, and UserError for weights that do not fit.
     """
-    words = [f"{key}={_spelt(value)}" for key, value in settings.items()]
+    words = [f"{key}={text(value)}" for key, value in settings.items()]
     config = configuration.resolve(configuration.compose("predict", [f"method={method}", *overrides, *words]))
     return Predictor.load(configuration.options(configuration.task("predict"), config)).propagator()
-
-
-def _spelt(value: Any) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def evaluate(predictions: str | Path, dataset: Dataset, protocol: str | None = None, workers: int = 0) -> Scores:

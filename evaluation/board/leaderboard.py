@@ -117,8 +117,7 @@ def board(
     ordered = sorted([*measured, *quoted], key=lambda row: row.rank)
     ordered = [replace(row, name=name) for row, name in zip(ordered, names(ordered), strict=True)]
     several = len({_kind(row) for row in rows}) > 1
-    notes = notes_on(ordered, _best(measured), resamples, seed)
-    notes += [f"The baseline {baseline} has no row here."] if baseline and reference is None else []
+    notes = notes_on(ordered, _best(measured), resamples, seed, None if reference else baseline)
     return Board("mixed results" if several else _title(ordered), ordered, several, notes)
 
 

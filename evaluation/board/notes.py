@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from vosbench.evaluation.board.rows import Row
 
 
-def notes_on(rows: Sequence[Row], best: Row, resamples: int, seed: int) -> list[str]:
-    """All notes on a table whose best measured row is `best`."""
+def notes_on(rows: Sequence[Row], best: Row, resamples: int, seed: int, missing: str | None = None) -> list[str]:
+    """All notes on a table whose best measured row is `best`. `missing`: a baseline that it does not have."""
     notes = [*_intervals(rows, best, resamples, seed), *_comparisons(rows, best), *_sources(rows)]
     notes += [f"{row.record.method} ({row.run}): {remark}" for row in rows for remark in row.record.remarks]
     reasons = {row.protocol_title: row.rules.unofficial for row in rows if row.rules and row.rules.unofficial}
-    return notes + [f"{title}: {reason}." for title, reason in sorted(reasons.items())]
+    notes += [f"{title}: {reason}." for title, reason in sorted(reasons.items())]
+    return notes + ([f"The baseline {missing} has no row here."] if missing else [])
 
 
 def _intervals(rows: Sequence[Row], best: Row, resamples: int, seed: int) -> Iterator[str]:

@@ -128,7 +128,7 @@ def write(record: Record, arrays: Arrays, path: Path) -> None:
 
 def read(path: Path) -> Record:
     """Reads a record. Raises UserError naming the file if it is not a record, or one of an unknown schema."""
-    remedy = "evaluate again" if not path.exists() else "evaluate again, or move it away"
+    remedy = "evaluate again, or move it away"
     content = read_json(path, "record", remedy)
     schema = content.get("schema") if isinstance(content, dict) else None
     if type(schema) is not int or not 1 <= schema <= SCHEMA:

@@ -92,7 +92,9 @@ def _output(options: Options) -> Path:
 
 
 def _score(path: Path, checkpoint: Checkpoint) -> Score:
-    """The scores of a record. Raises UserError if it is of other weights."""
+    """The scores of a record. Raises UserError if there is none, or it is of other weights."""
+    if not path.is_file():
+        raise UserError(f"record={path} does not exist: give a result record, <run>/results/<name>.json")
     record = records.read(path)
     scored = record.checkpoint.get("sha256") if isinstance(record.checkpoint, dict) else record.checkpoint
     if scored != checkpoint.sha256:
