@@ -169,6 +169,9 @@ def before(text: str) -> Iterator[str]:
 def test_commands_run_or_are_marked() -> None:
     assert len(UNMARKED) > 20
     assert {verb_of(text) for text in UNMARKED if text not in WRITTEN} <= TINY.keys()
+    on_frames = [text for text in UNMARKED if text not in WRITTEN and verb_of(text) in ("predict", "benchmark")]
+    assert on_frames
+    assert not [text for text in on_frames if not re.search(r"input=|dataset=collage|dataset\.root=", text)]
 
 
 @pytest.mark.slow

@@ -105,6 +105,9 @@ def test_the_mask_of_a_prediction_is_kept_with_it(command: Command, tmp_path: Pa
         1, "out/clip was made with another mask, out/clip-first-mask.png", "output=<new folder>", "overwrite=true"
     )
     np.testing.assert_array_equal(read_label_map(Path("out/clip-first-mask.png")), mask)
+    unreadable = command(*words, "mask=box:20,20,60,60", "overwrite=true", "checkpoint=clip.mp4")
+    unreadable.error(1, "clip.mp4")
+    np.testing.assert_array_equal(read_label_map(Path("out/clip-first-mask.png")), mask)
     assert command(*words, "mask=points:45,60;120,50", "output=new").status == 0
     assert command(*words, "mask=points:45,60;120,50", "output=out", "overwrite=true").status == 0
     new, redone = (read_label_map(Path(root, "clip/00001.png")) for root in ("new", "out"))

@@ -56,6 +56,7 @@ def run(options: Options) -> None:
     """Writes `<output>/<sequence>/<frame>.png` for the frames to evaluate, or `<output>/<sequence>/joints.json`. The
     default output is `<run>/predictions/<dataset>-<split>`. Raises Unfinished if videos are left to other processes."""
     _check(options)
+    predictor = Predictor.load(options)  # before a first mask is written: what cannot be loaded replaces nothing
     if options.input is not None and options.mask is not None:
         default = Path(options.run, "predictions")
         videos: Sequence[Video] = _own_videos(options.input, options.mask, Path(options.output or default), options)
@@ -67,7 +68,6 @@ def run(options: Options) -> None:
         raise UserError(f"{wanted[0]}=true shows label maps, and these videos have joints: leave it out")
     check_all_read(videos)
     tell_given_palettes(videos)
-    predictor = Predictor.load(options)
     if options.plan:
         tell(plan(predictor, videos))
         return
