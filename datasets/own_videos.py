@@ -1,6 +1,7 @@
 """A user's own videos with their initial masks: one, a part of one, or a folder of them."""
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,17 @@ from vosbench.video.part import WHOLE, Part
 from vosbench.video.video import Image, LabelMap, Video
 
 log = logging.getLogger(__name__)
+
+
+def check_input(path: str | None, mask: str | None, frames: str | None, typed: Sequence[str]) -> None:
+    """Raises UserError for overrides (`typed`, with these three among them) that do not go together."""
+    if path is None and mask is not None:
+        raise UserError(f"mask={mask} belongs to a video: give input=<video or folder of frames>, too")
+    if path is None and frames is not None:
+        raise UserError("frames is a part of input=<video>: for a data set, set dataset.max_frames")
+    of_data_set = [word for word in typed if re.match(r"dataset[.=]", word)]
+    if path is not None and of_data_set:
+        raise UserError(f"{of_data_set[0]} is for a data set, and input={path} is none: leave one of them out")
 
 
 def open_videos(path: str | Path, mask: str | Path, part: Part = WHOLE) -> list[Video]:

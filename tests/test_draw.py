@@ -136,9 +136,9 @@ def labelled(davis: Path, root: Path, updates: dict[str, int], sources: dict[str
 def test_all_that_a_method_shows(
     command: Command, davis: Path, mine: list[str], drawn: list[Drawn], run_name: Callable[..., str]
 ) -> None:
-    done = command(*on(davis, *mine, "frames=2", "clusters=2", "dataset.sequences=[a]"))
+    done = command(*on(davis, *mine, "rows=2", "clusters=2", "dataset.sequences=[a]"))
     assert (done.status, done.err) == (0, "")
-    folder = Path("runs/open/clusters-2+frames-2-" + run_name("draw", "clusters=2", "frames=2")[-8:])
+    folder = Path("runs/open/clusters-2+rows-2-" + run_name("draw", "clusters=2", "rows=2")[-8:])
     assert f"pictures: {(folder / 'drawings/davis2017-val').absolute()}" in done.out
     assert files(f"open/{folder.name}") == [
         "drawings/davis2017-val/a/clusters.png",
@@ -168,7 +168,7 @@ def test_all_that_a_method_shows(
     assert "clusters: " in clusters.captions[0][2]
     before = {path: path.read_bytes() for path in folder.rglob("*.png")}
     assert read_image(next(iter(before))).shape[1] > 3 * sheets.CELL - 50
-    assert command(*on(davis, *mine, "frames=2", "clusters=2", "dataset.sequences=[a]")).status == 0
+    assert command(*on(davis, *mine, "rows=2", "clusters=2", "dataset.sequences=[a]")).status == 0
     assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
 
 
@@ -181,7 +181,7 @@ def test_clusters_are_those_of_the_keys(command: Command, tmp_path: Path, mine: 
         image[8:32, 8 * index : 8 * index + 24] = (255, 0, 0)
         (tmp_path / "video").mkdir(exist_ok=True)
         Image.fromarray(image).save(tmp_path / f"video/{index}.png")
-    settings = ["clusters=2", "alpha=0", "frames=3", f"input={tmp_path / 'video'}", "device=cpu"]
+    settings = ["clusters=2", "alpha=0", "rows=3", f"input={tmp_path / 'video'}", "device=cpu"]
     done = command("draw", *mine, *settings)
     assert done.status == 0, done.err
     assert "video: no insides, since there is no mask to follow" in done.out
@@ -298,11 +298,11 @@ def test_pseudo_labels_of_the_first_and_the_last_whole_update(
     labelled(davis, run / "labels", {"0": 1, "10": 2, "100": 3, "110": 4}, sources)
     for whole in ("0", "10", "100"):
         (run / "labels" / whole / "DONE").touch()
-    only = ["kinds=[pseudo_labels]", "method=copy_first", "frames=2"]
+    only = ["kinds=[pseudo_labels]", "method=copy_first", "rows=2"]
     for labels in (run, run / "labels"):
         done = command(*on(davis, *only, f"labels={labels}", "dataset.sequences=[a,c]"))
         assert (done.status, done.err) == (0, "")
-    assert [path for path in files("copy_first/" + run_name("draw", "frames=2")) if path.endswith("png")] == [
+    assert [path for path in files("copy_first/" + run_name("draw", "rows=2")) if path.endswith("png")] == [
         f"drawings/davis2017-val/{video}/pseudo_labels.png" for video in ("a", "c")
     ]
     a, c = drawn[:2]
@@ -354,6 +354,27 @@ def test_a_kind_that_was_asked_for_is_drawn_or_an_error(command: Command, davis:
         own = [f"input={davis / 'JPEGImages/480p/a'}", f"kinds=[{kind}]", "device=cpu"]
         command("draw", *method, *own).error(1, "video a", f"no {kind}, since", reason)
     command(*on(davis, "kinds=[flow]")).error(2, "kinds[0]=flow", "clusters or insides or matches or pseudo_labels")
+
+
+def test_a_part_of_a_video(command: Command, davis: Path, mine: list[str], drawn: list[Drawn]) -> None:
+    own = ["draw", *mine, "device=cpu", "kinds=[clusters]", f"input={davis / 'JPEGImages/480p/a'}"]
+    done = command(*own, "frames=2:5", "rows=2", "clusters=2")
+    assert (done.status, done.err) == (0, "")
+    (sheet,) = drawn
+    assert [row[0] for row in sheet.captions] == ["frame 00003", "frame 00004"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["input=clip.mp4", "frames=5"], ["frames=5 is now rows=5"]),
+        (["frames=2:5"], ["for a data set, set dataset.max_frames"]),
+        (["mask=first.png"], ["give input="]),
+        (["input=clip.mp4", "dataset.max_frames=6"], ["dataset.max_frames=6", "leave one of them out"]),
+    ],
+)
+def test_keys_that_do_not_go_together(command: Command, words: list[str], said: list[str]) -> None:
+    command("draw", *words).error(1, *said)
 
 
 def test_the_run_is_named_by_what_changes_pictures(run_name: Callable[..., str]) -> None:

@@ -272,9 +272,9 @@ def test_matches_of_a_pixel_are_drawn(
     command: Command, davis: Path, captions: list[list[list[str]]], run_name: Callable[..., str]
 ) -> None:
     data = ["dataset=davis2017", f"dataset.root={davis}", "dataset.sequences=[a]"]
-    done = command("draw", *TINY, *data, "frames=2", "pixel=[20,12]")
+    done = command("draw", *TINY, *data, "rows=2", "pixel=[20,12]")
     assert (done.status, done.err) == (0, "")
-    run = Path("runs/mamp_small", run_name("draw", *TINY, "frames=2", "pixel=[20,12]"))
+    run = Path("runs/mamp_small", run_name("draw", *TINY, "rows=2", "pixel=[20,12]"))
     made = sorted(path.name for path in run.rglob("*.png"))
     assert made == ["clusters.png", "insides.png", "matches.png"]
     matches = captions[1]
@@ -286,7 +286,7 @@ def test_matches_of_a_pixel_are_drawn(
     assert matches[1][1].startswith("t−1, window not moved: ")
     assert matches[1][1].endswith(" % of the weight")
     captions.clear()
-    assert command("draw", *TINY, *data, "frames=2", "pixel=[20,12]", "kinds=[matches]").status == 0
+    assert command("draw", *TINY, *data, "rows=2", "pixel=[20,12]", "kinds=[matches]").status == 0
     assert captions == [matches]
 
 

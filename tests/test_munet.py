@@ -196,7 +196,9 @@ def test_objects_that_a_frame_does_not_show_have_no_part_in_the_overlap() -> Non
     assert not log_odds.grad.any()
 
 
-@pytest.mark.parametrize("options", [{}, {"motion": None}, {"fusion": "add"}, {"shared": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"motion": None}, {"fusion": "add"}, {"shared": True}, {"top_k": 3, "kernel": 1.5}]
+)
 def test_training_reads_as_inference_does(options: dict[str, Any]) -> None:
     method, clip = tiny(**options).eval(), scene(2)
     labels = clip.labels

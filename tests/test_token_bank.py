@@ -1,5 +1,6 @@
 """The bank of tokens: merging, adding, making room, objects that start later; and reading of tokens, by one formula."""
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from vosbench.contract import Entry
 from vosbench.inference.token_bank import TokenBank, nearest
-from vosbench.ops.tokens import CHUNK, Tokens, read_tokens
+from vosbench.ops.tokens import CHUNK, Kernel, Tokens, read_tokens
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,29 @@ def test_reading_is_a_softmax_over_all_tokens_of_an_object(chunk: int) -> None:
     memory = [Tokens(torch.randn(3, 4, t), torch.randn(3, 5, t)) for t in (6, 2)]
     read, _ = read_tokens(query, memory, scale=0.5, chunk=chunk)
     torch.testing.assert_close(read, by_loops(query, memory, 0.5))
+
+
+@pytest.mark.parametrize("chunk", [1, 40, 1 << 20])
+@pytest.mark.parametrize(("top_k", "deviation"), [(3, None), (8, None), (None, 0.7), (2, 1.5)])
+def test_reading_of_the_best_and_of_the_near(top_k: int | None, deviation: float | None, chunk: int) -> None:
+    torch.manual_seed(0)
+    h, w, t = 2, 3, 8
+    query, memory = torch.randn(4, h * w), Tokens(torch.randn(3, 4, t), torch.randn(3, 5, t))
+    expected = torch.zeros(3, 5, h * w)
+    for item in range(3):
+        affinities = memory.keys[item].T @ query * 0.5
+        weights = affinities.exp()
+        for token in range(t if deviation else 0):
+            best = int(affinities[token].argmax())
+            for cell in range(h * w):
+                apart = (cell // w - best // w) ** 2 + (cell % w - best % w) ** 2
+                weights[token, cell] *= math.exp(-apart / (2 * (deviation or 1) ** 2))
+        for cell in range(h * w):
+            read = weights[:, cell].topk(top_k or t).indices
+            expected[item, :, cell] = memory.values[item][:, read] @ (weights[read, cell] / weights[read, cell].sum())
+    kernel = None if deviation is None else Kernel(deviation, w)
+    found, _ = read_tokens(query, [memory], scale=0.5, top_k=top_k, kernel=kernel, chunk=chunk)
+    torch.testing.assert_close(found, expected)
 
 
 def test_tokens_that_are_not_there_do_not_count() -> None:

@@ -19,7 +19,7 @@ from vosbench.nn.resnet import normalise
 from vosbench.ops.affinity import window_on_grid
 from vosbench.ops.aggregate import aggregated_logits
 from vosbench.ops.processes import mean_of_all
-from vosbench.ops.tokens import Tokens, Usage, read_tokens
+from vosbench.ops.tokens import Kernel, Tokens, Usage, read_tokens
 from vosbench.settings.checks import below, not_above, not_sizes, outside, refuse
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
@@ -64,6 +64,9 @@ class MUNet(Method[Features, Memory]):
     decoder_width    channels of the decoder
     motion           makes the MU-layer for maps of that many channels; null: a plain memory network (table 4, a and b)
     fusion           attention: MSAM; add: the motion map is added (table 4, f)
+    top_k            tokens of each object that a cell reads, those it matches best (STCN); null: all
+    kernel           standard deviation of KMN's Gaussian, in cells: a token is hardly read far from the cell that it
+                     matches best; null: it is, however far
     hardest          share of pixels, the hardest, in the cross-entropy (BsCE); 1: all
     overlap          weight λ of the overlap loss; 0: none
 
@@ -87,11 +90,14 @@ class MUNet(Method[Features, Memory]):
         decoder_width: int = 256,
         motion: Callable[[int], MotionUncertaintyLayer] | None = None,
         fusion: Literal["attention", "add"] = "attention",
+        top_k: int | None = None,
+        kernel: float | None = None,
         hardest: float = 0.4,
         overlap: float = 1.0,
     ) -> None:
         super().__init__()
         found = not_sizes(2, channels=channels) + below(1, width=width, decoder_width=decoder_width)
+        found += below(1, top_k=top_k) + not_above(0, kernel=kernel)
         found += below(0, overlap=overlap) + not_above(0, hardest=hardest) + outside(0, 1, hardest=hardest)
         refuse("method", found)
         key, value = channels
@@ -104,6 +110,7 @@ class MUNet(Method[Features, Memory]):
         self.attention = None if motion is None else MotionAwareAttention(semantic, fusion)
         self.decoder = MaskDecoder(2 * value, skips, decoder_width)
         self.scale, self.freeze_norm = key**-0.5, weights is not None if freeze_norm is None else freeze_norm
+        self.top_k, self.kernel = top_k, kernel
         self.hardest, self.overlap = hardest, overlap
         self.train()
 
@@ -212,7 +219,7 @@ class MUNet(Method[Features, Memory]):
     def read_and_decode(
         self, query: Features, previous: Float[Tensor, "b c16 h16 w16"], memory: Sequence[Tokens]
     ) -> tuple[Masks, tuple[Usage | None, ...]]:
-        """Logits of all queries' pixels, and the usage of each part of memory; loss and `segment` both come here.
+        """Logits of all queries' pixels, and the last one's usage of each part of memory; loss and `segment` come here.
 
         previous   semantic maps of the frame before each query
         memory     shared by all queries
@@ -222,12 +229,15 @@ class MUNet(Method[Features, Memory]):
             semantic = self.attention(semantic, self.motion(self.motion.estimate(semantic, previous)))
         key, value = self.query_key_value(semantic)
         b, _, h, w = key.shape
-        read, usage = read_tokens(key.transpose(0, 1).flatten(1), memory, scale=self.scale)
-        objects = read.unflatten(2, (b, h, w)).movedim(2, 0)
+        kernel = None if self.kernel is None else Kernel(self.kernel, w)
+        reads = [
+            read_tokens(each, memory, scale=self.scale, top_k=self.top_k, kernel=kernel) for each in key.flatten(2)
+        ]
+        objects = torch.stack([read for read, _ in reads]).unflatten(3, (h, w))
         both = torch.cat([objects, value.unsqueeze(1).expand(-1, objects.shape[1], -1, -1, -1)], 2)
         log_odds = self.decoder(both.flatten(0, 1), query.eighth, query.quarter)
         rows, columns = query.image.shape[2:]  # in training, maybe not multiples of the stride
-        return aggregated_logits(log_odds.unflatten(0, (b, -1)))[..., :rows, :columns], usage
+        return aggregated_logits(log_odds.unflatten(0, (b, -1)))[..., :rows, :columns], reads[-1][1]
 
     def _tokens(self, images: Float[Tensor, "b 3 h w"], masks: Masks) -> Tokens:
         """The tokens of each frame's objects, one per cell."""

@@ -54,7 +54,7 @@ class _Seen:
 
 @dataclass(frozen=True)
 class Drawer:
-    """Draws `frames` frames of a video.
+    """Draws `rows` frames of a video, one per row.
 
     clusters, alpha, seed  of the clustering (`vosbench.ops.cluster`)
     pixel                  (x, y) whose matches are drawn
@@ -62,7 +62,7 @@ class Drawer:
 
     predictor: Predictor
     asked: Sequence[Kind]
-    frames: int
+    rows: int
     clusters: int
     alpha: float
     seed: int
@@ -79,7 +79,7 @@ class Drawer:
         sheets: dict[Kind, Picture] = {}
         missing = []
         if "pseudo_labels" in self.asked:
-            sheets["pseudo_labels"] = pseudo_label_sheet(video, folders, self.frames)
+            sheets["pseudo_labels"] = pseudo_label_sheet(video, folders, self.rows)
         reasons = {kind: self._why_not(kind, video) for kind in FOLLOWING if kind in self.asked}
         missing = [f"no {kind}, since {reason}" for kind, reason in reasons.items() if reason]
         follow = [kind for kind, reason in reasons.items() if not reason]
@@ -116,7 +116,7 @@ class Drawer:
         if not follow and not isinstance(method, ComparesKeys):
             return [], {}
         kept = evenly(range(len(video.frame_names)), MOST)
-        drawn = chosen(kept, self.frames)
+        drawn = chosen(kept, self.rows)
         rows: list[_Seen] = []
         keys: dict[int, Float[Tensor, "c h w"]] = {}
         for seen in self._see(video, range(len(video.frame_names)) if follow else kept, drawn, follow):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 CHUNK = 1 << 25  # affinities held at a time (128 MiB in float32)
@@ -40,10 +40,36 @@ class Tokens:
         return Tokens(torch.cat([self.keys, others.keys]), torch.cat([self.values, others.values]))
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """A Gaussian around the query cell that a token matches best: cells far from it hardly read the token, however
+    much they look alike (KMN, Seong et al. 2020).
+
+    deviation   of the Gaussian, in cells
+    width       of the query's grid, whose cells are in row-major order
+    """
+
+    deviation: float
+    width: int
+
+    def logarithm(self, best: Int[Tensor, "n t"], cells: Int[Tensor, " q"]) -> Float[Tensor, "n t q"]:
+        rows, columns = (
+            (each.unsqueeze(2) - own).square()
+            for each, own in ((best // self.width, cells // self.width), (best % self.width, cells % self.width))
+        )
+        return (rows + columns) / (-2 * self.deviation**2)
+
+
 def read_tokens(
-    query: Float[Tensor, "c q"], memory: Sequence[Tokens], *, scale: float, chunk: int = CHUNK
+    query: Float[Tensor, "c q"],
+    memory: Sequence[Tokens],
+    *,
+    scale: float,
+    top_k: int | None = None,
+    kernel: Kernel | None = None,
+    chunk: int = CHUNK,
 ) -> tuple[Readout, tuple[Usage | None, ...]]:
-    """For each object, the softmax-weighted sum of its values: softmax of kᵀq · `scale` over all of its tokens.
+    """For each object, the softmax-weighted sum of its values: softmax of kᵀq · `scale` over its tokens.
 
     Also, for each part of memory, how many queries attended to each of its tokens; None where that is not tracked.
 
@@ -51,13 +77,17 @@ def read_tokens(
     that `chunk` bounds. Affinities and softmax are in float32, and the products with values follow autocast. An object
     without tokens reads 0.
 
-    chunk  affinities held at a time (at least those of one query and object)
+    top_k   tokens that each query reads, those of the highest weights; None: all
+    kernel  multiplies the weights before they are made to add up to 1
+    chunk   affinities held at a time (at least those of one query and object)
     """
     tokens = sum(part.keys.shape[2] for part in memory)
     objects = max(1, chunk // (tokens * query.shape[1]))
     step = max(1, chunk // (tokens * min(objects, len(memory[0].keys))))
     groups = [
-        _read_group(query, [part.of(slice(first, first + objects)) for part in memory], scale, step)
+        _read_group(
+            query.float() * scale, [part.of(slice(first, first + objects)) for part in memory], top_k, kernel, step
+        )
         for first in range(0, len(memory[0].keys), objects)
     ]
     usage = tuple(
@@ -68,20 +98,42 @@ def read_tokens(
 
 
 def _read_group(
-    query: Float[Tensor, "c q"], memory: Sequence[Tokens], scale: float, step: int
+    query: Float[Tensor, "c q"], memory: Sequence[Tokens], top_k: int | None, kernel: Kernel | None, step: int
 ) -> tuple[Readout, list[Usage]]:
     """The readout, and counts for each part of memory: 0 where they are not tracked."""
     read = []
     counts = [part.keys.new_zeros(len(part.keys), part.keys.shape[2], dtype=torch.float32) for part in memory]
-    for queries in query.split(step, 1):
-        affinities = torch.cat([_affinity(queries.float() * scale, part) for part in memory], 1)
-        weights = affinities.softmax(1).split([part.keys.shape[2] for part in memory], 1)
+    best = None if kernel is None else _best_cells(query, memory, step)
+    for cells in torch.arange(query.shape[1], device=query.device).split(step):
+        affinities = _affinities(query[:, cells], memory)
+        if kernel is not None and best is not None:
+            affinities = affinities + kernel.logarithm(best, cells)
+        weights = _weights(affinities, top_k).split([part.keys.shape[2] for part in memory], 1)
         found = [part.values @ each for part, each in zip(memory, weights, strict=True)]
         read.append(torch.stack(found).sum(0) if len(found) > 1 else found[0])
         for part, each, count in zip(memory, weights, counts, strict=True):
             if part.tracked:
                 count += (each > ATTENDED).sum(2)
     return torch.cat(read, 2), counts
+
+
+def _best_cells(query: Float[Tensor, "c q"], memory: Sequence[Tokens], step: int) -> Int[Tensor, "n t"]:
+    """The query that each token matches best."""
+    parts = [_affinities(queries, memory).max(2) for queries in query.split(step, 1)]
+    values, places = (torch.stack(each) for each in zip(*parts, strict=True))
+    highest = values.argmax(0, keepdim=True)
+    return places.gather(0, highest)[0] + step * highest[0]
+
+
+def _weights(affinities: Float[Tensor, "n t q"], top_k: int | None) -> Float[Tensor, "n t q"]:
+    if top_k is not None and top_k < affinities.shape[1]:
+        least = affinities.topk(top_k, 1).values[:, -1:]
+        affinities = affinities.masked_fill(affinities < least, -torch.inf)
+    return affinities.softmax(1)
+
+
+def _affinities(queries: Float[Tensor, "c q"], memory: Sequence[Tokens]) -> Float[Tensor, "n t q"]:
+    return torch.cat([_affinity(queries, part) for part in memory], 1)
 
 
 def _affinity(queries: Float[Tensor, "c q"], part: Tokens) -> Float[Tensor, "n t q"]:

@@ -7,11 +7,13 @@ pseudo_labels.png  a training's first and last pseudo-labels (labels=<its run fo
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vosbench.datasets.own_videos import check_input
 from vosbench.datasets.video_folder import open_video
 from vosbench.drawing.drawer import Drawer, Kind
 from vosbench.drawing.encoding import png_bytes
@@ -26,6 +28,7 @@ from vosbench.util.files import replacing
 from vosbench.util.progress import progress_bar
 from vosbench.util.wording import some
 from vosbench.video.leftovers import check_all_read
+from vosbench.video.part import WHOLE, Part
 from vosbench.video.video import Video, check_sizes
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,8 @@ class Options(PredictorOptions):
     input: Placed[FileName | None]
     mask: Placed[FileName | None]
     kinds: Placed[list[Kind] | None]
-    frames: Positive
+    frames: str | None
+    rows: Positive
     clusters: Positive
     alpha: float
     pixel: list[int] | None
@@ -58,7 +62,7 @@ def run(options: Options) -> None:
     pixel = _pixel(options, videos)
     also: dict[Kind, object] = {"matches": pixel, "pseudo_labels": updates}
     asked = options.kinds or ["clusters", "insides", *[kind for kind, given in also.items() if given]]
-    drawer = Drawer(_predictor(options), asked, options.frames, options.clusters, options.alpha, options.seed, pixel)
+    drawer = Drawer(_predictor(options), asked, options.rows, options.clusters, options.alpha, options.seed, pixel)
     left_out: dict[str, list[str]] = {}
     with progress_bar() as progress:
         task = progress.add_task("draw", total=sum(len(video.frame_names) for video in videos))
@@ -77,12 +81,14 @@ def run(options: Options) -> None:
 
 
 def _videos(options: Options) -> tuple[Sequence[Video], Path]:
-    """The videos to draw, and the output folder. Raises UserError for a mask without its video."""
+    """The videos to draw, and the output folder. Raises UserError for keys that do not go together."""
     drawings = Path(options.run, "drawings")
+    if options.frames is not None and re.fullmatch(r"\d+", options.frames):
+        raise UserError(f"frames={options.frames} is now rows={options.frames}: frames is a part of input=<video>")
+    check_input(options.input, options.mask, options.frames, options.overrides)
     if options.input is not None:
-        return [open_video(options.input, options.mask)], drawings
-    if options.mask is not None:
-        raise UserError(f"mask={options.mask} belongs to a video of your own: also give input=<video or folder>")
+        part = WHOLE if options.frames is None else Part.parse(options.frames)
+        return [open_video(options.input, options.mask, part)], drawings
     dataset = made(options.dataset, "dataset")
     return dataset.videos, drawings / f"{dataset.name}-{dataset.split}"
 

@@ -6,7 +6,6 @@ videos to processes that have not finished them; to wait for these, use benchmar
 """
 
 import logging
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 from vosbench.datasets.colour_masks import labels_of_colours
 from vosbench.datasets.drawn_masks import Drawn
-from vosbench.datasets.own_videos import open_videos, write_first_mask
+from vosbench.datasets.own_videos import check_input, open_videos, write_first_mask
 from vosbench.drawing.shown_objects import listed, write_cutouts, write_overlay
 from vosbench.evaluation.predictions.rle import write_rle
 from vosbench.inference.plan import plan
@@ -84,10 +83,7 @@ def run(options: Options) -> None:
 def _check(options: Options) -> None:
     """Raises UserError for keys that do not go together."""
     path = options.input
-    if path is None and options.mask is not None:
-        raise UserError("mask belongs to a video: give input=<video or folder of frames>, too")
-    if path is None and options.frames is not None:
-        raise UserError("frames is a part of input=<video>: for a data set, set dataset.max_frames")
+    check_input(path, options.mask, options.frames, options.overrides)
     if path is None and options.colours is not None:
         raise UserError(
             "colours are those of mask=<PNG>, which a data set does not need: leave them out, or give input"
@@ -97,9 +93,6 @@ def _check(options: Options) -> None:
             f"input={path} needs a mask of its first frame: give mask=<PNG>, mask=points:<x>,<y> inside the object or "
             f"mask=box:<left>,<top>,<right>,<bottom>, or draw one with vosbench annotate input={shlex.quote(path)}"
         )
-    of_data_set = [word for word in options.overrides if re.match(r"dataset[.=]", word)]
-    if path is not None and of_data_set:
-        raise UserError(f"{of_data_set[0]} is for a data set, and input={path} is none: leave one of them out")
 
 
 def _elsewhere(options: Options) -> str:
