@@ -31,6 +31,7 @@ OWN_CODE = '''
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import torch
@@ -63,6 +64,12 @@ class Ends(Callback):
             os.kill(os.getpid(), signal.Signals[how])
 
 
+class EndsAll(Callback):
+    def on_before_optimizer_step(self, trainer, *_) -> None:
+        if trainer.global_step == 1:
+            subprocess.run(["kill", "-s", os.environ["ENDS_ALL"], "--", f"-{os.getpgrp()}"])
+
+
 class EndsInValidation(Callback):
     def on_validation_start(self, *_) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -91,10 +98,10 @@ def own(tmp_path: Path) -> str:
 
 
 def process(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """The command in a process of its own, in the current folder."""
-    command = [sys.executable, "-m", "vosbench", *arguments]
+    """The command in a session of its own, in the current folder."""
+    command, variables = [sys.executable, "-m", "vosbench", *arguments], {**os.environ, **environment}
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, **environment}
+        command, capture_output=True, text=True, check=False, timeout=300, env=variables, start_new_session=True
     )
 
 
@@ -189,6 +196,19 @@ def test_a_training_that_is_killed_and_interrupted_ends_as_an_undisturbed_one(
         assert same(RUN / "whole/checkpoints" / checkpoint, RUN / "ended/checkpoints" / checkpoint)
     assert rows(RUN / "ended") == rows(RUN / "whole")
     assert [row["lr"] for row in rows(RUN / "ended")][::3] == ["0.001", "0.0005", "0.00025"]
+
+
+@pytest.mark.parametrize("how", ["INT", "TERM", "USR1"])
+def test_a_signal_to_all_processes_ends_training_after_the_step(
+    command: Command, own: str, how: str, tmp_path: Path
+) -> None:
+    """As `timeout`, terminals and Slurm send it: to the workers that load clips, too."""
+    settings = ["train", *TINY, *steps(30), "data.workers=2", "name=all", "--config-dir", own]
+    stopped = process(*settings, "+callbacks.end={_target_:own.EndsAll}", ENDS_ALL=how)
+    assert stopped.returncode == 130, stopped.stderr
+    assert stopped.stderr.splitlines()[-1] == "vosbench: interrupted; the same command goes on from here"
+    assert "Traceback" not in stopped.stderr
+    assert torch.load(RUN / "all/checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
 
 
 def test_an_interrupt_after_the_last_step_ends_the_command(command: Command, own: str) -> None:

@@ -1,6 +1,8 @@
 """The clips that a method is trained on and the videos that it is validated on."""
 
+import os
 import signal
+import threading
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import cv2
@@ -17,6 +19,7 @@ from vosbench.evaluation.protocols.protocol import Protocol, protocol_named
 from vosbench.runs.identity import data_digest
 from vosbench.settings.making import made, placed
 from vosbench.settings.options import Keywords, Natural, Positive, Where
+from vosbench.training.checkpointing import STOPPING
 from vosbench.training.validation import check_videos
 from vosbench.util.errors import UsageError, UserError
 from vosbench.util.progress import progress_bar
@@ -149,7 +152,22 @@ def _same(video: Video) -> Video:
 
 def _prepare_worker(_: int) -> None:
     """One thread, since there are several workers already. Not 1: OpenCV crashes when it reduces the threads it had
-    before the fork. An interrupt is for the main process, which still needs clips to end its step."""
+    before the fork.
+
+    Terminals and schedulers send their signals to all processes of a command. Those that ask for an end are for the
+    main process, which still needs clips to end its step. It then ends its workers.
+    """
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # which says who sent a signal; not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(main: int) -> None:
+    """Ends this process once the process `main` terminates it."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != main:
+        pass
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    os.kill(os.getpid(), signal.SIGTERM)
