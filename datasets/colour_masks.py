@@ -2,12 +2,12 @@
 
 import logging
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 
 from vosbench.util.errors import UserError
-from vosbench.util.wording import some
 from vosbench.video.images import read_image
 from vosbench.video.video import LabelMap
 
@@ -23,7 +23,7 @@ def labels_of_colours(path: Path, colours: str) -> LabelMap:
     colours  "255,0,0;0,255,0": red is object 1, green object 2, black the background; auto: black is the background,
              and the other colours are 1, 2, … in the order of their values
 
-    Raises UserError for colours that are not told, and for too many of them.
+    Raises UserError for colours that `colours` does not name, and for too many of them.
     """
     image = read_image(path)
     found = [tuple(map(int, each)) for each in np.unique(image.reshape(-1, 3), axis=0)]
@@ -32,7 +32,8 @@ def labels_of_colours(path: Path, colours: str) -> LabelMap:
         raise UserError(f"mask {path} has {len(found)} colours, shades of the objects' edges perhaps: {remedy}")
     told = [each for each in found if each != BLACK] if colours == "auto" else _parsed(colours)
     if unknown := [_text(each) for each in found if each not in (BLACK, *told)]:
-        raise UserError(f"mask {path} has colours that are not told: add {some(unknown)} to colours={colours}")
+        all_of_them = shlex.quote(";".join([f"colours={colours}", *unknown]))
+        raise UserError(f"mask {path} also has the colours {' and '.join(unknown)}: set {all_of_them}")
     labels: LabelMap = np.zeros(image.shape[:2], np.uint8)
     for id_, colour in enumerate(told, 1):
         labels[(image == colour).all(2)] = id_

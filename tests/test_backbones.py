@@ -153,6 +153,10 @@ def test_a_download_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_unknown_names_of_timm() -> None:
     with pytest.raises(UserError, match="timm has no network of this name; did you mean vit_tiny"):
         TimmModel("vit_tiny_patch16")
+    with pytest.raises(UserError, match="did you mean resnet18"):
+        TimmModel("resnett18")
+    with pytest.raises(UserError, match=r"timm\.list_models\(\) lists them"):
+        TimmModel("qqqq")
     with pytest.raises(UserError, match=r"backbone.layers=7: resnet18 has 5"):
         TimmModel("resnet18", pretrained=False, layers=[7])
 
@@ -215,6 +219,13 @@ def test_files_that_hold_no_vit(
     save_file(make(tiny().state_dict()), tmp_path / "odd.safetensors")
     with pytest.raises(UserError, match=rf"backbone.file=.*odd.safetensors {message}"):
         VitFile(str(tmp_path / "odd.safetensors"), heads=3)
+
+
+def test_files_that_are_not_there() -> None:
+    with pytest.raises(UserError, match=r"backbone.file=nope.pth is no file: give a file of weights"):
+        VitFile("nope.pth")
+    with pytest.raises(UserError, match=r"backbone.weights=nope.pth is no file: give a file of weights"):
+        TimmModel("resnet18", weights="nope.pth")
 
 
 def test_heads_that_do_not_divide_the_channels(tmp_path: Path) -> None:

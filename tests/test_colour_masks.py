@@ -35,7 +35,7 @@ def test_colours_are_ids_in_the_order_told(mask: Path) -> None:
 @pytest.mark.parametrize(
     ("colours", "message"),
     [
-        ("255,0,0", "first.png has colours that are not told: add 0,255,0 to colours=255,0,0"),
+        ("255,0,0", "first.png also has the colours 0,255,0: set 'colours=255,0,0;0,255,0'"),
         ("red", "colours=red: give auto, or the colours of objects 1, 2, … such as 255,0,0;0,255,0"),
         ("255,0", "colours=255,0: give auto"),
     ],

@@ -409,7 +409,7 @@ def test_labels_of_a_row_are_corrected_in_its_own_run_folder(
         (path,) = Path("runs").glob("**/results/*.json")
         key, value = label.split("=")
         assert json.loads(path.read_text())[key] == value
-    command(*words, "supervision=unsupervised").error(1, "supervision=unsupervised: choose from none, self-supervised")
+    command(*words, "supervision=unsupervised").error(2, "supervision=unsupervised: give none or self-supervised")
 
 
 def renumber(path: Path) -> None:

@@ -360,8 +360,8 @@ def test_checkpoints(tmp_path: Path, name: str, save: Callable[[Path], None]) ->
     save(file)
 
     def use() -> None:
-        state, _ = read(file)
-        load_weights(torch.nn.Linear(4, 8), state, file)
+        state, metadata = read(file)
+        load_weights(torch.nn.Linear(4, 8), state, file, metadata.get("training"))
 
     wrong = fuzz(file, use, 400)
     assert wrong > 200

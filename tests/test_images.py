@@ -41,7 +41,7 @@ def test_masks_are_upright_and_keep_their_ids(tmp_path: Path, orientation: int) 
     mask = Image.fromarray(UNALIKE % 5)
     mask.putpalette(PALETTE)
     shown = turned(tmp_path / "a.png", mask, orientation)
-    np.testing.assert_array_equal(read_label_map(tmp_path / "a.png"), shown)
+    np.testing.assert_array_equal(read_label_map(str(tmp_path / "a.png")), shown)
 
 
 def test_exif_in_front_of_the_pixels_of_a_png_counts_too(tmp_path: Path) -> None:

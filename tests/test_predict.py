@@ -310,7 +310,8 @@ def test_checkpoints(command: Command, davis: Path) -> None:
     content = torch.load(file, weights_only=True)
     torch.save({**content, "vosbench": {**content["vosbench"], "colours": "RGB"}}, "rgb.ckpt")
     refused("rgb.ckpt", "learned from RGB", "is to see Lab", "same options as in training")
-    refused(file, "does not fit MAMP", "other shapes", "width", method=[*MAMP, "method.channels=16"])
+    typed = "it was trained with (by `vosbench train method=mamp_small "
+    refused(file, "does not fit MAMP", "other shapes", typed, method=[*MAMP, "method.channels=16"])
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ EXPECTED = [
     "1 image(s) outside of the sequences' folders: 00000.png",
     "frames: 1 frame(s) that the video does not have: 4",
     "frames: 2 annotated frame(s) without prediction: 00002, 00004",
-    "size: 00001 is 24×16 (rows×columns), its annotation 24×32: never resized",
+    "size: 00001 is 24×16 (rows×columns), its annotation 24×32: save it at that size, as nothing is resized",
     "colour: mask {masks}/colour/00001.png has mode RGB, not an indexed PNG (mode P or L): save object ids",
     "colour: mask {masks}/colour/00002.png has mode RGBA",
     "sixteen: mask {masks}/sixteen/00001.png has mode I;16",

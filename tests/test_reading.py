@@ -312,7 +312,7 @@ def test_run_lengths_are_compared_with_the_video_before_they_are_decoded(
     write(side)
     words = ["dataset=davis2017", f"dataset.root={davis}", "predictions=large.json"]
     done = command("evaluate", *words, "workers=0", "pictures=0")
-    done.error(1, "is 13000×13000 (rows×columns), its annotation 48×64: never resized")
+    done.error(1, "is 13000×13000 (rows×columns), its annotation 48×64: save it at that size")
     command("pack", *words, "output=out.json").error(1, "13000×13000 (rows×columns), the frame is 48×64")
     assert not decoded
     write(40_000)

@@ -165,7 +165,7 @@ def test_what_cannot_be_given(
     assert (segmenter.step(picture(1)) == quarter(1, True, True)).mean() > 0.9
 
 
-def test_other_mistakes(segmenter: Propagator[Any, Any]) -> None:
+def test_other_mistakes(segmenter: Propagator[Any, Any], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no frame yet: give the mask to step"):
         segmenter.add(quarter(1, True, True))
     with pytest.raises(UserError, match="there are no scores before the first mask"):
@@ -175,6 +175,9 @@ def test_other_mistakes(segmenter: Propagator[Any, Any]) -> None:
         segmenter.remove(7)
     with pytest.raises(UsageError, match=r"unknown method 'mampp'.*--config-dir <its folder>"):
         vosbench.load("mampp")
+    (tmp_path / "mine.safetensors").touch()
+    with pytest.raises(UsageError, match=r'is no method: vosbench.load\("<its method>", checkpoint="'):
+        vosbench.load(str(tmp_path / "mine.safetensors"))
     with pytest.raises(UsageError, match="unknown key 'devise'"):
         vosbench.load("mamp", "devise=cpu")
     with pytest.raises(AttributeError, match="has no attribute 'lode'"):

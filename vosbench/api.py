@@ -11,6 +11,8 @@ from vosbench.evaluation.scoring.evaluate import evaluate as score
 from vosbench.inference.predictor import Predictor
 from vosbench.inference.propagator import Propagator
 from vosbench.settings.recipe import text
+from vosbench.util.errors import UsageError
+from vosbench.util.hub import is_on_hub
 from vosbench.video.video import Dataset
 
 Segmenter = Propagator
@@ -26,6 +28,8 @@ def load(method: str, *overrides: str, **settings: Any) -> Propagator[Any, Any]:
 
     Raises UsageError for an unknown method or key, and UserError for weights that do not fit.
     """
+    if Path(method).exists() or is_on_hub(method):
+        raise UsageError(f'{method} is no method: vosbench.load("<its method>", checkpoint="{method}")')
     words = [f"{key}={text(value)}" for key, value in settings.items()]
     config = configuration.resolve(configuration.compose("predict", [f"method={method}", *overrides, *words]))
     return Predictor.load(configuration.options(configuration.task("predict"), config)).propagator()

@@ -153,7 +153,7 @@ def _prediction(
     size = maps.size if labels is None else labels.shape
     if labels is None or _is_other(size, wanted):
         sizes = f"{rows_columns(size or ())} (rows×columns), its annotation {rows_columns(wanted or ())}"
-        result.faults.append((stem, f"{stem} is {sizes}: never resized"))
+        result.faults.append((stem, f"{stem} is {sizes}: save it at that size, as nothing is resized"))
         return None
     prediction = Objects.of(labels)
     if is_grey(prediction.ids, binary=video.binary):

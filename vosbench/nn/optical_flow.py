@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torchvision.models.optical_flow import RAFT, Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
-from vosbench.nn.weight_files import read
+from vosbench.nn.weight_files import read_named
 from vosbench.settings.checks import below, refuse
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
@@ -192,9 +192,7 @@ def _raft_weights(size: str, weights: str | None) -> dict[str, Tensor]:
         except OSError as error:
             raise UserError(f"RAFT-{size} weights could not be downloaded ({error}): {remedy}") from error
         return downloaded
-    if not (file := local(weights)).is_file():
-        raise UserError(f"flow.weights={weights} is no file: {remedy}")
-    return read(file)[0]
+    return read_named(weights, "flow.weights", remedy)[0]
 
 
 def _remedy(size: str) -> str:

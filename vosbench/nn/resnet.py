@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from vosbench.nn.weight_files import read
+from vosbench.nn.weight_files import read_named
 from vosbench.util.errors import HERE, UserError
 from vosbench.util.hub import local
 from vosbench.util.supervision import Supervision
@@ -137,11 +137,7 @@ def _imagenet(depth: Literal[18, 50], width: int) -> dict[str, Tensor]:
 
 
 def _from_file(weights: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if not (file := local(weights)).is_file():
-        raise UserError(
-            f"{HERE}weights={weights} of a ResNet is no file: give a torchvision state dict, imagenet, or null"
-        )
-    state, metadata = read(file)
+    state, metadata = read_named(weights, f"{HERE}weights", "give a torchvision state dict, imagenet, or null")
     marks = [key for key in state if key.endswith(MARK)]
     prefix = marks[0].removesuffix(MARK) if len(marks) == 1 else ""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}, metadata

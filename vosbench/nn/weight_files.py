@@ -17,6 +17,7 @@ from torch.serialization import safe_globals
 
 from vosbench.runs import trainings
 from vosbench.util.errors import UserError
+from vosbench.util.hub import local
 from vosbench.util.plain import misfits
 from vosbench.util.reading import reading
 
@@ -52,6 +53,14 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(metadata, Mapping) or misfits(metadata, METADATA) or _is_odd(metadata.get("training")):
         raise UserError(f"cannot read checkpoint {path}: what it says of its training is damaged; {REMEDY}")
     return state, _said(metadata) if metadata else {}
+
+
+def read_named(name: str, key: str, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `read` gives of the file (also hf:…) that the option `key` names. Raises UserError if there is none, with a
+    `remedy`."""
+    if not (file := local(name)).is_file():
+        raise UserError(f"{key}={name} is no file: {remedy}")
+    return read(file)
 
 
 def _is_odd(training: Mapping[str, Any] | None) -> bool:

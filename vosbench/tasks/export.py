@@ -33,7 +33,7 @@ USE = (
     "a wrong mask does harm."
 )
 LIMITS = (
-    "Nothing is known of how well they do on data without a score. Objects that look alike, that are thin or fast, or "
+    "How well they do on data without a score here is not known. Objects that look alike, that are thin or fast, or "
     "that are hidden for long are lost more often than others."
 )
 

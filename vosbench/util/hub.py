@@ -48,13 +48,25 @@ def fetched(name: str) -> HubFile:
         raise UserError(f"{name} names no file of the Hub: give hf:<owner>/<repo>/<file>, maybe with @<revision>")
     hub = _library(name)
     wanted = {"repo_id": match["repo"], "filename": match["file"], "revision": match["revision"]}
-    with _explained(name, hub, **wanted):
+    with quiet_hub(), _explained(name, hub, **wanted):
         found = hub.hf_hub_download(**wanted, dry_run=True)
         if found.will_download:
             log.info("downloading %s%s", name, f" ({found.file_size / 1e6:.1f} MB)" if found.file_size else "")
         path = Path(hub.hf_hub_download(**wanted))
     commit = path.parents[match["file"].count("/")].name
     return HubFile(path, f"{PREFIX}{match['repo']}/{match['file']}@{commit}")
+
+
+@contextmanager
+def quiet_hub() -> Iterator[None]:
+    """huggingface_hub tells each attempt of a download twice. The error at the end says it, too."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _library(name: str) -> ModuleType:

@@ -16,13 +16,14 @@ from vosbench.video.orientation import upright, upright_size
 from vosbench.video.palette import PALETTE, VOID
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
     """An image file as RGB in 0..255, upright as its EXIF orientation says. Transparency is ignored.
 
     More than 8 bits are scaled to 8: 16 bits count from 0 to 65,535, floating-point numbers from 0 to 1, and numbers of
     any other range from the image's own smallest to its largest. Raises UserError naming the file if it is missing,
     truncated, not an image, or an animation.
     """
+    path = Path(path)
     with opened(path, "image", "restore or remove this file") as image:
         _check_single(image, path)
         raw, file_format, wide = raw_mode(image), image.format, image.mode.startswith(("I", "F"))
@@ -41,7 +42,7 @@ def image_size(path: Path) -> tuple[int, int]:
         return upright_size(image)
 
 
-def read_label_map(path: Path, *, binary: bool = False, judged: bool = False) -> UInt8[np.ndarray, "h w"]:
+def read_label_map(path: str | Path, *, binary: bool = False, judged: bool = False) -> UInt8[np.ndarray, "h w"]:
     """An indexed (mode P) or 8-bit grey image as object ids: 0 background, 255 void. It is upright as its EXIF
     orientation says.
 
@@ -51,6 +52,7 @@ def read_label_map(path: Path, *, binary: bool = False, judged: bool = False) ->
     Nothing is converted silently: raises UserError naming the file for RGB(A) masks, 16-bit masks, grey masks of 2 or 4
     bits (whose ids Pillow would scale), JPEG (whose compression changes ids), and unreadable files.
     """
+    path = Path(path)
     with opened(path, "mask", "restore this file, or give a PNG") as image:
         _check_single(image, path)
         mode, fault = image.mode, not_ids(image)
@@ -103,10 +105,10 @@ def size_of_short_side(height: int, width: int, short_side: float) -> tuple[int,
     return round(height * ratio), round(width * ratio)
 
 
-def write_label_map(path: Path, labels: UInt8[np.ndarray, "h w"]) -> None:
+def write_label_map(path: str | Path, labels: UInt8[np.ndarray, "h w"]) -> None:
     """Writes object ids as an indexed PNG with the VOC palette: written to a temporary file and renamed, so never half
     written."""
     image = Pillow.fromarray(labels, mode=None)
     image.putpalette(PALETTE)
-    with replacing(path) as aside:
+    with replacing(Path(path)) as aside:
         image.save(aside, format="PNG", compress_level=1)

@@ -147,14 +147,14 @@ def initial_masks(video: Video) -> dict[int, LabelMap]:
     UserError naming the video and frame if there is nothing to start from.
     """
     given: dict[int, LabelMap] = {}
-    known, annotated = {0, 255}, False
+    known, annotated = {0, 255}, None
     for index in range(len(video.frame_names) if video.late_objects else 1):
         if video.starts and known.issuperset(video.starts):
             break
         labels = video.annotation(index)
         if labels is None:
             continue
-        annotated = True
+        annotated = index
         if new := sorted(set(np.unique(labels).tolist()) - known):
             _check_whole(video, index, labels)
             given[index] = np.where(np.isin(labels, new), labels, 0).astype(np.uint8)
@@ -163,7 +163,8 @@ def initial_masks(video: Video) -> dict[int, LabelMap]:
         log.warning("video %s: no annotation shows its objects %s: they stay unsegmented", video.name, lost)
     if not given:
         frame = "every frame" if video.late_objects else f"its first frame {video.frame_names[0]}"
-        problem = "an empty mask" if annotated else "no mask"
+        file = None if annotated is None else video.mask_file(annotated)
+        problem = "no mask" if annotated is None else f"an empty mask{f' ({file})' if file else ''}"
         hint = "label its objects 1, 2, … (0 is background, 255 void)"
         raise UserError(f"video {video.name} has {problem} in {frame}: {hint}")
     return given
@@ -181,7 +182,7 @@ def check_size(labels: LabelMap, path: Path, size: tuple[int, int], frame: Path 
     """Raises UserError if the label map at `path` does not have the (height, width) of its `frame`."""
     if labels.shape != size:
         sizes = f"mask {path} is {rows_columns(labels.shape)} (rows×columns), its frame {frame} is {rows_columns(size)}"
-        raise UserError(f"{sizes}: give masks of the frame's size, or the resolution folder that matches")
+        raise UserError(f"{sizes}: give masks of the frame's size")
 
 
 def check_sizes(videos: Iterable[Video]) -> None:

@@ -62,7 +62,7 @@ def _rows(size: int, facts: Facts) -> Iterator[tuple[str, str]]:
     yield "trained on", ", ".join(facts.data) or UNKNOWN
     yield "steps", UNKNOWN if facts.steps is None else f"{facts.steps:,}"
     if facts.hours is not None:
-        yield "hours", f"{facts.hours:.1f}"
+        yield "hours", f"{facts.hours:.1f}" if facts.hours >= 0.1 else "less than 0.1"
     yield "licence of the weights", facts.licence
 
 

@@ -1,5 +1,6 @@
 """Loading trained weights into a method: checkpoints of trainings, shipped or exported weights, or authors' files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from vosbench.method import Method
 from vosbench.nn.weight_files import read
+from vosbench.runs.trainings import commands
 from vosbench.util.errors import UserError
 from vosbench.util.files import content_digest
 from vosbench.util.reading import reading
@@ -37,7 +39,7 @@ def restore(method: Method[Any, Any], checkpoint: str, seed: int) -> Checkpoint:
             f"checkpoint {path} learned from {colours}, and the method is to see {method.colours}: choose the same "
             "options as in training (for mask embedding, correspondence=)"
         )
-    _load(method, state if trained else method.adapt(state), path)
+    _load(method, state if trained else method.adapt(state), path, metadata.get("training"))
     return Checkpoint(
         name=found.name,
         sha256=content_digest(path),
@@ -59,10 +61,12 @@ def initialise(module: nn.Module, init: str) -> list[str]:
     state, metadata = read(path)
     if known_as(metadata.get("method")) != name_of(module) and isinstance(module, Method):
         state = module.adapt(state)
-    return _load(module, state, path, whole=False)
+    return _load(module, state, path, metadata.get("training"), whole=False)
 
 
-def _load(module: nn.Module, state: dict[str, Tensor], path: Path, *, whole: bool = True) -> list[str]:
+def _load(
+    module: nn.Module, state: dict[str, Tensor], path: Path, training: Mapping[str, Any] | None, *, whole: bool = True
+) -> list[str]:
     """`whole`: all weights must be present. Otherwise returns the names of the largest parts that have none."""
     own = module.state_dict()
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -71,12 +75,13 @@ def _load(module: nn.Module, state: dict[str, Tensor], path: Path, *, whole: boo
     lacking = [key for key in missing if not any(key.startswith(f"{part}.") for part in parts)]
     if len(missing) == len(own):
         lacking = missing
+    trained = f" (by `{commands(training)[-1]}`)" if training else ""
     for problem, keys in (("lacks", lacking), ("has the unknown", unknown), ("has other shapes of", misshaped)):
         if keys:
             raise UserError(
                 f"checkpoint {path} does not fit {type(module).__name__}: it {problem} {keys[0]}"
                 f"{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}; "
-                "choose the method and width it was trained with"
+                f"choose the method and width it was trained with{trained}"
             )
     with reading(path, "checkpoint", "give a whole file, or remove it"):
         module.load_state_dict(state, strict=whole)

@@ -1,5 +1,6 @@
 """Any network of timm (Wightman 2019) that gives maps of features."""
 
+import difflib
 import re
 from collections.abc import Sequence
 from types import ModuleType
@@ -11,10 +12,10 @@ from torch import Tensor, nn
 from vosbench.contract import Padding
 from vosbench.methods.features.backbone import Colour
 from vosbench.methods.features.backbones.vit import Intermediates, Vit, fill
-from vosbench.nn.weight_files import read
+from vosbench.nn.weight_files import read_named
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError, one_line
-from vosbench.util.hub import local
+from vosbench.util.hub import local, quiet_hub
 from vosbench.util.supervision import Supervision
 
 # Parts of the tags that timm gives to weights that learned without labels.
@@ -76,15 +77,17 @@ def timm_module() -> ModuleType:
 
 def _made(name: str, pretrained: bool, weights: str | None) -> Any:
     timm = timm_module()
-    if name.partition(".")[0] not in timm.list_models():
-        close = timm.list_models(f"*{name.partition('.')[0]}*")[:5]
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise UserError(f"backbone.name={name}: timm has no network of this name{hint}")
+    known, architecture = timm.list_models(), name.partition(".")[0]
+    if architecture not in known:
+        close = timm.list_models(f"*{architecture}*")[:5] or difflib.get_close_matches(architecture, known)
+        hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists them"
+        raise UserError(f"backbone.name={name}: timm has no network of this name; {hint}")
     how = {"pretrained": pretrained, "num_classes": 0}
     try:
-        net = timm.create_model(name, **how)
-        if not _has_positions(net) and hasattr(net, "dynamic_img_size"):  # positions that rotate, of any size
-            net = timm.create_model(name, dynamic_img_size=True, **how)
+        with quiet_hub():
+            net = timm.create_model(name, **how)
+            if not _has_positions(net) and hasattr(net, "dynamic_img_size"):  # positions that rotate, of any size
+                net = timm.create_model(name, dynamic_img_size=True, **how)
     except Exception as error:  # timm and the hub's client raise what they like
         raise UserError(
             f"backbone.name={name}: timm could not make it with its weights ({one_line(error)[:200]}): give a file "
@@ -93,7 +96,8 @@ def _made(name: str, pretrained: bool, weights: str | None) -> Any:
     if not hasattr(net, "forward_intermediates"):
         raise UserError(f"backbone.name={name} gives no maps of features: choose another network")
     if weights is not None:
-        fill(net, read(local(weights))[0], f"backbone.weights={weights}")
+        state, _ = read_named(weights, "backbone.weights", "give a file of weights")
+        fill(net, state, f"backbone.weights={weights}")
     return net
 
 

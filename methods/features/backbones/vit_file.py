@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isqrt
-from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
@@ -15,7 +14,7 @@ from vosbench.methods.features.backbone import Colour
 from vosbench.methods.features.backbones.timm_model import timm_module
 from vosbench.methods.features.backbones.vit import Vit, fill
 from vosbench.nn.resnet import MEAN, STD
-from vosbench.nn.weight_files import read
+from vosbench.nn.weight_files import read_named
 from vosbench.settings.options import Content, FileName
 from vosbench.util.errors import UserError
 from vosbench.util.hub import local
@@ -54,7 +53,7 @@ class VitFile(nn.Module):
         supervision: Supervision = "self-supervised",
     ) -> None:
         super().__init__()
-        state = _weights(local(file))
+        state = _weights(file)
         net = _network(state, heads, file)
         self.vit = Vit(net, layers, norm)
         self.stride = self.vit.patch
@@ -66,9 +65,9 @@ class VitFile(nn.Module):
         return maps
 
 
-def _weights(file: Path) -> dict[str, Tensor]:
+def _weights(file: str) -> dict[str, Tensor]:
     """The network's weights under timm's names."""
-    state, _ = read(file)
+    state, _ = read_named(file, "backbone.file", "give a file of weights")
     marks = [key for key in state if key.endswith(MARK)]
     if not marks:
         raise UserError(f"backbone.file={file} holds no ViT (there is no {MARK}): give another file or backbone=")
