@@ -180,10 +180,12 @@ def check_annotations(labels: Path) -> None:
         raise UserError(f"annotations folder {labels} does not exist: give the folder of <sequence>/<frame>.png")
 
 
-def check_root(root: Path) -> None:
-    """Raises UserError if the data set's root does not exist."""
+def check_root(root: Path, what: str = "data set root") -> None:
+    """Raises UserError if the data set's root is no folder."""
+    if root.exists() and not root.is_dir():
+        raise UserError(f"{what} {root} is a file: set {HERE}root to a folder")
     if not root.is_dir():
-        raise UserError(f"data set root {root} does not exist: set {HERE}root, or VOSBENCH_DATA to the folder above it")
+        raise UserError(f"{what} {root} does not exist: set {HERE}root, or VOSBENCH_DATA to the folder above it")
 
 
 def subfolders(path: Path) -> list[str]:

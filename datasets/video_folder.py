@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vosbench.datasets.folders import check_frames, choose, files, scan_video
+from vosbench.datasets.folders import check_frames, check_root, choose, files, scan_video
 from vosbench.datasets.own_masks import masks_among, masks_for
 from vosbench.settings.options import Where
-from vosbench.util.errors import HERE, UserError
+from vosbench.util.errors import UserError
 from vosbench.util.files import name_of
 from vosbench.util.wording import some
 from vosbench.video.formats import is_image
@@ -65,10 +65,7 @@ class VideoFolder:
         root = Path(root)
         self.name, self.split, self.resolution, self.protocol = name, split, resolution, protocol
         self.frames: Frames = frames
-        if not root.is_dir():
-            raise UserError(
-                f"video folder {root} does not exist: set {HERE}root, or VOSBENCH_DATA to the folder above it"
-            )
+        check_root(root, "video folder")
         entries = sorted(path for path in root.iterdir() if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES)
         by_name: dict[str, Path] = {}
         for path in (path for path in entries if path.name[0] != "."):

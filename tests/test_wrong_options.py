@@ -315,3 +315,16 @@ def test_a_missing_check_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said["scale", 0] is not None
     assert said["scale", 0].startswith("accepted: ")
     assert judge(values, "benchmark", options["scale"], "wrong") is None
+
+
+@pytest.mark.parametrize("words", ["prepare dataset=collage", "predict method=copy_first dataset=collage"])
+def test_an_output_that_is_a_file(command: Command, tmp_path: Path, words: str) -> None:
+    (tmp_path / "notes").write_text("kept")
+    command(*words.split(), f"output={tmp_path / 'notes'}").error(1, f"{tmp_path / 'notes'} is a file, where a folder")
+    assert (tmp_path / "notes").read_text() == "kept"
+
+
+def test_a_root_that_is_a_file(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    for dataset in ("video_folder", "davis2017"):
+        command("check", f"dataset={dataset}", f"dataset.root={tmp_path / 'notes'}").error(1, "is a file: set dataset.")

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 
 from hydra.errors import InstantiationException
 
@@ -60,6 +61,10 @@ def _judge(error: BaseException, where: str) -> tuple[int, list[str]]:
         case OSError() if error.errno in FULL:
             file = error.filename or where
             return 1, [f"error: the disk is full: cannot write {file}; make room and repeat the command"]
+        case FileExistsError() | NotADirectoryError() if error.filename:
+            path = Path(error.filename)
+            file = next((each for each in (path, *path.parents) if each.is_file()), path)
+            return 1, [f"error: {file} is a file, where a folder is needed: give another name, or move it"]
         case OSError() if error.filename:
             return 1, [f"error: {error.filename}: {error.strerror}"]
         case Unfinished():

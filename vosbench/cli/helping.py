@@ -24,7 +24,9 @@ def explanation(verb: str, summary: str, changes: Sequence[str]) -> str:
     options = configuration.groups(config)
     chosen = OmegaConf.to_container(config.hydra.runtime.choices)
     assert isinstance(chosen, dict)
-    groups = {name: options[name] for name in sorted(options, key=lambda name: name in RECIPES)}
+    recipes = RECIPES if "method" in options else ()  # which are recipes of methods
+    shown = [name for name in options if name in recipes or name not in RECIPES]
+    groups = {name: options[name] for name in sorted(shown, key=lambda name: name in RECIPES)}
     return (
         f"vosbench {verb}: {summary}\n\n{_docstring(verb)}\n\n"
         f"usage: vosbench {verb} [key=value …] [-m] [--config-dir FOLDER]\n"

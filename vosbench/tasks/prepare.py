@@ -70,8 +70,10 @@ class _Form:
 
 def run(options: Options) -> None:
     """Raises UserError if the output holds videos prepared from another source; then nothing is written."""
-    if (options.size is None and options.square) or (options.size is not None and options.size < 1):
-        raise UserError(f"size={options.size} with square={options.square}: give the pixels of the shorter side")
+    if options.size is None and options.square:
+        raise UserError("square=true needs size=<pixels of a side>")
+    if options.size is not None and options.size < 1:
+        raise UserError(f"size={options.size}: give the pixels of the shorter side, 1 or more")
     if not 1 <= options.quality <= 100:
         raise UserError(f"quality={options.quality}: JPEG quality is 1 to 100")
     dataset: Dataset = made(options.dataset, "dataset")
