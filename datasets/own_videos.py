@@ -70,11 +70,17 @@ def write_first_mask(
 
 
 def _videos_in(path: Path) -> Sequence[Path]:
-    """The video files and folders of frames in a folder that holds no frames itself."""
-    if not path.is_dir() or any(is_image(file) for file in files(path)):
+    """The video files and folders of frames in a folder that holds no frames itself. Raises UserError for a folder of
+    frames and videos."""
+    if not path.is_dir():
+        return []
+    videos = [file for file in files(path) if file.suffix.lower() in VIDEO_SUFFIXES]
+    if images := [file.name for file in files(path) if is_image(file)]:
+        if videos:
+            raise UserError(f"{path} holds images ({some(images)}) and videos ({some(videos)}): move either elsewhere")
         return []
     inside = [path / name for name in subfolders(path) if any(is_image(file) for file in files(path / name))]
-    return sorted([*inside, *(file for file in files(path) if file.suffix.lower() in VIDEO_SUFFIXES)])
+    return sorted([*inside, *videos])
 
 
 def _mask_of(video: Path, masks: Path) -> Path | None:

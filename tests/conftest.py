@@ -103,9 +103,11 @@ def command(
     """Runs `vosbench <arguments>` in this process and in a folder of its own."""
     from vosbench.cli import configuration
     from vosbench.cli import main as cli
+    from vosbench.evaluation import protocols
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(configuration, "_folders", [])
+    monkeypatch.setattr(protocols, "PACKAGES", protocols.PACKAGES[:])
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     root = logging.getLogger()

@@ -315,6 +315,16 @@ def test_the_run_folder_and_its_log(command: Command) -> None:
     assert yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text()) == ["seed=3", "needed=x"]
 
 
+def test_several_folders_of_ones_own(command: Command, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "method").mkdir(parents=True)
+        (tmp_path / name / f"method/from_{name}.yaml").write_text("# @package _global_\ndefaults: [copy_first]\n")
+    folders = ["--config-dir", str(tmp_path / "one"), "--config-dir", str(tmp_path / "two")]
+    _, _, found = command("predict", *folders, "method=neither", "dataset=collage")
+    assert "from_one" in found
+    assert "from_two" in found
+
+
 def test_folders_are_named_after_the_subject(command: Command) -> None:
     experiments = command.configs / "experiment"
     experiments.mkdir()

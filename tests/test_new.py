@@ -114,11 +114,19 @@ def test_the_test_that_it_writes_passes(run: Run, tmp_path: Path) -> None:
 def test_it_is_installed_and_found_by_its_entry_point(run: Run, tmp_path: Path) -> None:
     assert run("new", "method=packed_method")[0] == 0
     project, wheels, installed = (tmp_path / name for name in ("packed_method", "wheels", "installed"))
+    (project / "packed_method/protocols").mkdir()
+    (project / "packed_method/protocols/packed_rules.py").write_text(
+        "from dataclasses import replace\n"
+        "from vosbench.evaluation.protocols.davis import PROTOCOL as DAVIS\n"
+        'PROTOCOL = replace(DAVIS, name="packed-rules")\n'
+    )
     build = ["-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheels)]
     subprocess.run([sys.executable, *build], cwd=project, check=True, capture_output=True)
     (wheel,) = wheels.glob("*.whl")
     install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(installed), str(wheel)]
     subprocess.run([sys.executable, *install], check=True, capture_output=True)
     shutil.rmtree(project)
-    out = vosbench(tmp_path, "benchmark", "method=packed_method", "checkpoint=none", *TINY, path=installed)
+    words = ["method=packed_method", "checkpoint=none", "protocol=packed-rules", *TINY]
+    out = vosbench(tmp_path, "benchmark", *words, path=installed)
     assert "packed_method on collage val" in out
+    assert "protocol packed-rules" in out

@@ -69,7 +69,7 @@ def test_a_part_of_a_video(command: Command, clip: Path, tmp_path: Path, kind: s
     ("text", "message"),
     [
         ("9:", "grey.mp4 has 8 frames, and none from 9 on"),
-        ("5:5", "frames=5:5 is no frame"),
+        ("5:5", "frames=5:5 has no frame"),
         ("5", "frames=5: give the first frame and the one after the last, such as frames=100:200"),
         (":", "frames=:: give the first frame"),
     ],
@@ -128,6 +128,17 @@ def test_cut_outs(command: Command, clip: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[..., 3], np.where(inside, 255, 0))
     assert abs(found[inside][:, :3].astype(int) - 80).max() < 12
     assert not found[~inside].any()
+
+
+def test_a_folder_of_images_and_videos_may_be_either(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    write_video(folder / "one.mp4", iter([np.zeros((48, 64, 3), np.uint8)] * 2), fps=10)
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(folder / "thumb.png")
+    words = ["predict", "method=copy_first", f"input={folder}", "mask=masks"]
+    command(*words).error(1, "holds images (thumb.png) and videos (one.mp4): move either elsewhere")
+    (folder / "thumb.png").unlink()
+    command("draw", "method=copy_first", f"input={folder}").error(1, "holds no frames but videos", "input=", "one.mp4")
 
 
 @pytest.mark.parametrize("brightness", [0, 90, 255])

@@ -1,7 +1,9 @@
 """The description of a scoring protocol, and finding protocols by name.
 
-A protocol is a module of this folder that defines `PROTOCOL`. All other code asks that object: what a data set needs to
-be scored, what `vosbench check` advises, what a submission looks like, which score ranks a table.
+A protocol is a module that defines `PROTOCOL`. It lies in this folder, in the folder `protocols` of a `--config-dir`,
+or in that of an installed package that brings configs (entry point `vosbench.configs`). All other code asks that
+object: what a data set needs to be scored, what `vosbench check` advises, what a submission looks like, which score
+ranks a table.
 """
 
 import importlib
@@ -9,6 +11,8 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from vosbench.audit.findings import Advice
@@ -148,17 +152,28 @@ def all_protocols() -> list[Protocol]:
 
 
 def _modules() -> dict[str, str]:
-    """The modules that are protocols, by the name of the protocol."""
-    return _modules_in(tuple(protocols.__path__))
+    """The modules that are protocols, by the name of the protocol. Ours win over others of the same name."""
+    packages = (*protocols.PACKAGES, *_installed())
+    return _modules_in(tuple((name, tuple(importlib.import_module(name).__path__)) for name in packages))
 
 
 @cache
-def _modules_in(folders: tuple[str, ...]) -> dict[str, str]:
-    stems = {module.name for module in pkgutil.iter_modules(folders)} - INFRASTRUCTURE
-    return {stem.replace("_", "-"): stem for stem in stems}
+def _installed() -> tuple[str, ...]:
+    packages = (f"{each.value}.protocols" for each in entry_points(group="vosbench.configs"))
+    return tuple(package for package in packages if find_spec(package) is not None)
 
 
-def _load(stem: str) -> Protocol:
-    module = importlib.import_module(f"{protocols.__name__}.{stem}")
-    protocol: Protocol = module.PROTOCOL
+@cache
+def _modules_in(packages: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for package, folders in packages:
+        stems = {module.name for module in pkgutil.iter_modules(folders)} - INFRASTRUCTURE
+        found = {stem.replace("_", "-"): f"{package}.{stem}" for stem in stems} | found
+    return found
+
+
+def _load(module: str) -> Protocol:
+    protocol = getattr(importlib.import_module(module), "PROTOCOL", None)
+    if not isinstance(protocol, Protocol):
+        raise UserError(f"{module} defines no PROTOCOL, an object of the class {__name__}.Protocol")
     return protocol

@@ -18,6 +18,7 @@ from vosbench.evaluation.scoring.evaluate import Scores, evaluate
 from vosbench.runs.code import sources
 from vosbench.runs.identity import digest
 from vosbench.util.terminal import Terminal
+from vosbench.util.wording import counted
 from vosbench.video.video import Dataset
 
 # Fields about what was scored, not how well: they can be corrected without scoring again.
@@ -27,6 +28,7 @@ LABELS = (
 )
 RESTRICTING = ("sequences", "exclude", "max_frames")  # settings that restrict a data set
 ACROSS = 8  # if there are more scores, they are printed one below the other
+NARROWEST = 44  # columns of a table, whose title is broken into lines of its width
 log = logging.getLogger(__name__)
 
 
@@ -129,9 +131,9 @@ def show(record: Record) -> None:
     parts += [f"propagation {record.propagation}"] if record.propagation else []
     headline = protocol.measure(next(iter(record.scores)))
     is_plain_mean = headline.parts and not headline.groups
-    of = f", mean over {len(record.objects)} objects" if is_plain_mean else ""
+    of = f", mean over {counted(len(record.objects), 'object')}" if is_plain_mean else ""
     title, caption = f"{record.method} on {', '.join(parts)}", f"protocol {protocol.title}, percent{of}"
-    table = Table(title=title, caption=caption)
+    table = Table(title=title, caption=caption, min_width=NARROWEST)
     cells = {name: f"{100 * value:.1f}" for name, value in record.scores.items()}
     if len(cells) <= ACROSS:
         for name in cells:

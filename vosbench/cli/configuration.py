@@ -32,6 +32,7 @@ from yaml import YAMLError
 from vosbench.cli import protocol_name, words
 from vosbench.cli.explanations import Known, explain, explain_choice, explain_value
 from vosbench.cli.sweep_file import CHOOSING
+from vosbench.evaluation import protocols
 from vosbench.runs.names import key_of, run_name, stage_name, subject, subject_group
 from vosbench.settings.option_types import fit
 from vosbench.settings.options import Content, FileName, Role, Where
@@ -92,8 +93,8 @@ class Sources(SearchPathPlugin):
 
 
 def add_folder(folder: Path) -> None:
-    """Makes a folder's configs and Python modules available. A folder that is itself a package is imported by its
-    name. Raises UsageError if the folder does not exist."""
+    """Makes a folder's configs, Python modules and protocols available. A folder that is itself a package is imported
+    by its name. Raises UsageError if the folder does not exist."""
     if not folder.is_dir():
         raise UsageError(f"--config-dir: there is no folder {folder}")
     whole = folder.resolve()
@@ -101,6 +102,8 @@ def add_folder(folder: Path) -> None:
         _folders.append(str(whole))
         above = next(place for place in (whole, *whole.parents) if not (place / "__init__.py").exists())
         sys.path.insert(0, str(above))
+        if (whole / "protocols").is_dir():
+            protocols.PACKAGES.append(".".join((*whole.relative_to(above).parts, "protocols")))
 
 
 def own_folders() -> list[str]:

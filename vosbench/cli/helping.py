@@ -31,7 +31,7 @@ def explanation(verb: str, summary: str, changes: Sequence[str]) -> str:
         f"vosbench {verb}: {summary}\n\n{_docstring(verb)}\n\n"
         f"usage: vosbench {verb} [key=value …] [-m] [--config-dir FOLDER]\n"
         "  -m                   key=a,b runs the command for a and for b (every combination of such lists)\n"
-        "  --config-dir FOLDER  finds configs and Python modules of your own there\n"
+        "  --config-dir FOLDER  finds configs and Python modules of your own there; may be repeated\n"
         "  HYDRA_FULL_ERROR=1   in the environment shows where in the code an error comes from\n\n"
         + _keys(verb, config, {str(name): str(option) for name, option in chosen.items()})
         + f"\ngroups, as group=option ([] is chosen)\n{''.join(_groups(groups, chosen))}"

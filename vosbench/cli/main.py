@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("--multirun", "-m", action="store_true")
-    parser.add_argument("--config-dir", "-cd", type=Path)
+    parser.add_argument("--config-dir", "-cd", type=Path, action="append", default=[])
     parser.add_argument("--config-name", dest="verb")
     parser.add_argument("words", nargs="*")
     typed = parser.parse_intermixed_args(list(arguments))
@@ -61,8 +61,8 @@ def main() -> None:
     with reported():
         words.forget()
         typed = parse(sys.argv[1:])
-        if typed.config_dir:
-            configuration.add_folder(typed.config_dir)
+        for folder in typed.config_dir:
+            configuration.add_folder(folder)
         if typed.version:
             print(f"vosbench {__version__}")
         elif typed.verb is None:
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _run(typed: argparse.Namespace) -> None:
-    flags = ["--config-dir", str(typed.config_dir)] if typed.config_dir else []
+    flags = [word for folder in typed.config_dir for word in ("--config-dir", str(folder))]
     launching, typed.words = launch.divided(typed.words)
     jobs = sweep.jobs(typed.verb, typed.words, typed.multirun)
     if jobs is not None or launching:

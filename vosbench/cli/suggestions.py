@@ -33,13 +33,13 @@ def suggestions(line: str, verbs: Sequence[str]) -> list[str]:
 
 
 def _without_folders(words: Sequence[str]) -> list[str]:
-    """The words without `--config-dir FOLDER`, which is added: its configs are suggested, too."""
+    """The words without any `--config-dir FOLDER`, which is added: its configs are suggested, too."""
     if "--config-dir" not in words:
         return list(words)
     place = words.index("--config-dir")
     if Path(words[place + 1]).is_dir():
         configuration.add_folder(Path(words[place + 1]))
-    return [*words[:place], *words[place + 2 :]]
+    return [*words[:place], *_without_folders(words[place + 2 :])]
 
 
 def _starting(last: str, found: Iterable[str]) -> list[str]:

@@ -68,9 +68,15 @@ def _middle(mask: np.ndarray) -> tuple[int, int]:
 
 def _write(image: Image, text: str, middle: tuple[int, int]) -> None:
     """White with a dark rim, readable on anything."""
-    scale = max(0.5, min(image.shape[:2]) / 600)
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    place = (middle[0] - width // 2, middle[1] + height // 2)
-    stroke = max(1, round(2 * scale))
-    for colour, thickness in ((TEXT, stroke + max(4, round(8 * scale))), (PAPER, stroke)):
-        cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    scale = max(0.5, min(image.shape[:2]) / 360)
+    thickness, rim = max(1, round(2.5 * scale)), max(1, round(2 * scale))
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    reach = max(width, height) + rim
+    left, top = (max(0, at - reach) for at in middle)
+    part = image[top : middle[1] + reach, left : middle[0] + reach]  # a view
+    glyphs, place = np.zeros(part.shape[:2], np.uint8), (middle[0] - width // 2 - left, middle[1] + height // 2 - top)
+    cv2.putText(glyphs, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, thickness, cv2.LINE_AA)
+    around = cv2.dilate(glyphs, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1)))
+    for colour, shape in ((TEXT, around), (PAPER, glyphs)):
+        share = shape[..., None] / 255
+        part[:] = np.rint(part * (1 - share) + np.array(colour) * share)

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from vosbench.audit.installation import Fact, devices, extras, places, versions, weights
 from vosbench.cli import configuration
 from vosbench.settings.making import made
 from vosbench.settings.options import FileName, Where
 from vosbench.util.errors import Problems, UsageError, UserError, one_line
 from vosbench.util.terminal import Terminal
+from vosbench.util.wording import counted
 
 NAMES = 20  # characters
 
@@ -52,7 +55,12 @@ def datasets() -> Iterator[Fact]:
     """Every data set that a config names: how many videos there are, or what is missing."""
     for name in configuration.groups(configuration.compose("check"))["dataset"]:
         try:
-            settings = configuration.resolve(configuration.compose("check", [f"dataset={name}"]))["dataset"]
-            yield Fact(name, f"{len(made(settings, 'dataset').videos)} videos in {settings.get('root', 'memory')}")
+            config = configuration.compose("check", [f"dataset={name}"])
+            if OmegaConf.is_missing(config.dataset, "root"):
+                yield Fact(name, "of any folder: dataset.root=<folder>")
+                continue
+            settings = configuration.resolve(config)["dataset"]
+            videos = counted(len(made(settings, "dataset").videos), "video")
+            yield Fact(name, f"{videos} in {settings.get('root', 'memory')}")
         except (UserError, UsageError, OSError) as error:
             yield Fact(name, f"none: {one_line(error)}")

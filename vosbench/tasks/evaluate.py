@@ -57,6 +57,8 @@ def run(options: Options) -> None:
     check_all_read(dataset.videos)
     check_compares(dataset, protocol)
     folder = Path(options.predictions or Path(options.run) / "predictions" / f"{dataset.name}-{dataset.split}")
+    if options.predictions is None and not folder.exists():
+        raise UserError("give predictions=<folder of <sequence>/<frame>.png>: this run itself has predicted nothing")
     scoring = ScoringRun(
         dataset=dataset,
         source=JointFolder(folder) if protocol.compares == "joints" else open_source(folder),

@@ -83,7 +83,6 @@ def run(options: Options) -> None:
 def _check(options: Options) -> None:
     """Raises UserError for keys that do not go together."""
     path = options.input
-    check_input(path, options.mask, options.frames, options.overrides)
     if path is None and options.colours is not None:
         raise UserError(
             "colours are those of mask=<PNG>, which a data set does not need: leave them out, or give input"
@@ -93,6 +92,7 @@ def _check(options: Options) -> None:
             f"input={path} needs a mask of its first frame: give mask=<PNG>, mask=points:<x>,<y> inside the object or "
             f"mask=box:<left>,<top>,<right>,<bottom>, or draw one with vosbench annotate input={shlex.quote(path)}"
         )
+    check_input(path, options.mask, options.frames, options.overrides)
 
 
 def _elsewhere(options: Options) -> str:

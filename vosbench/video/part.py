@@ -26,7 +26,7 @@ class Part:
             raise UserError(f"frames={text}: give the first frame and the one after the last, such as frames=100:200")
         part = cls(int(found[1] or 0), int(found[2]) if found[2] else None)
         if part.length is not None and part.length < 1:
-            raise UserError(f"frames={text} is no frame: give the first one and the one after the last")
+            raise UserError(f"frames={text} has no frame: give the first one and the one after the last")
         return part
 
     @property
@@ -36,7 +36,10 @@ class Part:
     def of(self, frames: Sequence[T], path: Path) -> tuple[T, ...]:
         """Raises UserError if there are none of these frames at `path`."""
         if not (kept := tuple(frames[self.start : self.stop])):
-            raise UserError(f"{path} has {len(frames)} frames, and none from {self.start} on: give frames= below that")
+            last = len(frames) - 1
+            raise UserError(
+                f"{path} has {last + 1} frames, and none from {self.start} on: give frames= from 0 to {last}"
+            )
         return kept
 
 

@@ -164,9 +164,9 @@ def initial_masks(video: Video) -> dict[int, LabelMap]:
     if not given:
         frame = "every frame" if video.late_objects else f"its first frame {video.frame_names[0]}"
         file = None if annotated is None else video.mask_file(annotated)
-        problem = "no mask" if annotated is None else f"an empty mask{f' ({file})' if file else ''}"
+        problem = "no mask" if annotated is None else "an empty mask"
         hint = "label its objects 1, 2, … (0 is background, 255 void)"
-        raise UserError(f"video {video.name} has {problem} in {frame}: {hint}")
+        raise UserError(f"video {video.name} has {problem} in {frame}{f' ({file})' if file else ''}: {hint}")
     return given
 
 
