@@ -144,7 +144,7 @@ class StopRequest:
         if self.asked and number not in ASKING:
             raise KeyboardInterrupt
         if not self.asked:
-            log.info("%s: saving after this step; interrupt it again to end at once", signal.Signals(number).name)
+            log.info("%s: saving after this step; interrupt again to end at once", signal.Signals(number).name)
         self.asked = True
 
 
