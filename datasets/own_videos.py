@@ -77,9 +77,8 @@ def _videos_in(path: Path) -> Sequence[Path]:
     videos = [file for file in files(path) if file.suffix.lower() in VIDEO_SUFFIXES]
     if images := [file.name for file in files(path) if is_image(file)]:
         if videos:
-            raise UserError(
-                f"{path} holds images ({some(images)}) and videos ({some(file.name for file in videos)}): move either elsewhere"
-            )
+            names = some(file.name for file in videos)
+            raise UserError(f"{path} holds images ({some(images)}) and videos ({names}): move either elsewhere")
         return []
     inside = [path / name for name in subfolders(path) if any(is_image(file) for file in files(path / name))]
     return sorted([*inside, *videos])

@@ -16,6 +16,7 @@ def warning(method: Method[Any, Any], choice: str) -> str:
     shipped = [entry.facts.choice for entry in index().values() if entry.facts.algorithm == algorithm]
     instead = f"take {' or '.join(shipped)}, whose weights ship with vosbench, or " if shipped else ""
     return (
-        f"untrained: {choice} has random weights (checkpoint=none is its default), so scores say nothing of the method: "
-        f"{instead}train it with `vosbench train {choice}{labels}` and give the checkpoint= that its last line names"
+        f"untrained: {choice} has random weights (checkpoint=none is its default), so scores say nothing of the "
+        f"method: {instead}train it with `vosbench train {choice}{labels}` and give the checkpoint= that its last "
+        "line names"
     )
