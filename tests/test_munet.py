@@ -216,6 +216,36 @@ def test_training_reads_as_inference_does(options: dict[str, Any]) -> None:
     torch.testing.assert_close(terms["overlap"], overlap_loss(scores, masks[1:], clip.valid[0, 1:]))
 
 
+def test_training_may_remember_what_it_predicts() -> None:
+    """The losses are those of predicting frame by frame with a memory of all frames."""
+    method, clip = tiny(predicted=True).eval(), scene(4)
+    labels = clip.labels
+    assert labels is not None
+    masks = one_hot(labels[0], 3)
+    memory: FrameMemory[Any] = FrameMemory(every=1)
+    with torch.no_grad():
+        term = method.loss(clip)["segmentation"]
+        frames = [method.encode(clip.frames[:, i]) for i in range(4)]
+        value, scores = method.memorize(frames[0], masks[:1]), []
+        for i in range(1, 4):
+            memory.add(Entry(i - 1, i == 1, value))
+            context = Context(i, Previous(i - 1, frames[i - 1], value), memory.references(i))
+            scores.append(method.segment(frames[i], context).scores)
+            value = method.memorize(frames[i], scores[-1])
+        expected = bootstrapped_cross_entropy(torch.cat(scores).log(), masks[1:], clip.valid[0, 1:])
+    torch.testing.assert_close(term, expected)
+
+
+def test_the_motion_cnn_may_start_with_weights_that_let_motion_through() -> None:
+    torch.manual_seed(0)
+    layers = {initial: MotionUncertaintyLayer(64, initial=initial) for initial in ("torch", "he")}
+    motions = torch.randn(50, 3, 1, 1).expand(-1, -1, 9, 9)
+    with torch.no_grad():
+        spread = {initial: layer.represent(motions)[..., 4, 4].std(0).mean() for initial, layer in layers.items()}
+    assert spread["torch"] < 0.01
+    assert 0.2 < spread["he"] < 5
+
+
 def test_objects_that_start_later_are_background_and_clips_without_any_teach_nothing() -> None:
     method, clip = tiny(), scene(2)
     assert clip.labels is not None

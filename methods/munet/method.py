@@ -67,6 +67,8 @@ class MUNet(Method[Features, Memory]):
     top_k            tokens of each object that a cell reads, those it matches best (STCN); null: all
     kernel           standard deviation of KMN's Gaussian, in cells: a token is hardly read far from the cell that it
                      matches best; null: it is, however far
+    predicted        in training, a frame after the first is remembered with its predicted mask, and the frames after it
+                     read it, too (STM); False: all read the first frame alone
     hardest          share of pixels, the hardest, in the cross-entropy (BsCE); 1: all
     overlap          weight λ of the overlap loss; 0: none
 
@@ -92,6 +94,7 @@ class MUNet(Method[Features, Memory]):
         fusion: Literal["attention", "add"] = "attention",
         top_k: int | None = None,
         kernel: float | None = None,
+        predicted: bool = False,
         hardest: float = 0.4,
         overlap: float = 1.0,
     ) -> None:
@@ -111,7 +114,7 @@ class MUNet(Method[Features, Memory]):
         self.decoder = MaskDecoder(2 * value, skips, decoder_width)
         self.scale, self.freeze_norm = key**-0.5, weights is not None if freeze_norm is None else freeze_norm
         self.top_k, self.kernel = top_k, kernel
-        self.hardest, self.overlap = hardest, overlap
+        self.predicted, self.hardest, self.overlap = predicted, hardest, overlap
         self.train()
 
     def train(self, mode: bool = True) -> "MUNet":
@@ -159,11 +162,22 @@ class MUNet(Method[Features, Memory]):
         self, frames: Features, memory: Tokens, masks: Float[Tensor, "t n h w"], valid: Bool[Tensor, "t h w"]
     ) -> dict[str, Tensor]:
         """The loss of the frames after the first, whose tokens are `memory`."""
-        logits, _ = self.read_and_decode(frames.take(slice(1, None)), frames.semantic[:-1], [memory])
+        logits = self._clip_logits(frames, memory)
         terms = {"segmentation": bootstrapped_cross_entropy(logits, masks, valid, self.hardest)}
         if self.overlap:
             terms["overlap"] = self.overlap * overlap_loss(logits.softmax(1), masks, valid)
         return terms
+
+    def _clip_logits(self, frames: Features, memory: Tokens) -> Masks:
+        """Of the frames after the first. All are read at once, unless each needs the prediction of the one before."""
+        if not self.predicted:
+            return self.read_and_decode(frames.take(slice(1, None)), frames.semantic[:-1], [memory])[0]
+        found, remembered = [], [memory]
+        for index in range(1, len(frames.semantic)):
+            frame, previous = frames.take(slice(index, index + 1)), frames.semantic[index - 1 : index]
+            found.append(self.read_and_decode(frame, previous, remembered)[0])
+            remembered.append(self._tokens(frame.image, found[-1].softmax(1)[:, 1:]))
+        return torch.cat(found)
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:
         image = normalise(images)

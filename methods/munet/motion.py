@@ -39,6 +39,8 @@ class MotionUncertaintyLayer(nn.Module):
     outside            zero: cells outside of the picture have cosine 0; never: they take no part
     detach_previous    no gradient to the frame before
     displaced, uncertain  False: zeros in place of displacement, or of uncertainty (table 4)
+    initial            weights that the CNN starts with. torch: PyTorch's, by which hardly any motion comes through its
+                       eight layers; he: He et al. 2015, which keep a signal's size
     """
 
     def __init__(
@@ -52,11 +54,14 @@ class MotionUncertaintyLayer(nn.Module):
         detach_previous: bool = True,
         displaced: bool = True,
         uncertain: bool = True,
+        initial: Literal["torch", "he"] = "torch",
     ) -> None:
         super().__init__()
         refuse("method.motion", not_above(0, temperature=temperature) + below(1, radius=radius, reduced=reduced))
         self.reduce = nn.Conv2d(channels, channels // 4 if reduced is None else reduced, 1)
         self.represent = _representation(channels)
+        if initial == "he":
+            self.represent.apply(_initialise)
         self.radius, self.outside, self.detach_previous = radius, outside, detach_previous
         self.gain = (1 if sign == "similarity" else -1) / temperature
         self.displaced, self.uncertain = displaced, uncertain
@@ -107,3 +112,10 @@ def _representation(channels: int) -> nn.Sequential:
     for before, after, kernel in zip(widths, widths[1:], kernels, strict=False):
         layers += [nn.Conv2d(before, after, kernel, padding=kernel // 2), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
