@@ -114,6 +114,17 @@ def test_without_a_decoder_labels_are_carried_over() -> None:
     assert scores.sum(1).max() <= 1 + 1e-5
 
 
+@pytest.mark.parametrize(("given", "same"), [("whole", False), ("window", True)])
+def test_where_a_given_mask_is_searched(given: str, same: bool) -> None:
+    """In windows of a single cell, each cell finds what was there, whatever the pictures show."""
+    method = made(propagate="coarse", radius=0.5, given=given)
+    query, seen = context(method, pictures(2), masks((8, 16)))
+    found = method.segment(query, seen).features
+    assert found is not None
+    assert found.coarse is not None
+    assert torch.allclose(found.coarse, seen.references[0].value.masks) is same
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_loss_and_prediction_are_one_path(variant: str) -> None:
     """The mask that training supervises is the one that the propagator gives, where both read all candidates."""

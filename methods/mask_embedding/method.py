@@ -60,8 +60,8 @@ class MaskEmbedding(Method[Features, Memory]):
                       warped masks are the result, although there are V and D
     supervise_rounds  rounds whose masks are trained (the paper trains round 1, and round 0 would never learn)
     segments          the most segments of a clip that are followed in training
-    temperature, top_k, radius, window  of the affinity at inference: see `ops.matching.readout`. All cells of frames
-                      with a given mask are candidates
+    temperature, top_k, radius, window  of the affinity at inference: see `ops.matching.readout`
+    given             candidates in frames with a given mask: all of their cells (whole), or those in the window
     freeze_trunk      in training, E's trunk stays as it is
     propagate         what later frames read: refined results, or coarse, only the warped masks
     output            refined | mean: of the log-odds of refined masks and the probabilities of coarse ones
@@ -93,6 +93,7 @@ class MaskEmbedding(Method[Features, Memory]):
         top_k: int | None = 10,
         radius: float = 12,
         window: Window = "disk",
+        given: Literal["whole", "window"] = "whole",
         freeze_trunk: bool = False,
         propagate: Literal["refined", "coarse"] = "refined",
         output: Literal["refined", "mean"] = "refined",
@@ -114,7 +115,7 @@ class MaskEmbedding(Method[Features, Memory]):
         self.value_encoder = encoder(depth, widths, value) if decode else None
         decoder = partial(Decoder, widths=tuple(decoder_widths), kernel=decoder_kernel)
         self.decoder = decoder(2 * value, self.key_encoder.skips) if decode else None
-        self.reader, self.top_k = Reader(temperature, radius, window), top_k
+        self.reader, self.top_k, self.given = Reader(temperature, radius, window), top_k, given
         self.rounds = rounds if decode else None
         self.supervise_rounds, self.segments = tuple(supervise_rounds), segments
         self.propagate, self.output = propagate, output
@@ -216,7 +217,7 @@ class MaskEmbedding(Method[Features, Memory]):
         self, query: Features, context: Context[Features, Memory], rounds: Sequence[int | None]
     ) -> tuple[SmallMasks, list[Masks]]:
         memory = [entry.value for entry in context.references]
-        given = [entry.given for entry in context.references]
+        given = [entry.given and self.given == "whole" for entry in context.references]
         return self.read_and_decode(query, memory, given, rounds, self.top_k)
 
     def read_and_decode(
