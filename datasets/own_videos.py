@@ -74,8 +74,9 @@ def _videos_in(path: Path) -> Sequence[Path]:
     frames and videos."""
     if not path.is_dir():
         return []
-    videos = [file for file in files(path) if file.suffix.lower() in VIDEO_SUFFIXES]
-    if images := [file.name for file in files(path) if is_image(file)]:
+    images = [file.name for file in files(path) if is_image(file)]  # a .gif is one
+    videos = [file for file in files(path) if file.suffix.lower() in VIDEO_SUFFIXES and file.name not in images]
+    if images:
         if videos:
             names = some(file.name for file in videos)
             raise UserError(f"{path} holds images ({some(images)}) and videos ({names}): move either elsewhere")

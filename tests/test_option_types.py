@@ -36,7 +36,7 @@ WRONG = {
     "predict flow=1.5": "flow=1.5: give one of its options: dis, none, raft_large, raft_small",
     "evaluate overwrite=maybe": "overwrite=maybe: give true or false",
     "evaluate overwrite=1": "overwrite=1: give true or false",
-    "evaluate supervision=[a,b]": "supervision=[a,b]: give text or null",
+    "evaluate training_data=[a,b]": "training_data=[a,b]: give text or null",
     "evaluate method_name=null": "method_name=null: give text",
     "evaluate dataset.frames=some": "dataset.frames=some: give all or annotated",
     "evaluate dataset=vip dataset.frames=some": "dataset.frames=some: give all or annotated",

@@ -191,7 +191,7 @@ def test_collage_is_written_with_its_exact_label_maps(source: Path) -> None:
 def test_impossible_sizes_name_their_key(source: Path) -> None:
     for changes, message in (
         ({"size": 0}, "size=0"),
-        ({"size": None, "square": True}, "square=True"),
+        ({"size": None, "square": True}, "square=true needs size="),
         ({"quality": 0}, "quality=0"),
     ):
         with pytest.raises(ValueError, match=message):
