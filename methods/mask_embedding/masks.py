@@ -40,10 +40,9 @@ def log_odds(scores: Masks) -> Masks:
 
 def without(coarse: SmallMasks, objects: Sequence[int]) -> SmallMasks:
     """Coarse masks in which these objects, by channel, have become background."""
-    coarse, gone = coarse.clone(), list(objects)
-    coarse[:, 0] += coarse[:, gone].sum(1)
-    coarse[:, gone] = 0
-    return coarse
+    gone = torch.tensor(list(objects), dtype=torch.long, device=coarse.device)
+    background = coarse[:, :1] + coarse.index_select(1, gone).sum(1, keepdim=True)
+    return torch.cat([background, coarse[:, 1:].index_fill(1, gone - 1, 0)], 1)
 
 
 def with_given(coarse: Float[Tensor, "b m h8 w8"], masks: SmallMasks) -> SmallMasks:
