@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vosbench.datasets.folders import files, subfolders
-from vosbench.datasets.video_folder import VIDEO_SUFFIXES, open_video
+from vosbench.datasets.video_folder import images_and_videos, open_video
 from vosbench.util.errors import UserError
 from vosbench.util.wording import some
 from vosbench.video.formats import is_image
@@ -72,14 +72,11 @@ def write_first_mask(
 def _videos_in(path: Path) -> Sequence[Path]:
     """The video files and folders of frames in a folder that holds no frames itself. Raises UserError for a folder of
     frames and videos."""
-    if not path.is_dir():
-        return []
-    images = [file.name for file in files(path) if is_image(file)]  # a .gif is one
-    videos = [file for file in files(path) if file.suffix.lower() in VIDEO_SUFFIXES and file.name not in images]
-    if images:
-        if videos:
-            names = some(file.name for file in videos)
-            raise UserError(f"{path} holds images ({some(images)}) and videos ({names}): move either elsewhere")
+    images, videos = images_and_videos(path)
+    if images and videos:
+        names = [some(file.name for file in found) for found in (images, videos)]
+        raise UserError(f"{path} holds images ({names[0]}) and videos ({names[1]}): move either elsewhere")
+    if images or not path.is_dir():
         return []
     inside = [path / name for name in subfolders(path) if any(is_image(file) for file in files(path / name))]
     return sorted([*inside, *videos])

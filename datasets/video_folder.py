@@ -91,10 +91,11 @@ def _unlabelled(path: Path, short_side: int | None, max_frames: int | None) -> V
     return VideoFile(path, short_side=short_side, max_frames=max_frames)
 
 
-def _videos_of(folder: Path) -> list[Path]:
-    """The video files of a folder without images."""
+def images_and_videos(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The images and the video files of a folder. A .gif is an image; a path that is no folder holds none."""
     inside = files(folder)
-    return [] if any(map(is_image, inside)) else [path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES]
+    videos = [path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES and not is_image(path)]
+    return [path for path in inside if is_image(path)], videos
 
 
 def open_video(path: str | Path, mask: str | Path | None = None, part: Part = WHOLE) -> Video:
@@ -109,9 +110,9 @@ def open_video(path: str | Path, mask: str | Path | None = None, part: Part = WH
         raise UserError(f"video {path} does not exist: give a video file or a folder of frames")
     if mask is not None and not mask.exists():
         raise UserError(f"mask {mask} does not exist: give an indexed PNG of the first frame, or a folder of them")
-    inside = _videos_of(path) if path.is_dir() else []
-    if inside:
-        raise UserError(f"{path} holds no frames but videos: give one of them, such as input={inside[0]}")
+    images, videos = images_and_videos(path)
+    if videos and not images:
+        raise UserError(f"{path} holds no frames but videos: give one of them, such as input={videos[0]}")
     among = masks_among(path, mask) if path.is_dir() and mask is not None else []
     if path.is_dir():
         folder = scan_video(path, None, without=among)

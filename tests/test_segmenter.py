@@ -165,7 +165,7 @@ def test_what_cannot_be_given(
     assert (segmenter.step(picture(1)) == quarter(1, True, True)).mean() > 0.9
 
 
-def test_other_mistakes(segmenter: Propagator[Any, Any], tmp_path: Path) -> None:
+def test_other_mistakes(segmenter: Propagator[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="there is no frame yet: give the mask to step"):
         segmenter.add(quarter(1, True, True))
     with pytest.raises(UserError, match="there are no scores before the first mask"):
@@ -173,6 +173,8 @@ def test_other_mistakes(segmenter: Propagator[Any, Any], tmp_path: Path) -> None
     segmenter.step(picture(), quarter(1, True, True))
     with pytest.raises(UserError, match="there is no object 7: choose from 1"):
         segmenter.remove(7)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mampp").mkdir()  # a folder is no file of weights
     with pytest.raises(UsageError, match=r"unknown method 'mampp'.*--config-dir <its folder>"):
         vosbench.load("mampp")
     (tmp_path / "mine.safetensors").touch()

@@ -28,7 +28,7 @@ def load(method: str, *overrides: str, **settings: Any) -> Propagator[Any, Any]:
 
     Raises UsageError for an unknown method or key, and UserError for weights that do not fit.
     """
-    if Path(method).exists() or is_on_hub(method):
+    if Path(method).is_file() or is_on_hub(method):
         raise UsageError(f'{method} is no method: vosbench.load("<its method>", checkpoint="{method}")')
     words = [f"{key}={text(value)}" for key, value in settings.items()]
     config = configuration.resolve(configuration.compose("predict", [f"method={method}", *overrides, *words]))

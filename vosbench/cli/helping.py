@@ -24,8 +24,7 @@ def explanation(verb: str, summary: str, changes: Sequence[str]) -> str:
     options = configuration.groups(config)
     chosen = OmegaConf.to_container(config.hydra.runtime.choices)
     assert isinstance(chosen, dict)
-    recipes = RECIPES if "method" in options else ()  # which are recipes of methods
-    shown = [name for name in options if name in recipes or name not in RECIPES]
+    shown = [name for name in options if name not in RECIPES or "method" in options]  # recipes are of methods
     groups = {name: options[name] for name in sorted(shown, key=lambda name: name in RECIPES)}
     return (
         f"vosbench {verb}: {summary}\n\n{_docstring(verb)}\n\n"

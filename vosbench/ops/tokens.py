@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -84,10 +85,9 @@ def read_tokens(
     tokens = sum(part.keys.shape[2] for part in memory)
     objects = max(1, chunk // (tokens * query.shape[1]))
     step = max(1, chunk // (tokens * min(objects, len(memory[0].keys))))
+    scaled = query.float() * scale
     groups = [
-        _read_group(
-            query.float() * scale, [part.of(slice(first, first + objects)) for part in memory], top_k, kernel, step
-        )
+        _read_group(scaled, [part.of(slice(first, first + objects)) for part in memory], top_k, kernel, step)
         for first in range(0, len(memory[0].keys), objects)
     ]
     usage = tuple(
@@ -103,11 +103,11 @@ def _read_group(
     """The readout, and counts for each part of memory: 0 where they are not tracked."""
     read = []
     counts = [part.keys.new_zeros(len(part.keys), part.keys.shape[2], dtype=torch.float32) for part in memory]
-    best = None if kernel is None else _best_cells(query, memory, step)
+    near = None if kernel is None else partial(kernel.logarithm, _best_cells(query, memory, step))
     for cells in torch.arange(query.shape[1], device=query.device).split(step):
         affinities = _affinities(query[:, cells], memory)
-        if kernel is not None and best is not None:
-            affinities = affinities + kernel.logarithm(best, cells)
+        if near is not None:
+            affinities = affinities + near(cells)
         weights = _weights(affinities, top_k).split([part.keys.shape[2] for part in memory], 1)
         found = [part.values @ each for part, each in zip(memory, weights, strict=True)]
         read.append(torch.stack(found).sum(0) if len(found) > 1 else found[0])

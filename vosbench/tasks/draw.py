@@ -28,7 +28,7 @@ from vosbench.util.files import replacing
 from vosbench.util.progress import progress_bar
 from vosbench.util.wording import some
 from vosbench.video.leftovers import check_all_read
-from vosbench.video.part import WHOLE, Part
+from vosbench.video.part import Part
 from vosbench.video.video import Video, check_sizes
 
 log = logging.getLogger(__name__)
@@ -87,8 +87,7 @@ def _videos(options: Options) -> tuple[Sequence[Video], Path]:
         raise UserError(f"frames={options.frames} is now rows={options.frames}: frames is a part of input=<video>")
     check_input(options.input, options.mask, options.frames, options.overrides)
     if options.input is not None:
-        part = WHOLE if options.frames is None else Part.parse(options.frames)
-        return [open_video(options.input, options.mask, part)], drawings
+        return [open_video(options.input, options.mask, Part.parse(options.frames))], drawings
     dataset = made(options.dataset, "dataset")
     return dataset.videos, drawings / f"{dataset.name}-{dataset.split}"
 

@@ -25,7 +25,7 @@ from vosbench.settings.options import FileName, Placed, Rate, Where
 from vosbench.util.errors import Unfinished, UserError
 from vosbench.util.progress import tell
 from vosbench.video.leftovers import check_all_read, tell_given_palettes
-from vosbench.video.part import WHOLE, Part
+from vosbench.video.part import Part
 from vosbench.video.video import LabelMap, Video
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def _elsewhere(options: Options) -> str:
 
 
 def _own_videos(path: str, mask: str, output: Path, options: Options) -> list[Video]:
-    part, drawn = WHOLE if options.frames is None else Part.parse(options.frames), Drawn.parse(mask)
+    part, drawn = Part.parse(options.frames), Drawn.parse(mask)
     if drawn is None and options.colours is None:
         return open_videos(path, mask, part)
     if options.plan:

@@ -19,8 +19,11 @@ class Part:
     stop: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Part":
-        """Of 100:200, 100: or :200. Raises UserError for anything else, and for a part without frames."""
+    def parse(cls, text: str | None) -> "Part":
+        """Of 100:200, 100: or :200; None: all of it. Raises UserError for anything else, and for a part without
+        frames."""
+        if text is None:
+            return cls()
         found = re.fullmatch(r"(\d*):(\d*)", text)
         if found is None or text == ":":
             raise UserError(f"frames={text}: give the first frame and the one after the last, such as frames=100:200")
