@@ -48,6 +48,12 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{path} has no heading #{anchor}"
 
 
+def test_links_are_named_by_titles_of_pages() -> None:
+    """On the site, pages have no file names."""
+    named = re.compile(r"\[[^\]]*\.md\]\(")
+    assert [found for page in [*PAGES, ROOT / "README.md"] for found in named.findall(text_of(page))] == []
+
+
 def test_pictures_are_shown() -> None:
     """What lies in docs/ is on some page, and is small enough to be read on a phone."""
     shown = "".join(page.read_text() for page in [*PAGES, ROOT / "README.md"])

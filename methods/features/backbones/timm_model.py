@@ -1,6 +1,7 @@
 """Any network of timm (Wightman 2019) that gives maps of features."""
 
 import difflib
+import logging
 import re
 from collections.abc import Sequence
 from types import ModuleType
@@ -20,6 +21,9 @@ from vosbench.util.supervision import Supervision
 
 # Parts of the tags that timm gives to weights that learned without labels.
 WITHOUT_LABELS = re.compile(r"(?!.*_ft_).*(dino|mae|lvd142m|lvd1689m|moco|ijepa|franca)")  # ft: tuned with labels
+
+
+log = logging.getLogger(__name__)
 
 
 class TimmModel(nn.Module):
@@ -82,6 +86,8 @@ def _made(name: str, pretrained: bool, weights: str | None) -> Any:
         close = timm.list_models(f"*{architecture}*")[:5] or difflib.get_close_matches(architecture, known)
         hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists them"
         raise UserError(f"backbone.name={name}: timm has no network of this name; {hint}")
+    if pretrained:  # without a network, all attempts together take a minute
+        log.info("loading timm's weights of %s, which are downloaded once", name)
     how = {"pretrained": pretrained, "num_classes": 0}
     try:
         with quiet_hub():
