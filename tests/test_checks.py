@@ -70,9 +70,9 @@ def test_a_preset_that_does_not_exist(command: Callable[..., Any]) -> None:
         (["method=mamp", "method.top_k=0"], "method.top_k=0: give 1 or more"),
         (["method=mamp", "method.channels=-3"], "method.channels=-3: give 1 or more"),
         (["method=mask_embedding_small", "method.temperature=0"], "method.temperature=0: give more than 0"),
-        (["method=munet_small", "method.motion.radius=0"], "method.motion.radius=0: give 1 or more"),
+        (["method=munet_narrow", "method.motion.radius=0"], "method.motion.radius=0: give 1 or more"),
         (["method=copy_first", "memory.recent=[0]"], "memory.recent=[0]: give 1 or more"),
-        (["method=munet_small", "memory=adaptive", "memory.rate=2"], "memory.rate=2: give 0 to 1"),
+        (["method=munet_narrow", "memory=adaptive", "memory.rate=2"], "memory.rate=2: give 0 to 1"),
     ],
 )
 def test_on_the_command_line_it_is_one_line(command: Callable[..., Any], overrides: list[str], said: str) -> None:

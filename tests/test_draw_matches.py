@@ -320,7 +320,7 @@ def test_dots_lie_on_their_cells_in_past_frames() -> None:
         (["kinds=[matches]"], ["kinds=[matches]", "pixel=[x,y]"]),
         (["kinds=[matches]", "pixel=[3,3]", "method=copy_first"], ["video a", "no matches, since CopyFirst has none"]),
         (
-            ["kinds=[matches]", "pixel=[3,3]", "method=munet_small", "method.motion=null", "checkpoint=none"],
+            ["kinds=[matches]", "pixel=[3,3]", "method=munet_narrow", "method.motion=null", "checkpoint=none"],
             ["no matches, since MUNet searches for none"],
         ),
     ],

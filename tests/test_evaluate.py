@@ -277,7 +277,7 @@ def test_what_vosbench_predicted_keeps_its_mark(root: Path, tmp_path: Path, comm
     data = ["dataset=davis2017", f"dataset.root={root}"]
     torch.save(ResNet(18, 4, strides=(1, 2, 2)).state_dict(), "mask_rcnn.pth")
     network = ["width=4", "channels=[4,4]", "decoder_width=4", "weights=mask_rcnn.pth"]
-    munet = ["method=munet_small", *(f"method.{setting}" for setting in network), "checkpoint=none", "device=cpu"]
+    munet = ["method=munet_narrow", *(f"method.{setting}" for setting in network), "checkpoint=none", "device=cpu"]
     assert command("predict", *data, *munet, "output=maps").status == 0
     scoring = ["evaluate", *data, "predictions=maps", "workers=0", "pictures=0", "run=out"]
 

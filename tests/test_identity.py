@@ -230,7 +230,7 @@ def test_an_earlier_stage_is_found_with_the_same_data_and_validation(word: str) 
 
 
 def test_an_earlier_stage_is_found_with_another_method() -> None:
-    typed = ["experiment=munet/static", "method=munet_small"]
+    typed = ["experiment=munet/static", "method=munet_narrow"]
     first = configuration.run_folder(configuration.compose("train", typed))
     second = configuration.resolve(configuration.compose("train", ["experiment=munet/static_davis", typed[1]]))
     assert first is not None

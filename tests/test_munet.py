@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as nnf
 from PIL import Image
@@ -197,7 +198,11 @@ def test_objects_that_a_frame_does_not_show_have_no_part_in_the_overlap() -> Non
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"motion": None}, {"fusion": "add"}, {"shared": True}, {"top_k": 3, "kernel": 1.5}]
+    "options",
+    [
+        *({}, {"motion": None}, {"fusion": "add"}, {"shared": True}, {"top_k": 3, "kernel": 1.5}),
+        {"network": "test_efficientnet"},
+    ],
 )
 def test_training_reads_as_inference_does(options: dict[str, Any]) -> None:
     method, clip = tiny(**options).eval(), scene(2)
@@ -376,6 +381,17 @@ def test_the_small_recipes_train_one_after_the_other(command: Callable[..., Any]
     video = [f"{source}.{each}" for each in (f"root={davis}", "split=val", "resolution=480p")]
     settings = ["experiment=munet/small_davis", *alone, *video]
     assert "weights of runs/munet-small_static/" in train(command, *settings)
+
+
+@pytest.mark.slow
+def test_objects_are_pasted_into_videos_without_masks(command: Callable[..., Any], davis: Path, tmp_path: Path) -> None:
+    """The recipe of the shipped weights, from a file in place of timm's download."""
+    torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "weights.pth")
+    network = ["method.network=test_efficientnet", f"method.weights={tmp_path / 'weights.pth'}"]
+    sources = ["~data.sources.davis2016", "~data.sources.davis2017", "data.sources.collage.dataset.videos=1"]
+    frames = f"data.sources.unlabelled2.dataset.root={davis / 'JPEGImages/480p'}"
+    small = ["data.sources.collage.dataset.length=8", "data.sources.collage.dataset.size=[48,64]", "name=tiny"]
+    assert "trained 2 steps" in train(command, "experiment=munet/small_imagenet", *network, *sources, frames, *small)
 
 
 def test_each_row_of_table_4_has_its_parts() -> None:

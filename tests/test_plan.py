@@ -31,7 +31,7 @@ DINO = [
     *("data.validation=null", "trainer.precision=32-true", "trainer.max_steps=20"),
 ]
 MUNET = [
-    "method=munet_small",
+    "method=munet_narrow",
     "method.width=4",
     "method.channels=[4,4]",
     "method.decoder_width=4",

@@ -314,10 +314,10 @@ def test_weights_of_a_method_count_as_its_training_data(command: Command) -> Non
     """They may have been learned with labels: ImageNet's, or Mask R-CNN's."""
     torch.save(ResNet(18, 4, strides=(1, 2, 2)).state_dict(), "mask_rcnn.pth")
     tiny = [word for word in TINY if "method" not in word]
-    method = ["method=munet_small", "method.width=4", "method.channels=[4,4]", "method.decoder_width=4"]
+    method = ["method=munet_narrow", "method.width=4", "method.channels=[4,4]", "method.decoder_width=4"]
     settings = [*tiny, *method, "data=munet_collage", "data.validation=null", "method.weights=mask_rcnn.pth"]
     assert command("train", *settings, "name=one", *steps(1)).status == 0
-    assert trained_on("one", "munet_small") == ["mask_rcnn.pth", "collage"]
+    assert trained_on("one", "munet_narrow") == ["mask_rcnn.pth", "collage"]
 
 
 def test_mixed_precision(command: Command) -> None:

@@ -56,6 +56,7 @@ class MUNet(Method[Features, Memory]):
     """Reads masks from memory with keys that include the query's motion (section 3; table 4 leaves out parts).
 
     depth, width     of the residual networks Enc-Q and Enc-R; 50 and 64 are the paper's
+    network          a convolutional network of timm in place of the residual ones; null: those
     weights          initial weights of both: imagenet, or a file (of a classifier or Mask R-CNN); null: random ones,
                      the same for both
     freeze_norm      freezes the statistics of batch normalisation; null: only with initial `weights`
@@ -85,6 +86,7 @@ class MUNet(Method[Features, Memory]):
         self,
         depth: Depth = 50,
         width: int = 64,
+        network: str | None = None,
         weights: Content[str | None] = None,
         freeze_norm: bool | None = None,
         channels: Sequence[int] = (128, 512),
@@ -104,7 +106,7 @@ class MUNet(Method[Features, Memory]):
         found += below(0, overlap=overlap) + not_above(0, hardest=hardest) + outside(0, 1, hardest=hardest)
         refuse("method", found)
         key, value = channels
-        self.query_encoder = QueryEncoder(depth, width, weights)
+        self.query_encoder = QueryEncoder(depth, width, weights, network)
         self.reference_encoder = ReferenceEncoder(self.query_encoder.trunk, depth, width)
         semantic, *skips = self.query_encoder.channels
         self.query_key_value = KeyValue(semantic, key, value)

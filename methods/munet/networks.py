@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vosbench.nn.decoder import Refine, ResBlock
 from vosbench.nn.objects import in_groups, with_masks
 from vosbench.nn.resnet import ResNet
+from vosbench.nn.timm_pyramid import TimmPyramid
 from vosbench.ops.align import resize
 
 STRIDE = 16
@@ -27,11 +28,15 @@ class Pyramid(NamedTuple):
 
 
 class QueryEncoder(nn.Module):
-    """Enc-Q: a residual network up to stride 16."""
+    """Enc-Q: a residual network up to stride 16, or the network of timm that has the name `network`."""
 
-    def __init__(self, depth: Depth = 50, width: int = 64, weights: str | None = None) -> None:
+    def __init__(
+        self, depth: Depth = 50, width: int = 64, weights: str | None = None, network: str | None = None
+    ) -> None:
         super().__init__()
-        self.trunk = ResNet(depth, width, STRIDES, weights=weights)
+        self.trunk: ResNet | TimmPyramid = (
+            ResNet(depth, width, STRIDES, weights=weights) if network is None else TimmPyramid(network, weights=weights)
+        )
         self.channels = self.trunk.stage_channels[::-1]  # at strides 16, 8, 4
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Pyramid:
@@ -42,9 +47,13 @@ class QueryEncoder(nn.Module):
 class ReferenceEncoder(nn.Module):
     """Enc-R: starts as a copy of Enc-Q and learns separately; each object's mask is a fourth input channel."""
 
-    def __init__(self, query: ResNet, depth: Depth = 50, width: int = 64) -> None:
+    def __init__(self, query: ResNet | TimmPyramid, depth: Depth = 50, width: int = 64) -> None:
         super().__init__()
-        self.trunk = ResNet(depth, width, STRIDES, in_channels=4, weights=query)
+        self.trunk: ResNet | TimmPyramid = (
+            ResNet(depth, width, STRIDES, in_channels=4, weights=query)
+            if isinstance(query, ResNet)
+            else TimmPyramid(query.name, in_channels=4, weights=query)
+        )
 
     def forward(self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "bn c h2 w2"]:
         """Maps at stride 16 of each image's n objects, in training all in one batch."""

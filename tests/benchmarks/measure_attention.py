@@ -1,6 +1,6 @@
 """What closes MUNet's attention: `python measure_attention.py <checkpoint> <steps> <share>` prints JSON.
 
-munet_small goes on from a checkpoint (or none), on the clips of experiment=munet/small_davis; its motion layer and its
+munet_narrow goes on from a checkpoint (or none), on the clips of experiment=munet/small_davis; its motion layer and its
 attention begin anew, and learn at this share of the others' rate. `constant`: the checkpoint's losses on other clips,
 with these numbers in place of the attention. `training`: at every tenth step, the mean attention over objects and over
 all else, and the loss of the ten steps.

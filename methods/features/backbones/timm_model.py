@@ -1,10 +1,8 @@
 """Any network of timm (Wightman 2019) that gives maps of features."""
 
-import difflib
-import logging
 import re
 from collections.abc import Sequence
-from types import ModuleType
+from functools import partial
 from typing import Any
 
 from jaxtyping import Float
@@ -12,18 +10,16 @@ from torch import Tensor, nn
 
 from vosbench.contract import Padding
 from vosbench.methods.features.backbone import Colour
-from vosbench.methods.features.backbones.vit import Intermediates, Vit, fill
+from vosbench.methods.features.backbones.vit import Intermediates, Vit
+from vosbench.nn.timm_networks import fill, timm_module, timm_network
 from vosbench.nn.weight_files import read_named
 from vosbench.settings.options import Content
-from vosbench.util.errors import UserError, one_line
-from vosbench.util.hub import local, quiet_hub
+from vosbench.util.errors import UserError
+from vosbench.util.hub import local
 from vosbench.util.supervision import Supervision
 
 # Parts of the tags that timm gives to weights that learned without labels.
 WITHOUT_LABELS = re.compile(r"(?!.*_ft_).*(dino|mae|lvd142m|lvd1689m|moco|ijepa|franca)")  # ft: tuned with labels
-
-
-log = logging.getLogger(__name__)
 
 
 class TimmModel(nn.Module):
@@ -68,37 +64,12 @@ class TimmModel(nn.Module):
         return maps
 
 
-def timm_module() -> ModuleType:
-    """timm. Raises UserError if it is not installed."""
-    try:
-        import timm
-        import timm.models.vision_transformer
-    except ImportError as error:
-        raise UserError(f"backbone needs timm ({one_line(error)}): pip install 'vosbench[features]'") from error
-    module: ModuleType = timm
-    return module
-
-
 def _made(name: str, pretrained: bool, weights: str | None) -> Any:
-    timm = timm_module()
-    known, architecture = timm.list_models(), name.partition(".")[0]
-    if architecture not in known:
-        close = timm.list_models(f"*{architecture}*")[:5] or difflib.get_close_matches(architecture, known)
-        hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists them"
-        raise UserError(f"backbone.name={name}: timm has no network of this name; {hint}")
-    if pretrained:  # without a network, all attempts together take a minute
-        log.info("loading timm's weights of %s, which are downloaded once", name)
-    how = {"pretrained": pretrained, "num_classes": 0}
-    try:
-        with quiet_hub():
-            net = timm.create_model(name, **how)
-            if not _has_positions(net) and hasattr(net, "dynamic_img_size"):  # positions that rotate, of any size
-                net = timm.create_model(name, dynamic_img_size=True, **how)
-    except Exception as error:  # timm and the hub's client raise what they like
-        raise UserError(
-            f"backbone.name={name}: timm could not make it with its weights ({one_line(error)[:200]}): give a file "
-            "with backbone.weights=<file>, or backbone.pretrained=false for random weights"
-        ) from error
+    remedy = "give a file with backbone.weights=<file>, or backbone.pretrained=false for random weights"
+    make = partial(timm_network, name, "backbone.name", remedy, pretrained=pretrained, num_classes=0)
+    net = make()
+    if not _has_positions(net) and hasattr(net, "dynamic_img_size"):  # positions that rotate, of any size
+        net = make(dynamic_img_size=True)
     if not hasattr(net, "forward_intermediates"):
         raise UserError(f"backbone.name={name} gives no maps of features: choose another network")
     if weights is not None:

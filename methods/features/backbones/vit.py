@@ -3,7 +3,7 @@
 This module needs timm only where a network is made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from vosbench.ops.align import resize
-from vosbench.util.errors import UserError
-from vosbench.util.wording import some
 
 Positions = Literal["timm", "dino"]
 
@@ -77,15 +75,3 @@ def _joined(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b c h w"
     """At the size of the largest."""
     size = max(((each.shape[2], each.shape[3]) for each in maps), key=lambda size: size[0])
     return torch.cat([each if tuple(each.shape[2:]) == size else resize(each, size) for each in maps], 1)
-
-
-def fill(net: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Loads a network's weights; there may be more, such as those of a classifier. Raises UserError that begins with
-    `source` for weights that are missing or have another shape."""
-    own = net.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    odd = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
-    for problem, keys in (("lacks", missing), ("has other shapes of", odd)):
-        if keys:
-            raise UserError(f"{source} {problem} {some(keys)}: give weights with timm's names for this network")
-    net.load_state_dict({key: state[key] for key in own})

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from vosbench.contract import Padding
 from vosbench.methods.features.backbone import Colour
-from vosbench.methods.features.backbones.timm_model import timm_module
-from vosbench.methods.features.backbones.vit import Vit, fill
+from vosbench.methods.features.backbones.vit import Vit
 from vosbench.nn.resnet import MEAN, STD
+from vosbench.nn.timm_networks import fill, timm_module
 from vosbench.nn.weight_files import read_named
 from vosbench.settings.options import Content, FileName
 from vosbench.util.errors import UserError
