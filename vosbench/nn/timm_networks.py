@@ -1,7 +1,6 @@
 """Networks of timm (Wightman 2019), which is imported only where one is made."""
 
 import difflib
-import logging
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -11,8 +10,6 @@ from torch import Tensor, nn
 from vosbench.util.errors import UserError, one_line
 from vosbench.util.hub import quiet_hub
 from vosbench.util.wording import some
-
-log = logging.getLogger(__name__)
 
 
 def timm_module(key: str = "backbone") -> ModuleType:
@@ -41,8 +38,6 @@ def timm_network(name: str, key: str, remedy: str, *, pretrained: bool, **how: A
         close = timm.list_models(f"*{architecture}*")[:5] or difflib.get_close_matches(architecture, known)
         hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists them"
         raise UserError(f"{key}={name}: timm has no network of this name; {hint}")
-    if pretrained:  # without a network, all attempts together take a minute
-        log.info("loading timm's weights of %s, which are downloaded once", name)
     try:
         with quiet_hub():
             return timm.create_model(name, pretrained=pretrained, **how)
