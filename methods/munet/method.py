@@ -65,6 +65,7 @@ class MUNet(Method[Features, Memory]):
     decoder_width    channels of the decoder
     motion           makes the MU-layer for maps of that many channels; null: a plain memory network (table 4, a and b)
     fusion           attention: MSAM; add: the motion map is added (table 4, f)
+    temperature      of the softmax over tokens, beside the division by √channels
     top_k            tokens of each object that a cell reads, those it matches best (STCN); null: all
     kernel           standard deviation of KMN's Gaussian, in cells: a token is hardly read far from the cell that it
                      matches best; null: it is, however far
@@ -94,6 +95,7 @@ class MUNet(Method[Features, Memory]):
         decoder_width: int = 256,
         motion: Callable[[int], MotionUncertaintyLayer] | None = None,
         fusion: Literal["attention", "add"] = "attention",
+        temperature: float = 1.0,
         top_k: int | None = None,
         kernel: float | None = None,
         predicted: bool = False,
@@ -102,7 +104,7 @@ class MUNet(Method[Features, Memory]):
     ) -> None:
         super().__init__()
         found = not_sizes(2, channels=channels) + below(1, width=width, decoder_width=decoder_width)
-        found += below(1, top_k=top_k) + not_above(0, kernel=kernel)
+        found += below(1, top_k=top_k) + not_above(0, kernel=kernel, temperature=temperature)
         found += below(0, overlap=overlap) + not_above(0, hardest=hardest) + outside(0, 1, hardest=hardest)
         refuse("method", found)
         key, value = channels
@@ -114,7 +116,10 @@ class MUNet(Method[Features, Memory]):
         self.motion = None if motion is None else motion(semantic)
         self.attention = None if motion is None else MotionAwareAttention(semantic, fusion)
         self.decoder = MaskDecoder(2 * value, skips, decoder_width)
-        self.scale, self.freeze_norm = key**-0.5, weights is not None if freeze_norm is None else freeze_norm
+        self.scale, self.freeze_norm = (
+            key**-0.5 / temperature,
+            weights is not None if freeze_norm is None else freeze_norm,
+        )
         self.top_k, self.kernel = top_k, kernel
         self.predicted, self.hardest, self.overlap = predicted, hardest, overlap
         self.train()
