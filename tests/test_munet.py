@@ -387,11 +387,14 @@ def test_the_small_recipes_train_one_after_the_other(command: Callable[..., Any]
 def test_objects_are_pasted_into_videos_without_masks(command: Callable[..., Any], davis: Path, tmp_path: Path) -> None:
     """The recipe of the shipped weights, from a file in place of timm's download."""
     torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "weights.pth")
-    network = ["method.network=test_efficientnet", f"method.weights={tmp_path / 'weights.pth'}"]
+    initial = f"method.weights={tmp_path / 'weights.pth'}"
     sources = ["~data.sources.davis2016", "~data.sources.davis2017", "data.sources.collage.dataset.videos=1"]
     frames = f"data.sources.unlabelled2.dataset.root={davis / 'JPEGImages/480p'}"
     small = ["data.sources.collage.dataset.length=8", "data.sources.collage.dataset.size=[48,64]", "name=tiny"]
-    assert "trained 2 steps" in train(command, "experiment=munet/small_imagenet", *network, *sources, frames, *small)
+    settings = ["method.network=test_efficientnet", *sources, frames, *small]
+    assert "trained 2 steps" in train(command, "experiment=munet/small_imagenet", initial, *settings)
+    second = train(command, "experiment=munet/small_imagenet_video", *settings)
+    assert "weights of runs/munet-small_imagenet/tiny" in second
 
 
 def test_each_row_of_table_4_has_its_parts() -> None:
