@@ -393,7 +393,7 @@ def test_objects_are_pasted_into_videos_without_masks(command: Callable[..., Any
     small = ["data.sources.collage.dataset.length=8", "data.sources.collage.dataset.size=[48,64]", "name=tiny"]
     settings = ["method.network=test_efficientnet", *sources, frames, *small]
     assert "trained 2 steps" in train(command, "experiment=munet/small_imagenet", initial, *settings)
-    second = train(command, "experiment=munet/small_imagenet_video", *settings)
+    second = train(command, "experiment=munet/small_imagenet_soft", *settings)
     assert "weights of runs/munet-small_imagenet/tiny" in second
 
 

@@ -90,7 +90,7 @@ def test_other_contents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_unknown_names_list_the_known() -> None:
-    names = r"mamp, mask_embedding_small, munet_small"
+    names = r"mamp, mask_embedding_small, munet_small, munet_narrow"
     with pytest.raises(UserError, match=rf"init=mampp is no file, .* no shipped name \({names}\); init=none is"):
         find("mampp", key="init")
 
