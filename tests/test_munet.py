@@ -391,10 +391,8 @@ def test_objects_are_pasted_into_videos_without_masks(command: Callable[..., Any
     sources = ["~data.sources.davis2016", "~data.sources.davis2017", "data.sources.collage.dataset.videos=1"]
     frames = f"data.sources.unlabelled2.dataset.root={davis / 'JPEGImages/480p'}"
     small = ["data.sources.collage.dataset.length=8", "data.sources.collage.dataset.size=[48,64]", "name=tiny"]
-    settings = ["method.network=test_efficientnet", *sources, frames, *small]
-    assert "trained 2 steps" in train(command, "experiment=munet/small_imagenet", initial, *settings)
-    second = train(command, "experiment=munet/small_imagenet_soft", *settings)
-    assert "weights of runs/munet-small_imagenet/tiny" in second
+    settings = ["experiment=munet/small_imagenet", "method.network=test_efficientnet", *sources, frames, *small]
+    assert "trained 2 steps" in train(command, *settings, initial)
 
 
 def test_each_row_of_table_4_has_its_parts() -> None:
