@@ -30,7 +30,8 @@ WRONG = {
     "predict fps=-0.5": "fps=-0.5: give more than 0",
     "predict fps=fast": "fps=fast: give a number or null",
     "predict inference=3": "inference=3: give one of its options: "
-    "cells, halved, long_side, mamp_ytvos_released, munet_small, rounded_down, short_side, square, stretched",
+    "cells, halved, long_side, mamp_ytvos_released, munet_narrow, munet_small, rounded_down, short_side, square, "
+    "stretched",
     "train logger=null": "logger=null: give one of its options, or leave the group out with ~logger: "
     "csv, mlflow, tensorboard, wandb",
     "predict flow=1.5": "flow=1.5: give one of its options: dis, none, raft_large, raft_small",
