@@ -24,11 +24,7 @@ TINY = [
     [
         ("mamp_small", "mamp", ["method.widths=[8,8,8,8]"]),
         ("mask_embedding", "mask_embedding_small", ["method.widths=[8,8]", "method.decoder_widths=[8,8,8]"]),
-        (
-            "munet",
-            "munet_small or method=munet_narrow",
-            ["method.depth=18", "method.width=8", "method.decoder_width=8"],
-        ),
+        ("munet", "munet_small", ["method.depth=18", "method.width=8", "method.decoder_width=8"]),
     ],
 )
 def test_a_method_without_weights(command: Command, method: str, instead: str, narrow: list[str]) -> None:
