@@ -17,7 +17,8 @@ STRIDES = (4, 8, 16)
 
 
 class TimmPyramid(nn.Module):
-    """The stages of a network of timm with strides 4, 8 and 16, the last of each stride. It stands in for a `ResNet`.
+    """The stages of a network of timm with strides 4, 8 and 16, the last of each stride. It stands in for a `ResNet`,
+    and works in float32 whatever the precision.
 
     name         as timm calls it
     in_channels  3 or more: channels after RGB (a mask) start with random weights
@@ -54,10 +55,12 @@ class TimmPyramid(nn.Module):
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Maps with `stage_channels`, of RGB normalised by ImageNet's mean and deviation (`resnet.normalise`)."""
-        images = (images * self.scale + self.offset).contiguous(memory_format=torch.channels_last)
-        maps: list[Tensor] = self.net.forward_intermediates(
-            images, self.layers, intermediates_only=True, stop_early=True
-        )
+        images = (images.float() * self.scale + self.offset).contiguous(memory_format=torch.channels_last)
+        # In half precision, depthwise networks lose so much that masks differ: tests/test_precision.py.
+        with torch.autocast(images.device.type, enabled=False):
+            maps: list[Tensor] = self.net.forward_intermediates(
+                images, self.layers, intermediates_only=True, stop_early=True
+            )
         return maps
 
     def _fill(self, state: dict[str, Tensor], source: str) -> None:
