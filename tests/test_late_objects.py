@@ -94,13 +94,8 @@ def corner() -> LabelMap:
     return labels
 
 
-@pytest.mark.parametrize(
-    ("method", "gain"),
-    [("mamp", 0.2), ("mask_embedding_small", 0.2), ("munet_narrow", 0.2), ("munet_small", 0.0), ("features", 0.2)],
-)
-def test_a_resting_object_that_starts_late_stays(method: str, gain: float) -> None:
-    """Under the papers' reading it is lost to the background of earlier frames, by the label propagators at once.
-    munet_small keeps it either way."""
+def kept_of_a_late_object(method: str) -> dict[str, float]:
+    """Its share that is kept, by what frames before its start say of it."""
     kept = {}
     for before in ("unknown", "background"):
         size = ["inference.short_side=64"] if method == "features" else []
@@ -109,8 +104,18 @@ def test_a_resting_object_that_starts_late_stays(method: str, gain: float) -> No
             given = {0: corner(), 3: square()}.get(index)
             labels = segmenter.step(picture(index), given)
         kept[before] = float((labels[square() == 2] == 2).mean())
-    assert kept["unknown"] > 0.6
-    assert kept["unknown"] >= kept["background"] + gain
+    return kept
+
+
+@pytest.mark.parametrize("method", ["mamp", "mask_embedding_small", "munet_narrow", "features"])
+def test_a_resting_object_that_starts_late_stays(method: str) -> None:
+    """Under the papers' reading it is lost to the background of earlier frames, by the label propagators at once."""
+    kept = kept_of_a_late_object(method)
+    assert kept["unknown"] > max(0.6, kept["background"] + 0.2)
+
+
+def test_munet_small_keeps_it_under_either_reading() -> None:
+    assert min(kept_of_a_late_object("munet_small").values()) > 0.9
 
 
 class Masked(Video):

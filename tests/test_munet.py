@@ -221,6 +221,17 @@ def test_training_reads_as_inference_does(options: dict[str, Any]) -> None:
     torch.testing.assert_close(terms["overlap"], overlap_loss(scores, masks[1:], clip.valid[0, 1:]))
 
 
+def test_the_temperature_divides_dot_products() -> None:
+    """At 4, reading is that of keys half as large."""
+    softer, halved, clip = tiny(shared=True, temperature=4.0).eval(), tiny(shared=True).eval(), scene(2)
+    with torch.no_grad():
+        plain = halved.loss(clip)["segmentation"]
+        for parameter in halved.query_key_value.key.parameters():
+            parameter /= 2
+        torch.testing.assert_close(softer.loss(clip), halved.loss(clip))
+    assert softer.loss(clip)["segmentation"] != plain
+
+
 def test_training_may_remember_what_it_predicts() -> None:
     """The losses are those of predicting frame by frame with a memory of all frames."""
     method, clip = tiny(predicted=True).eval(), scene(4)

@@ -160,7 +160,7 @@ def test_what_counts_as_coarse() -> None:
 
 @pytest.mark.slow
 @pytest.mark.real
-@pytest.mark.parametrize("method", ["mamp", "mask_embedding_small", "munet_small"])
+@pytest.mark.parametrize("method", ["mamp", "mask_embedding_small", "munet_small", "munet_narrow"])
 def test_half_precision_costs_nothing(method: str, real_data: Path) -> None:
     """What is promised of bf16, on the first frames of a real video of three objects, with the shipped weights."""
     (video,) = Davis(real_data / "davis2017-240p", "val", 2017, "240p").videos

@@ -73,9 +73,7 @@ class KeyValue(nn.Module):
         self.value = nn.Conv2d(inputs, value, 3, padding=1)
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b v h w"]]:
-        with torch.autocast(maps.device.type, enabled=False):  # affinities of rounded keys read other tokens
-            key = self.key(maps.float())
-        return key, self.value(maps)
+        return self.key(maps), self.value(maps)
 
 
 class MaskDecoder(nn.Module):

@@ -56,7 +56,7 @@ class TimmPyramid(nn.Module):
     def forward(self, images: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Maps with `stage_channels`, of RGB normalised by ImageNet's mean and deviation (`resnet.normalise`)."""
         images = (images.float() * self.scale + self.offset).contiguous(memory_format=torch.channels_last)
-        # In half precision, depthwise networks lose so much that masks differ: tests/test_precision.py.
+        # In bf16, J&F of munet_small moves by a point: tests/test_precision.py.
         with torch.autocast(images.device.type, enabled=False):
             maps: list[Tensor] = self.net.forward_intermediates(
                 images, self.layers, intermediates_only=True, stop_early=True
