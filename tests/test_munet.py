@@ -30,7 +30,7 @@ from vosbench.video.palette import VOID
 def tiny(**options: Any) -> MUNet:
     torch.manual_seed(0)
     options = {"motion": lambda channels: MotionUncertaintyLayer(channels, radius=2), **options}
-    return MUNet(depth=18, width=8, channels=(8, 16), decoder_width=8, **options)
+    return MUNet(**{"depth": 18, "width": 8, "channels": (8, 16), "decoder_width": 8, **options})
 
 
 def scene(t: int = 3, size: int = 64) -> Clip:
@@ -201,7 +201,7 @@ def test_objects_that_a_frame_does_not_show_have_no_part_in_the_overlap() -> Non
     "options",
     [
         *({}, {"motion": None}, {"fusion": "add"}, {"shared": True}, {"top_k": 3, "kernel": 1.5}),
-        {"network": "test_efficientnet"},
+        {"network": "test_efficientnet", "depth": 50, "width": 64},
     ],
 )
 def test_training_reads_as_inference_does(options: dict[str, Any]) -> None:
@@ -321,6 +321,11 @@ def test_options_that_cannot_be_are_named(options: dict[str, Any]) -> None:
         MUNet(**{"depth": 18, "width": 8, "channels": (8, 16), "decoder_width": 8, **options})
 
 
+def test_the_size_of_a_residual_network_says_nothing_of_another() -> None:
+    with pytest.raises(ValueError, match=r"method\.depth and width say nothing of test_efficientnet: leave them out"):
+        tiny(network="test_efficientnet")
+
+
 def test_training_needs_masks() -> None:
     clip = scene(2)
     without = Clip(clip.frames, None, clip.indices, clip.videos, clip.valid)
@@ -349,7 +354,8 @@ def test_a_bank_of_tokens_is_no_memory_for_those_who_search_windows(command: Cal
     done.error(1, "memory=adaptive merges tokens of frames, and this method needs frames: choose another memory=")
 
 
-TINY = ["method.depth=18", "method.width=4", "method.channels=[8,8]", "method.decoder_width=4", "method.weights=null"]
+TINY = ["method.channels=[8,8]", "method.decoder_width=4"]
+RESIDUAL = ["method.depth=18", "method.width=4", "method.weights=null"]
 SHORT = ["data.clips.size=32", "data.workers=0", "data.batch_size=2", "data.validation=null"]
 SHORT += ["trainer.max_steps=2", "trainer.accelerator=cpu", "trainer.devices=1"]
 
@@ -366,7 +372,8 @@ def stills(root: Path) -> None:
 
 
 def train(command: Callable[..., Any], *overrides: str) -> str:
-    done = command("train", *TINY, *SHORT, *overrides)
+    networks = [] if any("method.network" in word for word in overrides) else RESIDUAL
+    done = command("train", *TINY, *SHORT, *networks, *overrides)
     assert done.status == 0, done.err
     return str(done.out)
 

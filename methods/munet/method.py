@@ -55,7 +55,7 @@ class Memory:
 class MUNet(Method[Features, Memory]):
     """Reads masks from memory with keys that include the query's motion (section 3; table 4 leaves out parts).
 
-    depth, width     of the residual networks Enc-Q and Enc-R; 50 and 64 are the paper's
+    depth, width     of the residual networks Enc-Q and Enc-R; 50 and 64 are the paper's, and needed beside `network`
     network          a convolutional network of timm in place of the residual ones; null: those
     weights          initial weights of both: imagenet, or a file (of a classifier or Mask R-CNN); null: random ones,
                      the same for both
@@ -107,6 +107,10 @@ class MUNet(Method[Features, Memory]):
         found += below(1, top_k=top_k) + not_above(0, kernel=kernel, temperature=temperature)
         found += below(0, overlap=overlap) + not_above(0, hardest=hardest) + outside(0, 1, hardest=hardest)
         refuse("method", found)
+        if network is not None and (depth, width) != (50, 64):
+            raise UserError(
+                f"method.depth and width say nothing of {network}: leave them out, or set method.network=null"
+            )
         key, value = channels
         self.query_encoder = QueryEncoder(depth, width, weights, network)
         self.reference_encoder = ReferenceEncoder(self.query_encoder.trunk, depth, width)

@@ -128,7 +128,7 @@ LOSSES: dict[str, Callable[[], dict[str, Any]]] = {
     "released": lambda: narrow("mask_embedding", "method.variant=released"),
     "munet": lambda: narrow("munet"),
     "munet, added": lambda: narrow("munet", "method.fusion=add", "method.motion.outside=never", "method.shared=true"),
-    "munet, of timm": lambda: narrow("munet", "method.network=test_efficientnet"),
+    "munet, of timm": lambda: narrow("munet", "method.network=test_efficientnet", "method.depth=50", "method.width=64"),
     "munet, without motion": lambda: narrow("munet", "method.motion=null"),
     "dino": dino,
 }

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from vosbench.nn.weight_files import read_named
+from vosbench.nn.weight_files import origin_of, read_named, widened
 from vosbench.util.errors import HERE, UserError
-from vosbench.util.hub import local
 from vosbench.util.supervision import Supervision
 from vosbench.util.wording import some
 
@@ -76,8 +75,7 @@ class ResNet(nn.Sequential):
         elif weights is not None:
             state, metadata = _from_file(weights)
             _load(self, state, weights)
-            self.learned_from = tuple(metadata.get("training_data", [local(weights).name]))
-            self.supervision = metadata.get("supervision", "supervised")
+            self.learned_from, self.supervision = origin_of(weights, metadata)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Feature maps of all stages, first to last, with `stage_channels`.
@@ -152,9 +150,7 @@ def _load(net: ResNet, state: dict[str, Tensor], source: str) -> None:
         {key: value for key, value in each.items() if key.split(".")[0] in parts and "num_batches" not in key}
         for each in (net.state_dict(), state)
     )
-    kernel, known = own["conv1.weight"], state.get("conv1.weight")
-    if known is not None and known.shape == kernel[:, :3].shape:
-        state["conv1.weight"] = torch.cat([known, kernel[:, 3:]], 1)
+    state = widened(state, "conv1.weight", own["conv1.weight"])
     misshaped = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
     unfit = {"lacks": own.keys() - state.keys(), "has the unknown": state.keys() - own.keys(), "differs in": misshaped}
     found = [f"it {problem} {some(sorted(keys))}" for problem, keys in unfit.items() if keys]

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from vosbench.nn.resnet import MEAN, STD
 from vosbench.nn.timm_networks import fill, timm_network
-from vosbench.nn.weight_files import read_named
+from vosbench.nn.weight_files import origin_of, read_named, widened
 from vosbench.util.errors import HERE, UserError
-from vosbench.util.hub import local
 from vosbench.util.supervision import Supervision
 
 STRIDES = (4, 8, 16)
@@ -50,8 +49,7 @@ class TimmPyramid(nn.Module):
         elif weights is not None and not pretrained:
             state, metadata = read_named(weights, f"{HERE}weights", "give a file of weights, imagenet, or null")
             self._fill(state, f"{HERE}weights={weights}")
-            self.learned_from = tuple(metadata.get("training_data", [local(weights).name]))
-            self.supervision = metadata.get("supervision", "supervised")
+            self.learned_from, self.supervision = origin_of(weights, metadata)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Maps with `stage_channels`, of RGB normalised by ImageNet's mean and deviation (`resnet.normalise`)."""
@@ -65,11 +63,8 @@ class TimmPyramid(nn.Module):
 
     def _fill(self, state: dict[str, Tensor], source: str) -> None:
         """Loads the weights of the stages; channels of the input that they do not know keep their random ones."""
-        first = next(key for key, value in self.net.state_dict().items() if value.ndim == 4)
-        own, known = self.net.state_dict()[first], state.get(first)
-        if known is not None and known.shape == own[:, : known.shape[1]].shape:
-            state = {**state, first: torch.cat([known, own[:, known.shape[1] :]], 1)}
-        fill(self.net, state, source)
+        first, kernel = next((key, value) for key, value in self.net.state_dict().items() if value.ndim == 4)
+        fill(self.net, widened(state, first, kernel), source)
 
 
 def _stages(net: Any, name: str) -> tuple[list[int], tuple[int, ...]]:

@@ -11,6 +11,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from safetensors import safe_open
 from torch import Tensor
 from torch.serialization import safe_globals
@@ -20,6 +21,7 @@ from vosbench.util.errors import UserError
 from vosbench.util.hub import local
 from vosbench.util.plain import misfits
 from vosbench.util.reading import reading
+from vosbench.util.supervision import Supervision
 
 WITHIN = ("state_dict", "teacher", "model")  # where files of trainings keep the weights
 REMEDY = "give a whole file, or remove it"
@@ -61,6 +63,20 @@ def read_named(name: str, key: str, remedy: str) -> tuple[dict[str, Tensor], dic
     if not (file := local(name)).is_file():
         raise UserError(f"{key}={name} is no file: {remedy}")
     return read(file)
+
+
+def origin_of(name: str, metadata: Mapping[str, Any]) -> tuple[tuple[str, ...], Supervision]:
+    """Training data and supervision of the weights in a file. A foreign file's name stands for its data, and it counts
+    as supervised."""
+    return tuple(metadata.get("training_data", [local(name).name])), metadata.get("supervision", "supervised")
+
+
+def widened(state: Mapping[str, Tensor], key: str, kernel: Float[Tensor, "n c h w"]) -> dict[str, Tensor]:
+    """Weights in which the kernel called `key`, if it is one for RGB, has the further input channels of `kernel`."""
+    known = state.get(key)
+    if known is None or known.shape != kernel[:, :3].shape:
+        return dict(state)
+    return {**state, key: torch.cat([known, kernel[:, 3:]], 1)}
 
 
 def _is_odd(training: Mapping[str, Any] | None) -> bool:
