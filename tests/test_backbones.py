@@ -1,11 +1,11 @@
 """The networks whose features can be used: what they are made from, what they say of themselves, and bad input."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as nnf
 from safetensors.torch import save_file
@@ -23,7 +23,6 @@ from vosbench.methods.mamp.method import MAMP
 from vosbench.nn.optical_flow import NoFlow
 from vosbench.util.errors import UserError
 
-timm = pytest.importorskip("timm")
 TINY = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 0}
 
 
@@ -122,18 +121,22 @@ def test_rotary_positions_take_any_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "supervision"),
+    ("name", "data", "supervision"),
     [
-        ("vit_small_patch16_224.dino", "self-supervised"),
-        ("resnet18.a1_in1k", "supervised"),
-        ("hiera_tiny_224.mae_in1k_ft_in1k", "supervised"),
+        ("vit_small_patch16_224.dino", "imagenet", "self-supervised"),
+        ("resnet18.a1_in1k", "imagenet", "supervised"),
+        ("vit_small_patch14_dinov2.lvd142m", "lvd142m", "self-supervised"),
+        ("vit_base_patch16_224.mae", "imagenet", "self-supervised"),
+        ("resnet18.fb_swsl_ig1b_ft_in1k", "imagenet", "supervised"),
+        ("vit_tiny_patch16_224.augreg_in21k_ft_in1k", "imagenet-21k imagenet", "supervised"),
+        ("resnet50_clip.openai", "openai", "supervised"),
     ],
 )
-def test_the_tag_of_a_name_says_how_it_learned(name: str, supervision: str, tmp_path: Path) -> None:
-    architecture, _, tag = name.partition(".")
+def test_the_tag_of_a_name_says_how_it_learned(name: str, data: str, supervision: str, tmp_path: Path) -> None:
+    architecture = name.partition(".")[0]
     torch.save(timm.create_model(architecture, num_classes=0).state_dict(), tmp_path / "weights.pth")
     backbone = TimmModel(name, weights=str(tmp_path / "weights.pth"))
-    assert (backbone.learned_from, backbone.supervision) == ((tag,), supervision)
+    assert (backbone.learned_from, backbone.supervision) == (tuple(data.split()), supervision)
     unknown = TimmModel(architecture, weights=str(tmp_path / "weights.pth"), supervision="self-supervised")
     assert (unknown.learned_from, unknown.supervision) == (("weights.pth",), "self-supervised")
 
@@ -146,8 +149,8 @@ def test_a_download_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_
         raise OSError("We couldn't connect to the hub\nand more")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(UserError, match=r"backbone.name=vit_tiny_patch16_224.dino: .*backbone.weights=<file>, or"):
-        TimmModel("vit_tiny_patch16_224.dino")
+    with pytest.raises(UserError, match=r"backbone.name=vit_small_patch16_224.dino: .*backbone.weights=<file>, or"):
+        TimmModel("vit_small_patch16_224.dino")
 
 
 def test_unknown_names_of_timm() -> None:
@@ -161,10 +164,12 @@ def test_unknown_names_of_timm() -> None:
         TimmModel("resnet18", pretrained=False, layers=[7])
 
 
-def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(UserError, match=r"pip install 'vosbench\[features\]'"):
-        TimmModel("resnet18")
+def test_networks_of_timm_that_will_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"backbone.name=coat_tiny cannot take pictures of 64×96 pixels \(.*choose an"):
+        TimmModel("coat_tiny", pretrained=False)(torch.rand(1, 3, 64, 96))
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: torch.nn.Identity())
+    with pytest.raises(UserError, match=r"backbone.name=resnet18 gives no maps of features: choose another network"):
+        TimmModel("resnet18", pretrained=False)
 
 
 @pytest.mark.parametrize(("stage", "stride"), [(3, 8), (4, 8), (3, 16), (2, 4), (4, 32)])
@@ -172,6 +177,14 @@ def test_stages_of_a_resnet(stage: Any, stride: Any) -> None:
     backbone = ResNetStage(18, stage, stride).eval()
     shape = (1, 64 * 2 ** (stage - 1), 64 // stride, 96 // stride)
     assert backbone(torch.rand(1, 3, 64, 96)).shape == shape
+
+
+def test_what_the_file_of_a_resnet_learned_from(tmp_path: Path) -> None:
+    torch.save(ResNetStage().net.state_dict(), tmp_path / "crw.pth")
+    unsaid = ResNetStage(weights=str(tmp_path / "crw.pth"))
+    assert (unsaid.learned_from, unsaid.supervision) == (("crw.pth",), "supervised")
+    said = ResNetStage(weights=str(tmp_path / "crw.pth"), learned_from=["kinetics"], supervision="self-supervised")
+    assert (said.learned_from, said.supervision) == (("kinetics",), "self-supervised")
 
 
 def test_a_stride_that_a_stage_does_not_have() -> None:

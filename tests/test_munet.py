@@ -322,8 +322,9 @@ def test_options_that_cannot_be_are_named(options: dict[str, Any]) -> None:
 
 
 def test_the_size_of_a_residual_network_says_nothing_of_another() -> None:
-    with pytest.raises(ValueError, match=r"method\.depth and width say nothing of test_efficientnet: leave them out"):
+    with pytest.raises(ValueError, match="leaves depth=18 and width=8 unused: set method"):
         tiny(network="test_efficientnet")
+    tiny(network="test_efficientnet", depth=50, width=64)
 
 
 def test_training_needs_masks() -> None:

@@ -82,6 +82,9 @@ def test_what_weights_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(timm, "create_model", answer)
     net = TimmPyramid(SMALL, weights="imagenet")
     assert (asked, net.learned_from, net.supervision) == ([True], ("imagenet",), "supervised")
+    net = TimmPyramid("test_efficientnet_ln", weights="imagenet")
+    assert (net.learned_from, net.supervision) == (("imagenet",), "supervised")
+    assert TimmPyramid("tf_efficientnet_b0", weights="imagenet").learned_from == ("jft", "imagenet")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +92,8 @@ def test_what_weights_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         ("efficientnet_lite", r"network=efficientnet_lite: timm has no network of this name; did you mean .*lite0"),
         ("test_vit", r"network=test_vit has no stages of strides 4, 8 and 16: choose a convolutional network"),
+        ("coat_tiny", r"network=coat_tiny takes pictures of one size alone: choose a convolutional network, such as"),
+        (f"{SMALL}.bogus", rf"network={SMALL}\.bogus: timm has no network of this name; did you mean {SMALL}\.r"),
     ],
 )
 def test_a_network_that_will_not_do(name: str, message: str) -> None:

@@ -69,8 +69,7 @@ class Matching:
         colours = {"mean": self.mean, "std": self.std}
         found = [f"{key}={value}: give three numbers" for key, value in colours.items() if value and len(value) != 3]
         found += below(1, top_k=self.top_k) + not_above(0, temperature=self.temperature)
-        least = 0 if self.window == "square" else 1  # a disk of radius 0 holds no cell
-        refuse("matching", found + below(least, radius=self.radius))
+        refuse("matching", found + below(1, radius=self.radius))
 
 
 class FrozenFeatures(Method[Features, Memory]):

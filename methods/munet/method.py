@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from typing import Literal
 
@@ -14,8 +15,9 @@ from vosbench.inference.visuals import Heat, Matches, Vectors, Visual, cell_at
 from vosbench.method import Method
 from vosbench.methods.munet.losses import bootstrapped_cross_entropy, overlap_loss
 from vosbench.methods.munet.motion import NEVER, MotionAwareAttention, MotionUncertaintyLayer
-from vosbench.methods.munet.networks import STRIDE, Depth, KeyValue, MaskDecoder, QueryEncoder, ReferenceEncoder
-from vosbench.nn.resnet import normalise
+from vosbench.methods.munet.networks import STRIDE, STRIDES, KeyValue, MaskDecoder, QueryEncoder, ReferenceEncoder
+from vosbench.nn.resnet import ResNet, normalise
+from vosbench.nn.timm_pyramid import TimmPyramid
 from vosbench.ops.affinity import window_on_grid
 from vosbench.ops.aggregate import aggregated_logits
 from vosbench.ops.processes import mean_of_all
@@ -55,7 +57,7 @@ class Memory:
 class MUNet(Method[Features, Memory]):
     """Reads masks from memory with keys that include the query's motion (section 3; table 4 leaves out parts).
 
-    depth, width     of the residual networks Enc-Q and Enc-R; 50 and 64 are the paper's, and needed beside `network`
+    depth, width     of the residual networks Enc-Q and Enc-R; 50 and 64 are the paper's, the only ones with `network`
     network          a convolutional network of timm in place of the residual ones; null: those
     weights          initial weights of both: imagenet, or a file (of a classifier or Mask R-CNN); null: random ones,
                      the same for both
@@ -65,7 +67,7 @@ class MUNet(Method[Features, Memory]):
     decoder_width    channels of the decoder
     motion           makes the MU-layer for maps of that many channels; null: a plain memory network (table 4, a and b)
     fusion           attention: MSAM; add: the motion map is added (table 4, f)
-    temperature      of the softmax over tokens, beside the division by √channels
+    temperature      of the softmax over tokens, in addition to the division by √channels
     top_k            tokens of each object that a cell reads, those it matches best (STCN); null: all
     kernel           standard deviation of KMN's Gaussian, in cells: a token is hardly read far from the cell that it
                      matches best; null: it is, however far
@@ -85,7 +87,7 @@ class MUNet(Method[Features, Memory]):
 
     def __init__(
         self,
-        depth: Depth = 50,
+        depth: Literal[18, 50] = 50,
         width: int = 64,
         network: str | None = None,
         weights: Content[str | None] = None,
@@ -109,21 +111,21 @@ class MUNet(Method[Features, Memory]):
         refuse("method", found)
         if network is not None and (depth, width) != (50, 64):
             raise UserError(
-                f"method.depth and width say nothing of {network}: leave them out, or set method.network=null"
+                f"method.network={network} leaves depth={depth} and width={width} unused: set method.depth=50 "
+                "method.width=64, or method.network=null"
             )
+        trunk = partial(ResNet, depth, width, STRIDES) if network is None else partial(TimmPyramid, network)
         key, value = channels
-        self.query_encoder = QueryEncoder(depth, width, weights, network)
-        self.reference_encoder = ReferenceEncoder(self.query_encoder.trunk, depth, width)
+        self.query_encoder = QueryEncoder(trunk(weights=weights))
+        self.reference_encoder = ReferenceEncoder(trunk(in_channels=4, weights=self.query_encoder.trunk))
         semantic, *skips = self.query_encoder.channels
         self.query_key_value = KeyValue(semantic, key, value)
         self.memory_key_value = self.query_key_value if shared else KeyValue(semantic, key, value)
         self.motion = None if motion is None else motion(semantic)
         self.attention = None if motion is None else MotionAwareAttention(semantic, fusion)
         self.decoder = MaskDecoder(2 * value, skips, decoder_width)
-        self.scale, self.freeze_norm = (
-            key**-0.5 / temperature,
-            weights is not None if freeze_norm is None else freeze_norm,
-        )
+        self.scale = key**-0.5 / temperature
+        self.freeze_norm = weights is not None if freeze_norm is None else freeze_norm
         self.top_k, self.kernel = top_k, kernel
         self.predicted, self.hardest, self.overlap = predicted, hardest, overlap
         self.train()
@@ -137,7 +139,8 @@ class MUNet(Method[Features, Memory]):
         return self
 
     def loss(self, clip: Clip) -> dict[str, Tensor]:
-        """Equation 4: the loss of all frames after the first, each read from the first frame and its annotation."""
+        """Equation 4: the loss of all frames after the first, each read from the first frame and its annotation, and
+        with `predicted` from the frames between, too."""
         if clip.labels is None:
             raise UserError("MUNet learns from masks: set data.clips.labels=true, of data that have them")
         masks = [_masks(labels) for labels in clip.labels]
@@ -158,7 +161,7 @@ class MUNet(Method[Features, Memory]):
         known = clip.valid & (clip.labels != VOID)
         frames = clip.frames.masked_fill(~clip.valid.unsqueeze(2), -1).flatten(0, 1)
         features, length = self.encode(frames), clip.frames.shape[1]
-        # All references in one batch, for batch normalisation.
+        # All annotated references in one batch, for batch normalisation.
         firsts = features.image[::length].repeat_interleave(torch.tensor(counts, device=frames.device), 0)
         tokens = self._tokens(firsts, torch.cat([each[0, 1:] for each in masks]).unsqueeze(1))
         found = []
@@ -185,9 +188,10 @@ class MUNet(Method[Features, Memory]):
             return self.read_and_decode(frames.take(slice(1, None)), frames.semantic[:-1], [memory])[0]
         found, remembered = [], [memory]
         for index in range(1, len(frames.semantic)):
-            frame, previous = frames.take(slice(index, index + 1)), frames.semantic[index - 1 : index]
-            found.append(self.read_and_decode(frame, previous, remembered)[0])
-            remembered.append(self._tokens(frame.image, found[-1].softmax(1)[:, 1:]))
+            frame, previous = (frames.take(slice(each, each + 1)) for each in (index, index - 1))
+            if found:
+                remembered.append(self._tokens(previous.image, found[-1].softmax(1)[:, 1:]))
+            found.append(self.read_and_decode(frame, previous.semantic, remembered)[0])
         return torch.cat(found)
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Features:

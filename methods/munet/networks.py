@@ -1,7 +1,7 @@
 """MUNet's encoders, its keys and values, and its decoder (§3.1; what the paper leaves open is as in STM)."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as nnf
@@ -16,7 +16,6 @@ from vosbench.ops.align import resize
 
 STRIDE = 16
 STRIDES = (1, 2, 2)  # of the three stages that are used
-Depth = Literal[18, 50]
 
 
 class Pyramid(NamedTuple):
@@ -28,16 +27,12 @@ class Pyramid(NamedTuple):
 
 
 class QueryEncoder(nn.Module):
-    """Enc-Q: a residual network up to stride 16, or the network of timm that has the name `network`."""
+    """Enc-Q: a network with maps at strides 4, 8 and 16."""
 
-    def __init__(
-        self, depth: Depth = 50, width: int = 64, weights: str | None = None, network: str | None = None
-    ) -> None:
+    def __init__(self, trunk: ResNet | TimmPyramid) -> None:
         super().__init__()
-        self.trunk: ResNet | TimmPyramid = (
-            ResNet(depth, width, STRIDES, weights=weights) if network is None else TimmPyramid(network, weights=weights)
-        )
-        self.channels = self.trunk.stage_channels[::-1]  # at strides 16, 8, 4
+        self.trunk = trunk
+        self.channels = trunk.stage_channels[::-1]  # at strides 16, 8, 4
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Pyramid:
         quarter, eighth, semantic = self.trunk(images)
@@ -47,13 +42,9 @@ class QueryEncoder(nn.Module):
 class ReferenceEncoder(nn.Module):
     """Enc-R: starts as a copy of Enc-Q and learns separately; each object's mask is a fourth input channel."""
 
-    def __init__(self, query: ResNet | TimmPyramid, depth: Depth = 50, width: int = 64) -> None:
+    def __init__(self, trunk: ResNet | TimmPyramid) -> None:
         super().__init__()
-        self.trunk: ResNet | TimmPyramid = (
-            ResNet(depth, width, STRIDES, in_channels=4, weights=query)
-            if isinstance(query, ResNet)
-            else TimmPyramid(query.name, in_channels=4, weights=query)
-        )
+        self.trunk = trunk
 
     def forward(self, images: Float[Tensor, "b 3 h w"], masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "bn c h2 w2"]:
         """Maps at stride 16 of each image's n objects, in training all in one batch."""

@@ -9,8 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from vosbench.settings.protocols import protocol_settings
 
 METHOD = {"matching": "${matching}", "stride": None}  # what every protocol says of the method
-TOKENS = {"layers": [-1], "norm": True}  # and of a transformer; the layer of other networks is part of the network
-TRANSFORMERS = re.compile(r"vit|deit|beit|eva")  # how timm's names of such networks begin
+TOKENS = {"layers": [-1]}  # and of a transformer; the layer of other networks is part of the network
+TRANSFORMERS = re.compile(r"vit|deit|beit|cait|eva|xcit")  # how timm's names of such networks begin
+PRECISE = "32-true"
 
 
 def named(name: str, *, _root_: DictConfig) -> str:
@@ -20,7 +21,9 @@ def named(name: str, *, _root_: DictConfig) -> str:
     assert isinstance(values, dict)
     wanted = protocol_settings(name) | {"method": METHOD}
     same = all(_holds(values.get(node) or {}, part) for node, part in wanted.items())
+    same &= values.get("precision", PRECISE) == PRECISE
     backbone = values.get("backbone") or {}
+    same &= backbone.get("norm", True) is True
     if "file" in backbone or TRANSFORMERS.match(str(backbone.get("name"))):
         same &= _holds(backbone, TOKENS)
     return name if same else f"{name}, changed"

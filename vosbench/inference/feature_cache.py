@@ -1,7 +1,7 @@
 """Features of videos on disk: each video is encoded once per network and size, however often labels are propagated."""
 
 import logging
-import shutil
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Protocol, runtime_checkable
@@ -18,6 +18,7 @@ from vosbench.util.files import replacing
 from vosbench.util.reading import reading
 
 log = logging.getLogger(__name__)
+DIGEST = re.compile(r"[0-9a-f]{16}")  # names of the folders of videos
 Stored = Float16[np.ndarray, "..."]
 # The settings that features depend on, by the beginning of their dotted keys.
 SETTINGS = (
@@ -46,7 +47,8 @@ class FeatureCache(Generic[F]):
 
     Files carry a checksum, which NumPy's format gives them: one that is damaged is made again. So is what is missing,
     after an interrupt. The first use rounds features, too, so that every use gives the same result. While the folder
-    holds more than `limit` bytes, the features of the videos that were used the longest time ago are removed.
+    holds more than `limit` bytes, the features of the videos that were used the longest time ago are removed; other
+    files in it are left alone.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], limit: int) -> None:
@@ -61,7 +63,8 @@ class FeatureCache(Generic[F]):
         path = self.own / f"{index:05d}.npz"
         stored = _read(path)
         if stored is None:
-            stored = method.to_tensor(encode()).half().cpu().numpy()
+            # Ordered as files are: sums in another order may move a pixel.
+            stored = np.ascontiguousarray(method.to_tensor(encode()).half().cpu().numpy())
             self._write(path, stored)
         return method.from_tensor(torch.from_numpy(stored).to(device).float())
 
@@ -93,19 +96,22 @@ def _read(path: Path) -> Stored | None:
     return values
 
 
+def _videos(folder: Path) -> list[Path]:
+    """The folders of videos in a folder that may hold anything else, too."""
+    return [path for path in folder.iterdir() if DIGEST.fullmatch(path.name) and path.is_dir()]
+
+
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*/*.npz"))
+    return sum(path.stat().st_size for video in _videos(folder) for path in video.glob("*.npz"))
 
 
 def _make_room(folder: Path, own: Path, wanted: int) -> int:
     """Removes the features of other videos, oldest first, until so many bytes are free. Returns how many are."""
     freed = 0
-    for other in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime):
-        if freed >= wanted:
-            break
-        if other != own and other.is_dir():
-            freed += sum(path.stat().st_size for path in other.glob("*.npz"))
-            shutil.rmtree(other)
+    for other in sorted(_videos(folder), key=lambda path: path.stat().st_mtime):
+        for path in other.glob("*.npz") if other != own and freed < wanted else ():
+            freed += path.stat().st_size
+            path.unlink()  # the folder stays, as another process may be writing to it
     if freed < wanted:
         log.warning("%s is full: further features are not kept (cache_features_gb)", folder)
     return freed

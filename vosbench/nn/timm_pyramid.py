@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vosbench.nn.resnet import MEAN, STD
-from vosbench.nn.timm_networks import fill, timm_network
+from vosbench.nn.timm_networks import fill, origin_of_tag, takes_any_size, timm_network
 from vosbench.nn.weight_files import origin_of, read_named, widened
 from vosbench.util.errors import HERE, UserError
 from vosbench.util.supervision import Supervision
@@ -21,8 +21,9 @@ class TimmPyramid(nn.Module):
 
     name         as timm calls it
     in_channels  3 or more: channels after RGB (a mask) start with random weights
-    weights      null: random; imagenet: timm's for this name (downloaded once); else a .pth or .safetensors file (also
-                 hf:…) with timm's names; or another pyramid of this name, to start as its copy
+    weights      null: random; imagenet: timm's for this name (downloaded once), whose tag says what they learned from;
+                 else a .pth or .safetensors file (also hf:…) with timm's names; or another pyramid of this name, to
+                 start as its copy
 
     `learned_from` and `supervision` are those of the weights; a file counts as supervised unless it says otherwise.
 
@@ -35,18 +36,20 @@ class TimmPyramid(nn.Module):
     def __init__(self, name: str, in_channels: int = 3, weights: "str | TimmPyramid | None" = None) -> None:
         super().__init__()
         remedy = f"give a file with {HERE}weights=<file>, or {HERE}weights=null for random weights"
-        self.name, pretrained = name, weights == "imagenet"
+        pretrained = weights == "imagenet"
         self.net = timm_network(name, f"{HERE}network", remedy, pretrained=pretrained, in_chans=in_channels)
         self.layers, self.stage_channels = _stages(self.net, name)
         self.net.prune_intermediate_layers(self.layers)
         self.register_buffer("scale", _channels(_ratios(self.net), in_channels, 1), persistent=False)
         self.register_buffer("offset", _channels(_offsets(self.net), in_channels, 0), persistent=False)
-        self.learned_from: tuple[str, ...] = ("imagenet",) if pretrained else ()
-        self.supervision: Supervision = "supervised" if pretrained else "none"
+        self.learned_from: tuple[str, ...] = ()
+        self.supervision: Supervision = "none"
         if isinstance(weights, TimmPyramid):
             self._fill(weights.net.state_dict(), "another network")
             self.learned_from, self.supervision = weights.learned_from, weights.supervision
-        elif weights is not None and not pretrained:
+        elif pretrained:
+            self.learned_from, self.supervision = origin_of_tag(self.net.pretrained_cfg["tag"] or name)
+        elif weights is not None:
             state, metadata = read_named(weights, f"{HERE}weights", "give a file of weights, imagenet, or null")
             self._fill(state, f"{HERE}weights={weights}")
             self.learned_from, self.supervision = origin_of(weights, metadata)
@@ -54,7 +57,7 @@ class TimmPyramid(nn.Module):
     def forward(self, images: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Maps with `stage_channels`, of RGB normalised by ImageNet's mean and deviation (`resnet.normalise`)."""
         images = (images.float() * self.scale + self.offset).contiguous(memory_format=torch.channels_last)
-        # In bf16, J&F of munet_small moves by a point: tests/test_precision.py.
+        # In bf16, J&F of munet_small moved by more than a point: docs/performance.md.
         with torch.autocast(images.device.type, enabled=False):
             maps: list[Tensor] = self.net.forward_intermediates(
                 images, self.layers, intermediates_only=True, stop_early=True
@@ -69,6 +72,11 @@ class TimmPyramid(nn.Module):
 
 def _stages(net: Any, name: str) -> tuple[list[int], tuple[int, ...]]:
     """Indices and channels of the last stages of each stride."""
+    if not takes_any_size(net):
+        raise UserError(
+            f"{HERE}network={name} takes pictures of one size alone: choose a convolutional network, such as "
+            "tf_efficientnet_lite0"
+        )
     known = getattr(net, "feature_info", [])
     last = {each["reduction"]: i for i, each in enumerate(known)}
     if not hasattr(net, "prune_intermediate_layers") or any(stride not in last for stride in STRIDES):

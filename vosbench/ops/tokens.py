@@ -1,6 +1,6 @@
 """Global attention to memory: every query cell attends to all tokens of an object, wherever they lie."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,9 +53,9 @@ class Kernel:
     deviation: float
     width: int
 
-    def logarithm(self, best: Int[Tensor, "n t"], cells: Int[Tensor, " q"]) -> Float[Tensor, "n t q"]:
+    def logarithm(self, best: Int[Tensor, "n t"], cells: Int[Tensor, " q"]) -> Float[Tensor, "n q t"]:
         rows, columns = (
-            (each.unsqueeze(2) - own).square()
+            (each.unsqueeze(1) - own.unsqueeze(1)).square()
             for each, own in ((best // self.width, cells // self.width), (best % self.width, cells % self.width))
         )
         return (rows + columns) / (-2 * self.deviation**2)
@@ -103,44 +103,51 @@ def _read_group(
     """The readout, and counts for each part of memory: 0 where they are not tracked."""
     read = []
     counts = [part.keys.new_zeros(len(part.keys), part.keys.shape[2], dtype=torch.float32) for part in memory]
-    near = None if kernel is None else partial(kernel.logarithm, _best_cells(query, memory, step))
+    affinities = partial(_affinities, torch.cat([part.keys.float() for part in memory], 2), _uncounted(memory))
+    near = None if kernel is None else partial(kernel.logarithm, _best_cells(query, affinities, step))
     for cells in torch.arange(query.shape[1], device=query.device).split(step):
-        affinities = _affinities(query[:, cells], memory)
+        found = affinities(query[:, cells])
         if near is not None:
-            affinities = affinities + near(cells)
-        weights = _weights(affinities, top_k).split([part.keys.shape[2] for part in memory], 1)
-        found = [part.values @ each for part, each in zip(memory, weights, strict=True)]
-        read.append(torch.stack(found).sum(0) if len(found) > 1 else found[0])
+            found = found + near(cells)
+        weights = _weights(found, top_k).split([part.keys.shape[2] for part in memory], 2)
+        parts = [each @ part.values.mT for part, each in zip(memory, weights, strict=True)]
+        read.append(torch.stack(parts).sum(0) if len(parts) > 1 else parts[0])
         for part, each, count in zip(memory, weights, counts, strict=True):
             if part.tracked:
-                count += (each > ATTENDED).sum(2)
-    return torch.cat(read, 2), counts
+                count += (each > ATTENDED).sum(1)
+    return torch.cat(read, 1).mT, counts
 
 
-def _best_cells(query: Float[Tensor, "c q"], memory: Sequence[Tokens], step: int) -> Int[Tensor, "n t"]:
+def _best_cells(query: Float[Tensor, "c q"], affinities: Callable[[Tensor], Tensor], step: int) -> Int[Tensor, "n t"]:
     """The query that each token matches best."""
-    parts = [_affinities(queries, memory).max(2) for queries in query.split(step, 1)]
+    parts = [affinities(queries).max(1) for queries in query.split(step, 1)]
     values, places = (torch.stack(each) for each in zip(*parts, strict=True))
     highest = values.argmax(0, keepdim=True)
     return places.gather(0, highest)[0] + step * highest[0]
 
 
-def _weights(affinities: Float[Tensor, "n t q"], top_k: int | None) -> Float[Tensor, "n t q"]:
-    if top_k is not None and top_k < affinities.shape[1]:
-        least = affinities.topk(top_k, 1).values[:, -1:]
+def _weights(affinities: Float[Tensor, "n q t"], top_k: int | None) -> Float[Tensor, "n q t"]:
+    if top_k is not None and top_k < affinities.shape[2]:
+        least = affinities.topk(top_k).values[..., -1:]
         affinities = affinities.masked_fill(affinities < least, -torch.inf)
-    return affinities.softmax(1)
+    return affinities.softmax(2)  # adjacent in memory, which is several times faster
 
 
-def _affinities(queries: Float[Tensor, "c q"], memory: Sequence[Tokens]) -> Float[Tensor, "n t q"]:
-    return torch.cat([_affinity(queries, part) for part in memory], 1)
-
-
-def _affinity(queries: Float[Tensor, "c q"], part: Tokens) -> Float[Tensor, "n t q"]:
+def _affinities(
+    keys: Float[Tensor, "n c t"], uncounted: Bool[Tensor, "n t"] | None, queries: Float[Tensor, "c q"]
+) -> Float[Tensor, "n q t"]:
     """In float32: half precision rounds affinities of 16 and more to eighths, and weights are their exponentials."""
     with torch.autocast(queries.device.type, enabled=False):
-        affinity = part.keys.float().mT @ queries
-    if part.counted is None:
-        return affinity
+        affinities = queries.mT @ keys
+    if uncounted is None:
+        return affinities
     # Finite, so that an object without tokens reads the zeros of its padding, and not NaN.
-    return affinity.masked_fill(~part.counted.unsqueeze(2), torch.finfo(affinity.dtype).min)
+    return affinities.masked_fill(uncounted.unsqueeze(1), torch.finfo(affinities.dtype).min)
+
+
+def _uncounted(memory: Sequence[Tokens]) -> Bool[Tensor, "n t"] | None:
+    """Tokens of all parts that are not valid; None if all are."""
+    if all(part.counted is None for part in memory):
+        return None
+    masks = [torch.zeros_like(part.keys[:, 0]).bool() if part.counted is None else ~part.counted for part in memory]
+    return torch.cat(masks, 1)

@@ -16,7 +16,7 @@ def protocol_settings(name: str) -> dict[str, dict[str, Any]]:
     ]
     if name not in known:
         raise UserError(unknown("propagation", name, known))
-    own = _file(f"propagation/{name}")
+    own = _protocol(name)
     size = next(each["override /inference"] for each in own["defaults"])
     rules = _merged(_file("inference/_rules"), _file(f"inference/{size}"))
     return {
@@ -24,6 +24,13 @@ def protocol_settings(name: str) -> dict[str, dict[str, Any]]:
         "memory": _merged(_file("memory/_frames"), own["memory"]),
         "matching": own["matching"],
     }
+
+
+def _protocol(name: str) -> dict[str, Any]:
+    """A file of conf/propagation, with the other protocol that it changes, if it does."""
+    own = _file(f"propagation/{name}")
+    base = next((each for each in own["defaults"] if isinstance(each, str) and each != "_self_"), None)
+    return own if base is None else _protocol(base) | _merged(_protocol(base), own)
 
 
 def _file(name: str) -> dict[str, Any]:

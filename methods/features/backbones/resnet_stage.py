@@ -1,5 +1,6 @@
 """One stage of a ResNet, maybe at a finer stride, as CRW and VFS use them."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from vosbench.methods.features.backbone import Colour
 from vosbench.nn.resnet import MEAN, STD, ResNet
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
+from vosbench.util.supervision import Supervision
 
 WHOLE = (4, 8, 16, 32)  # strides of the stages of the standard network
 
@@ -21,6 +23,7 @@ class ResNetStage(nn.Module):
     stage    1 to 4
     stride   of the map: 4, 8, 16 or 32. Stages that would go beyond it keep the size, without dilation
     weights  imagenet (learned with labels) | a file with torchvision's names | null: random
+    learned_from, supervision  of the weights; (), null: as a file says. One that does not say counts as supervised
 
     Raises UserError as `nn.resnet.ResNet` does.
     """
@@ -35,16 +38,19 @@ class ResNetStage(nn.Module):
         stage: Literal[1, 2, 3, 4] = 3,
         stride: Literal[4, 8, 16, 32] = 8,
         weights: Content[str | None] = None,
+        learned_from: Sequence[str] = (),
+        supervision: Supervision | None = None,
     ) -> None:
         super().__init__()
         if stride > WHOLE[stage - 1]:
             raise UserError(f"backbone.stride={stride}: stage {stage} has stride {WHOLE[stage - 1]}; give that or less")
-        strides = [2 if whole <= stride else 1 for whole in WHOLE[1:]]
-        self.net = ResNet(depth, strides=(1, *strides), weights=weights)
-        for later in range(stage + 1, 5):
+        strides = [2 if 4 < whole <= stride else 1 for whole in WHOLE]
+        self.net = ResNet(depth, strides=strides[: max(stage, 3)], weights=weights)  # CRW's files have three stages
+        for later in range(stage + 1, 4):
             delattr(self.net, f"layer{later}")
         self.stride = int(stride)
-        self.learned_from, self.supervision = self.net.learned_from, self.net.supervision
+        self.learned_from = tuple(learned_from) or self.net.learned_from
+        self.supervision: Supervision = supervision or self.net.supervision
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         maps: list[Tensor] = self.net(images)

@@ -1,6 +1,5 @@
 """Any network of timm (Wightman 2019) that gives maps of features."""
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,15 +10,13 @@ from torch import Tensor, nn
 from vosbench.contract import Padding
 from vosbench.methods.features.backbone import Colour
 from vosbench.methods.features.backbones.vit import Intermediates, Vit
-from vosbench.nn.timm_networks import fill, timm_module, timm_network
+from vosbench.nn.timm_networks import fill, origin_of_tag, takes_any_size, timm_network
 from vosbench.nn.weight_files import read_named
 from vosbench.settings.options import Content
-from vosbench.util.errors import UserError
+from vosbench.util.errors import UserError, one_line
 from vosbench.util.hub import local
 from vosbench.util.supervision import Supervision
-
-# Parts of the tags that timm gives to weights that learned without labels.
-WITHOUT_LABELS = re.compile(r"(?!.*_ft_).*(dino|mae|lvd142m|lvd1689m|moco|ijepa|franca)")  # ft: tuned with labels
+from vosbench.util.wording import rows_columns
 
 
 class TimmModel(nn.Module):
@@ -50,17 +47,26 @@ class TimmModel(nn.Module):
     ) -> None:
         super().__init__()
         net = _made(name, pretrained and weights is None, weights)
-        tag = name.partition(".")[2]
         random = not pretrained and weights is None
-        self.learned_from = tuple(learned_from) or (() if random else (tag or local(weights or name).name,))
-        by_tag: Supervision = "self-supervised" if WITHOUT_LABELS.match(tag) else "supervised"
+        data, by_tag = origin_of_tag(name.partition(".")[2] or local(weights or name).name)
+        self.learned_from = tuple(learned_from) or (() if random else data)
         self.supervision: Supervision = supervision or ("none" if random else by_tag)
+        self.name, self.any_size = name, _has_positions(net) or takes_any_size(net)
         self.mean, self.std = _colours(net, "mean"), _colours(net, "std")
         self.stride = min(_reduction(net, layer, name) for layer in layers)
         self.maps = (Vit if _has_positions(net) else Intermediates)(net, layers, norm)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
-        maps: Tensor = self.maps(images)
+        try:
+            maps: Tensor = self.maps(images)
+        except (AssertionError, RuntimeError) as error:
+            if self.any_size:
+                raise
+            size = rows_columns((images.shape[2], images.shape[3]))
+            raise UserError(
+                f"backbone.name={self.name} cannot take pictures of {size} pixels ({one_line(error)}): choose another "
+                "network, or its own size with inference=stretched"
+            ) from error
         return maps
 
 
@@ -80,7 +86,9 @@ def _made(name: str, pretrained: bool, weights: str | None) -> Any:
 
 def _has_positions(net: Any) -> bool:
     """Whether it is a plain ViT with a learned embedding of its one picture size."""
-    plain = isinstance(net, timm_module().models.vision_transformer.VisionTransformer)
+    from timm.models.vision_transformer import VisionTransformer
+
+    plain = isinstance(net, VisionTransformer)
     return plain and getattr(net, "pos_embed", None) is not None and not net.dynamic_img_size
 
 

@@ -13,7 +13,7 @@ from vosbench.contract import Padding
 from vosbench.methods.features.backbone import Colour
 from vosbench.methods.features.backbones.vit import Vit
 from vosbench.nn.resnet import MEAN, STD
-from vosbench.nn.timm_networks import fill, timm_module
+from vosbench.nn.timm_networks import fill
 from vosbench.nn.weight_files import read_named
 from vosbench.settings.options import Content, FileName
 from vosbench.util.errors import UserError
@@ -78,7 +78,9 @@ def _weights(file: str) -> dict[str, Tensor]:
 
 def _network(state: Mapping[str, Tensor], heads: int | None, file: str) -> Any:
     """A timm network of the sizes of these weights, and with them."""
-    net = timm_module().models.vision_transformer.VisionTransformer(**_sizes(state, heads, file))
+    from timm.models.vision_transformer import VisionTransformer
+
+    net = VisionTransformer(**_sizes(state, heads, file))
     fill(net, state, f"backbone.file={file}")
     return net
 
