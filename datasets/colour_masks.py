@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vosbench.util.errors import UserError
-from vosbench.video.images import read_image
+from vosbench.video.images import read_image, read_label_map, write_label_map
 from vosbench.video.video import LabelMap
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,26 @@ def labels_of_colours(path: Path, colours: str) -> LabelMap:
     if colours == "auto":
         log.info("colours: %s", ", ".join(f"{_text(colour)} is object {id_}" for id_, colour in enumerate(told, 1)))
     return labels
+
+
+def write_label_maps_of_colours(masks: Path, colours: str, folder: Path, elsewhere: str | None) -> Path:
+    """Writes the label maps of all RGB masks of a folder, under the same names in the folder `folder`.
+
+    Raises UserError if there are none, for colours=auto with several masks of one video, and if it would replace
+    others, unless `elsewhere` is None. It is what a user types to have them in another place.
+    """
+    found = sorted(masks.rglob("*.png"))
+    if not found:
+        raise UserError(f"mask={masks} holds no PNG: give a file, or a folder with masks")
+    if colours == "auto" and any(path.parent != masks for path in found):
+        raise UserError("colours=auto numbers the objects of each mask by itself: name them, such as 255,0,0;0,255,0")
+    for path in found:
+        target, labels = folder / path.relative_to(masks), labels_of_colours(path, colours)
+        if elsewhere is not None and target.exists() and not np.array_equal(read_label_map(target), labels):
+            raise UserError(f"{target} was made of other colours: set {elsewhere}, or overwrite=true to redo it")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_label_map(target, labels)
+    return folder
 
 
 def _parsed(colours: str) -> list[Colour]:

@@ -71,6 +71,27 @@ def test_a_prediction(command: Command, mask: Path, tmp_path: Path) -> None:
     assert (other.status, other.err) == (0, "")
 
 
+def test_a_folder_of_masks(command: Command, mask: Path, tmp_path: Path) -> None:
+    """Of two videos, and of one video whose second object starts late."""
+    (tmp_path / "videos").mkdir()
+    for name in ("a", "b"):
+        write_video(tmp_path / "videos" / f"{name}.mp4", iter([np.zeros((24, 32, 3), np.uint8)] * 3), fps=10)
+    for place in ("each/a", "each/b", "late/a/00000", "late/a/00001"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{place}.png").write_bytes(mask.read_bytes())
+    both = ["predict", "method=copy_first", "device=cpu", "output=out", f"input={tmp_path / 'videos'}"]
+    assert command(*both, f"mask={tmp_path / 'each'}", "colours=auto").status == 0
+    assert set(np.unique(read_label_map(Path("out/b/00001.png")))) == {0, 1, 2}
+    command(*both, f"mask={tmp_path / 'each'}", "colours=255,0,0;0,255,0").error(
+        1, "out/given-masks/a.png was made of other colours: set output=<new folder>, or overwrite=true to redo it"
+    )
+    one = [*both[:3], "output=one", f"input={tmp_path / 'videos' / 'a.mp4'}", f"mask={tmp_path / 'late' / 'a'}"]
+    assert command(*one, "colours=255,0,0;0,255,0").status == 0
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    command(*both, f"mask={empty}", "colours=auto").error(1, "holds no PNG: give a file, or a folder with masks")
+
+
 def test_one_colour_is_typed_without_quotes(command: Command, tmp_path: Path) -> None:
     mask, image = tmp_path / "first.png", np.zeros((24, 32, 3), np.uint8)
     image[:, :8] = (255, 0, 0)

@@ -105,6 +105,22 @@ def test_a_removed_object_is_background_until_it_is_given_again(segmenter: Propa
     assert set(np.unique(segmenter.step(picture(3)))) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("before", ["unknown", "background"])
+@pytest.mark.parametrize(
+    ("method", "memory"), [("mamp", "mamp"), ("munet_narrow", "stm"), ("munet_narrow", "adaptive")]
+)
+def test_nothing_is_left_of_an_object_that_is_given_again(method: str, memory: str, before: str) -> None:
+    words = (f"memory={memory}", f"inference.before_start={before}", "inference.short_side=null")
+    segmenter = vosbench.load(method, "device=cpu", *words)
+    segmenter.step(picture(), quarter(1, True, True) + quarter(2, False, False))
+    segmenter.remove(1)
+    segmenter.step(picture(1))
+    segmenter.step(picture(2), quarter(1, False, True))
+    labels = segmenter.step(picture(3))
+    assert (labels[quarter(1, False, True) > 0] == 1).mean() > 0.8
+    assert (labels[quarter(1, True, True) > 0] == 1).mean() < 0.2
+
+
 def test_a_reset_forgets_the_video(segmenter: Propagator[Any, Any]) -> None:
     expected = [segmenter.step(picture(index), None if index else quarter(1, True, True)) for index in range(3)]
     segmenter.reset()

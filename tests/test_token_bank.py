@@ -57,6 +57,16 @@ def test_several_new_tokens_that_are_like_one_move_it_once_by_their_mean() -> No
     torch.testing.assert_close(torch.tensor(keys_of(bank)), torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))
 
 
+def test_an_object_that_starts_anew_has_no_tokens_of_before() -> None:
+    bank = bank_of(tokens([[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [0.0, 2.0]]))
+    bank.forget([0])
+    assert (keys_of(bank, 0), keys_of(bank, 1)) == ([], [[0.0, 2.0], [2.0, 0.0]])
+    read, _ = read_tokens(torch.tensor([[1.0], [0.0]]), [found(bank)], scale=5)
+    assert not read[0].any()
+    bank.add(Entry(1, True, Kept(tokens([[3.0, 0.0]], [[3.0, 0.1]]), "1")))
+    assert keys_of(bank, 0) == [[3.0, 0.0]]
+
+
 def test_values_move_with_their_keys() -> None:
     first, second = tokens([[1.0, 0.0]]), tokens([[1.0, 0.0]])
     second.values[:] = torch.tensor([3.0, 0.0]).view(1, 2, 1)

@@ -93,7 +93,7 @@ def predicted(name: str, device: torch.device, precision: str, shown: Shown) -> 
     """Label maps, and the seconds that each took."""
     run = Propagator(trained(name, device), TRAINED[name][1](), ShortSide(), device)
     with autocast(device, precision):
-        return [run.step(image, given) for image, given in shown], run.seconds
+        return [run.step(image, given) for image, given in shown], list(run.seconds)
 
 
 def equal(ours: list[LabelMap], theirs: list[LabelMap]) -> float:

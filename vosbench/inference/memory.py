@@ -24,6 +24,9 @@ class Memory(Protocol[V]):
     def replace(self, change: Callable[[V], V]) -> None:
         """Applies `change` to every stored value: an object has started, and old frames need a channel for it."""
 
+    def forget(self, objects: Sequence[int]) -> None:
+        """These objects (by their places) were removed and are given again: what is kept of them holds no more."""
+
 
 class FrameMemory(Generic[V]):
     """Keeps entries of past frames under a policy. A frame is dropped as soon as no later query can need it.
@@ -95,6 +98,9 @@ class FrameMemory(Generic[V]):
         """Applies `change` to the value of every frame kept: an object has started, and old frames need a channel for
         it."""
         self._entries = {i: Entry(entry.index, entry.given, change(entry.value)) for i, entry in self._entries.items()}
+
+    def forget(self, objects: Sequence[int]) -> None:
+        """Does nothing: frames from before an object's new start are not read for it."""
 
     def _wanted(self, index: int) -> list[int]:
         given = [i for i, entry in self._entries.items() if self.first and entry.given]

@@ -22,13 +22,13 @@ def plan(predictor: Predictor, videos: Sequence[Video]) -> dict[str, str]:
     video = max(videos, key=lambda video: video.size[0] * video.size[1] * (1 + objects[video.name]))
     reset_peak_memory(predictor.device)
     tried = _tried(predictor, video)
-    memory, seconds = peak_memory_mb(predictor.device), median(tried.seconds[-5:])
+    memory, seconds = peak_memory_mb(predictor.device), median([*tried.seconds][-5:])
     frames = sum(len(each.frame_names) for each in videos)
     count = sum(parameter.numel() for parameter in predictor.method.parameters())
     return {
         "parameters": f"{count:,}",
         "videos": f"{len(videos):,}, {counted(frames, 'frame')}, at most {counted(max(objects.values()), 'object')}",
-        "tried": f"{counted(len(tried.seconds), 'frame')} of {video.name}, {rows_columns(video.size)} pixels "
+        "tried": f"{counted(tried.steps, 'frame')} of {video.name}, {rows_columns(video.size)} pixels "
         f"(rows×columns), {counted(len(tried.ids), 'object')}",
         "memory": f"{memory:,.0f} MB of {'the GPU' if predictor.device.type == 'cuda' else 'the process'}",
         "time": f"about {duration(frames * seconds)} on {predictor.device} in {predictor.precision}, "

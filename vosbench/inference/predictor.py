@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -186,7 +187,7 @@ class Predictor:
         are_joints = video.joints(0) is not None
 
         def record() -> Prediction:
-            latencies = [1000 * seconds for seconds in propagator.seconds[1:]]
+            latencies = [1000 * seconds for seconds in islice(propagator.seconds, 1, None)]
             return Prediction(fingerprint, commit(), latencies, video.size, peak_memory_mb(self.device), self.facts)
 
         def listed(found: Iterator[T]) -> Iterator[tuple[str, T]]:

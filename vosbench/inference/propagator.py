@@ -1,6 +1,7 @@
 """The loop over a video: frames and what is given go in, label maps or positions of joints come out, frame by frame."""
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
@@ -26,7 +27,8 @@ from vosbench.util.errors import UserError
 from vosbench.util.wording import some
 from vosbench.video.video import Image, Joints, LabelMap, Video
 
-STATE = ("memory", "ids", "starts", "seconds", "previous", "_removed", "_image", "_last", "_index")
+STATE = ("memory", "ids", "starts", "again", "seconds", "steps", "previous", "_removed", "_image", "_last", "_index")
+LATEST = 10_000  # steps whose durations are kept
 
 
 class Propagator(Generic[F, V]):
@@ -37,7 +39,9 @@ class Propagator(Generic[F, V]):
 
     ids      of all objects, in the order of their channels: channel i + 1 is object ids[i]
     starts   for each of them, the frame where it was first given, counted from the first frame with a mask
-    seconds  the duration of each step, from the image in memory to the result in memory
+    again    the frames where objects that had been removed were given again, by their ids
+    steps    how many frames there were
+    seconds  the durations of the latest steps, from the image in memory to the result in memory
     previous the last frame as the method stores it, None before the first mask
     watch    if set, is called with the inputs of each segmentation
     encode   gives the features of a frame, whose index in the video it gets, too
@@ -62,7 +66,9 @@ class Propagator(Generic[F, V]):
         self.memory: Memory[V] = copy.deepcopy(self._empty)
         self.ids: list[int] = []
         self.starts: list[int] = []
-        self.seconds: list[float] = []
+        self.again: dict[int, int] = {}
+        self.seconds: deque[float] = deque(maxlen=LATEST)
+        self.steps = 0
         self.previous: Previous[F, V] | None = None
         self._removed: set[int] = set()
         self._image: Image | None = None
@@ -137,6 +143,7 @@ class Propagator(Generic[F, V]):
         with autocast(self.device, self.precision), torch.inference_mode():
             yield
         self.seconds.append(perf_counter() - started)
+        self.steps += 1
 
     def _labels(self, image: Image, given: LabelMap | None) -> LabelMap:
         first = self.previous is None
@@ -177,7 +184,7 @@ class Propagator(Generic[F, V]):
             return None
         self._index += 1
         frame, first = self.frame(image), self.previous is None
-        scores, features = self._segment(frame, self.encode(frame, len(self.seconds)))
+        scores, features = self._segment(frame, self.encode(frame, self.steps))
         if prompt is not None:
             scores, features = self._started(prompt, scores, features, self._index)
         return self._keep(scores, frame, features, prompt, first=first)
@@ -211,7 +218,9 @@ class Propagator(Generic[F, V]):
         context = Context(self._index, self.previous, self.memory.references(self._index))
         if self.watch is not None:
             self.watch(features, context)
-        known = self.starts if self.resizing.before_start == "unknown" else [0] * len(self.ids)
+        known = self.starts
+        if self.resizing.before_start == "background":
+            known = [self.again.get(id_, 0) for id_ in self.ids]
         found = read_since_their_starts(self._found, features, context, known)
         if any(usage is not None for usage in found.usage):
             self.memory.note_usage(found.usage)
@@ -233,15 +242,22 @@ class Propagator(Generic[F, V]):
         new = [i for i in prompt.ids if i not in self.ids]
         if new:
             self.memory.replace(lambda value: self.method.extend(value, len(new)))
-        for again in self._removed.intersection(prompt.ids):
-            self.starts[self.ids.index(again)] = index
-        self._removed.difference_update(prompt.ids)
+        self._restart(self._removed.intersection(prompt.ids), index)
         self.ids += new
         self.starts += [index] * len(new)
         objects = torch.tensor(known, dtype=torch.long, device=scores.device)
         scores = nnf.pad(scores, (0, 0, 0, 0, 0, len(new)))
         scores[:, 0] += scores.index_select(1, objects).sum(1)
         return scores.index_fill(1, objects, 0), self.method.forget(features, known)
+
+    def _restart(self, ids: set[int], index: int) -> None:
+        """Objects that were removed start anew in frame `index`."""
+        places = [self.ids.index(id_) for id_ in ids]
+        for place in places:
+            self.starts[place] = index
+        self.again |= dict.fromkeys(ids, index)
+        self.memory.forget(places)
+        self._removed -= ids
 
 
 def propagate(propagator: Propagator[F, V], video: Video, start: int = 0) -> Iterator[LabelMap]:

@@ -85,6 +85,11 @@ class TokenBank(Generic[V]):
             objects = len(self._newest.value.tokens.keys)
             self._bank.hold(objects, self.budget // (objects + 1))
 
+    def forget(self, objects: Sequence[int]) -> None:
+        """Empties the slots of these objects."""
+        if self._bank is not None:
+            self._bank.forget(objects)
+
 
 class _Bank:
     """Slots for the tokens of all objects: which are filled, their usage, and the frame that each token is from.
@@ -104,6 +109,10 @@ class _Bank:
 
     def note_usage(self, attended: Usage) -> None:
         self._usage = self._usage + attended.log1p()
+
+    def forget(self, objects: Sequence[int]) -> None:
+        for item in objects:
+            self._filled[item], self._values[item] = False, 0  # values of empty slots are 0: see `Tokens`
 
     def hold(self, objects: int, room: int) -> None:
         """Makes room for more objects. Each may now have `room` tokens, maybe fewer than before."""

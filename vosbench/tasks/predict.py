@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vosbench.datasets.colour_masks import labels_of_colours
+from vosbench.datasets.colour_masks import labels_of_colours, write_label_maps_of_colours
 from vosbench.datasets.drawn_masks import Drawn
 from vosbench.datasets.own_videos import check_input, open_videos, write_first_mask
 from vosbench.drawing.shown_objects import listed, write_cutouts, write_overlay
@@ -105,8 +105,11 @@ def _own_videos(path: str, mask: str, output: Path, options: Options) -> list[Vi
         return open_videos(path, mask, part)
     if options.plan:
         raise UserError(f"plan=true writes nothing, and mask={mask} would be written as ids: give an indexed PNG")
-    made = (lambda _: labels_of_colours(Path(mask), str(options.colours))) if drawn is None else drawn.mask
     keep = None if options.overwrite else _elsewhere(options)
+    if drawn is None and Path(mask).is_dir():
+        ids = write_label_maps_of_colours(Path(mask), str(options.colours), output / "given-masks", keep)
+        return open_videos(path, ids, part)
+    made = (lambda _: labels_of_colours(Path(mask), str(options.colours))) if drawn is None else drawn.mask
     return open_videos(path, write_first_mask(path, made, part, output, keep), part)
 
 

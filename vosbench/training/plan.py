@@ -123,4 +123,4 @@ def _seconds_of_validation(engine: Engine, data: ClipData, trainer: L.Trainer) -
             pass
     frames = sum(len(video.frame_names) for video in data.validation)
     processes = min(trainer.world_size, len(data.validation))
-    return frames / processes * median(propagator.seconds[1:] or propagator.seconds)
+    return frames / processes * median([*propagator.seconds][1:] or propagator.seconds)
