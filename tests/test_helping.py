@@ -1,5 +1,8 @@
 """`vosbench <verb> --help` explains keys in the words of their YAML files, and wrong keys get a hint."""
 
+import re
+from itertools import takewhile
+
 import pytest
 
 from vosbench.cli import configuration
@@ -40,8 +43,10 @@ def test_the_first_sentence_of_a_file() -> None:
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "doctor"])  # it has none
 def test_own_keys_come_first_and_are_explained(verb: str) -> None:
     lines = explanation(verb, VERBS[verb], []).splitlines()
-    own = lines[lines.index(f"keys of {verb}") + 1 :]
-    assert own[0].startswith("  ")
+    own = list(takewhile(str.strip, lines[lines.index(f"keys of {verb}") + 1 :]))
+    assert own
+    keys = [line for line in own if re.match(r"  \w", line)]
+    assert [line for line in keys if "#" not in line] == []
 
 
 def test_values_are_those_of_the_command() -> None:

@@ -26,6 +26,6 @@ def test_a_score_stays_what_it_is(command: Callable[..., Any], method: str) -> N
     assert score(command, method) == pytest.approx(PINNED[method], abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("method", ["mamp", "mask_embedding_small", "munet_small"])
+@pytest.mark.parametrize("method", PINNED)
 def test_other_weights_do_not_score_the_same(command: Callable[..., Any], method: str) -> None:
     assert abs(score(command, method, "checkpoint=none") - PINNED[method]) > 2 * TOLERANCE

@@ -48,7 +48,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{path} has no heading #{anchor}"
 
 
-def test_links_are_named_by_titles_of_pages() -> None:
+def test_no_link_is_named_by_a_file() -> None:
     """On the site, pages have no file names."""
     named = re.compile(r"\[[^\]]*\.md\]\(")
     assert [found for page in [*PAGES, ROOT / "README.md"] for found in named.findall(text_of(page))] == []

@@ -61,7 +61,7 @@ class MUNet(Method[Features, Memory]):
     network          a convolutional network of timm in place of the residual ones; null: those
     weights          initial weights of both: imagenet, or a file (of a classifier or Mask R-CNN); null: random ones,
                      the same for both
-    freeze_norm      freezes the statistics of batch normalisation; null: only with initial `weights`
+    freeze_norm      freezes the statistics of batch normalisation; null: only with `weights`
     channels         of a key and of a value
     shared           one key-value layer for query and memory (AFB-URR); False: two (STM)
     decoder_width    channels of the decoder

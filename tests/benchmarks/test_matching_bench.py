@@ -24,9 +24,11 @@ CASES: list[Case] = [
     ("vit", 30, 53, 8, 11),
     ("vit", 30, 53, 29, 11),
     ("vit", 60, 107, 8, 11),
+    ("vit", 60, 107, 29, 11),
 ]
+LARGE: Case = ("vit", 90, 160, 8, 11)  # 1440p
 # At least so many times faster and smaller.
-REQUIRED = {CASES[0]: (1, 10), CASES[1]: (1, 10), CASES[2]: (1, 1), CASES[5]: (3, 10)}
+REQUIRED = {CASES[0]: (1, 10), CASES[1]: (1, 10), CASES[2]: (1, 1), CASES[5]: (3, 10), CASES[6]: (3, 10)}
 MOST_MIB = 2048  # of a process that segments one object with the whole method
 
 
@@ -61,6 +63,12 @@ def test_matching_is_small_and_fast(table: dict[Case, dict[str, dict[str, float]
     faster, smaller = REQUIRED[case]
     assert full["seconds"] > faster * blocked["seconds"]
     assert full["mib"] > smaller * blocked["mib"]
+
+
+def test_large_frames_are_matched_in_little_memory() -> None:
+    found = measure("measure_matching.py", "blocked", *LARGE)
+    print(f"\n1440p: {found['seconds']:.2f} s, {found['mib']:.0f} MiB")
+    assert found["mib"] < MOST_MIB
 
 
 @pytest.mark.parametrize("depth", [18, 50])

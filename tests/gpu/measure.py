@@ -61,7 +61,7 @@ TRAINED: dict[str, tuple[Callable[[], Any], Callable[[], FrameMemory[Any]]]] = {
         ),
         partial(FrameMemory, last_n=20),
     ),
-    "munet_small": (
+    "munet_narrow": (
         partial(MUNet, depth=18, width=32, channels=(64, 128), shared=True, decoder_width=64, motion=small_motion),
         partial(FrameMemory, recent=(1,), every=5, max_frames=20),
     ),

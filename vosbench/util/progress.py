@@ -5,7 +5,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from vosbench.util.wording import printable
 
@@ -19,8 +29,8 @@ class Bar(Progress):
     """Counts on one line, which disappears at the end. What it counts also stands in the log, every minute."""
 
     def __init__(self, unit: str) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        super().__init__(*columns, transient=True)
+        counted = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        super().__init__(*counted, _Speed(unit), TimeRemainingColumn(), transient=True)
         self._unit, self._said = unit, time.monotonic()
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
@@ -28,9 +38,21 @@ class Bar(Progress):
         if time.monotonic() - self._said > PATIENCE:
             self._said = time.monotonic()
             task = next(each for each in self.tasks if each.id == task_id)
+            fast = "" if task.speed is None else f", {speed(task.speed, self._unit)}"
             left = "" if task.time_remaining is None else f", {duration(task.time_remaining)} left"
-            text = "%s: %d of %d %s%s"
-            log.info(text, task.description, task.completed, task.total or 0, self._unit, left, extra=QUIETLY)
+            text = "%s: %d of %d %s%s%s"
+            log.info(text, task.description, task.completed, task.total or 0, self._unit, fast, left, extra=QUIETLY)
+
+
+class _Speed(ProgressColumn):
+    """How many units are done in a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else speed(task.speed, self._unit), style="progress.percentage")
 
 
 def progress_bar(unit: str = "frames") -> Bar:
@@ -41,6 +63,11 @@ def progress_bar(unit: str = "frames") -> Bar:
 def is_loud(record: Any) -> bool:
     """A filter of log records: whether a terminal with a bar shows a line."""
     return not getattr(record, "quiet", False)
+
+
+def speed(rate: float, unit: str) -> str:
+    """A rate for people: 12 frames/s, 0.25 frames/s."""
+    return f"{rate:.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s"
 
 
 def duration(seconds: float) -> str:

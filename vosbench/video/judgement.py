@@ -27,7 +27,7 @@ def not_ids(image: Pillow.Image) -> str | None:
         what = f"has {raw[-1]} bits of grey" if ";" in raw else f"counts grey up to {largest_value(image)}"
         return f"{what}, which are scaled when read: save 8-bit object ids"
     if mode.startswith(("I", "F")):
-        return f"has mode {mode}: save object ids as an 8-bit indexed PNG (mode P)"
+        return f"has mode {mode}: save object ids, 1 to 254, as an 8-bit indexed PNG (mode P)"
     if mode not in ("P", "L", "1"):
         taken = "; of your own video, colours=auto takes colours for objects" if mode == "RGB" else ""
         return f"has mode {mode}, not an indexed PNG (mode P or L): save object ids, not colours{taken}"
