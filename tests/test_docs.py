@@ -206,6 +206,18 @@ def test_what_the_docs_write_into_a_folder_of_ones_own_runs(text: str, command: 
     for name, content in blocks:  # copied as they are
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
-    done = command(*tiny(text))
+    (dataset,) = re.findall(r"dataset=(\w+)", text)
+    done = command(*[word for word in tiny(text) if dataset == "collage" or not word.startswith("dataset.")])
     assert done.status == 0, done.err
-    assert "on collage val" in " ".join(done.out.split())
+    assert f"on {dataset} val" in " ".join(done.out.split())
+
+
+def test_a_data_set_of_ones_own_gets_a_name(command: Command, davis: Path, tmp_path: Path) -> None:
+    (content,) = re.findall(r"```yaml\n(_target_.*?)```", (ROOT / "docs/datasets.md").read_text(), re.DOTALL)
+    (tmp_path / "mine/dataset").mkdir(parents=True)
+    (tmp_path / "mine/dataset/garden.yaml").write_text(content)
+    for kind in ("JPEGImages", "Annotations"):
+        shutil.copytree(davis / kind / "480p", tmp_path / "garden" / kind)
+    done = command("check", "--config-dir", "mine", "dataset=garden", f"paths.data={tmp_path}", "workers=0")
+    assert done.status == 0, done.out + done.err
+    assert "no problems found" in done.out
