@@ -290,6 +290,16 @@ def test_objects_of_other_clips_are_pasted_as_objects_on_their_own_way() -> None
         Clips(sources, Strided(), size=16, paste=1)
 
 
+def test_clips_without_masks_get_pasted_objects() -> None:
+    sources = {"films": source(Ramp("film", 3, (16, 16), labelled=False)), "a": source(Block("dark", 50, 0))}
+    clips = Clips(sources, Strided((0, 1, 2), [1], [1.0]), size=16, labels=True, paste=1, seed=0)
+    films = [clip for clip in (clips[index] for index in range(12)) if clip.videos == ("films/film",)]
+    pasted = [clip.labels for clip in films if clip.labels is not None and clip.labels.max() == 1]
+    assert films
+    assert pasted
+    assert all(labels.unique().tolist() == [0, 1] for labels in pasted)
+
+
 def test_pasted_objects_are_never_void_and_lie_beside_the_picture_too() -> None:
     sources = {"a": source(Block("dark", 50, 0, 200), Block("light", 200, 8, 55))}
     clips = Clips(sources, Strided((0, 1, 2), [1], [1.0]), size=16, labels=True, paste=1, seed=0)

@@ -301,10 +301,13 @@ def test_padding_does_not_count() -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_normalisation_is_frozen_where_it_is_wanted() -> None:
+@pytest.mark.parametrize(
+    ("network", "first"), [({}, "bn1"), ({"network": "test_efficientnet", "depth": 50, "width": 64}, "net.bn1")]
+)
+def test_normalisation_is_frozen_where_it_is_wanted(network: dict[str, Any], first: str) -> None:
     for frozen in (True, False):
-        method = tiny(freeze_norm=frozen).train()
-        norm = method.query_encoder.trunk.get_submodule("bn1")
+        method = tiny(freeze_norm=frozen, **network).train()
+        norm = method.query_encoder.trunk.get_submodule(first)
         assert isinstance(norm, torch.nn.BatchNorm2d)
         assert norm.running_mean is not None
         before = norm.running_mean.clone()
