@@ -29,7 +29,7 @@ TINY = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_class
 def tiny(**changes: Any) -> Any:
     """A ViT with random weights that depend on nothing but its sizes."""
     torch.manual_seed(0)
-    net = timm.models.vision_transformer.VisionTransformer(**{"img_size": 32, **TINY, **changes})
+    net: Any = timm.models.vision_transformer.VisionTransformer(**{"img_size": 32, **TINY, **changes})
     with torch.no_grad():
         net.pos_embed.normal_()
     return net.eval()

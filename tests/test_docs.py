@@ -43,8 +43,8 @@ class Shown(NamedTuple):
     marked: bool
 
 
-def documented(page: Path) -> Iterator[Shown]:
-    """The commands of a page: lines of code blocks, and whole commands in the text.
+def documented(page: Path, program: str = "vosbench") -> Iterator[Shown]:
+    """The commands of a page that begin with `program`: lines of code blocks, and whole commands in the text.
 
     A line "*Needs …*" marks all commands until the next heading, "*All commands here need …*" those of the page, and a
     comment "# needs …" the command before it.
@@ -58,9 +58,9 @@ def documented(page: Path) -> Iterator[Shown]:
         elif token["block"]:
             for line in token["block"].replace("\\\n", " ").splitlines():
                 text, _, comment = line.partition(" #")
-                if line.startswith("vosbench "):
+                if line.startswith(f"{program} "):
                     yield Shown(" ".join(text.split()), whole or section or comment.startswith(" needs "))
-        elif token["span"] and re.match(r"vosbench \w+ \S", text := " ".join(token["span"].split())):
+        elif token["span"] and re.match(rf"{program} [\w/.-]+ \S", text := " ".join(token["span"].split())):
             yield Shown(text, whole or section)
 
 
@@ -164,6 +164,14 @@ def before(text: str) -> Iterator[str]:
             yield f"vosbench train method={method} data=collage name=mine"
             yield f"vosbench benchmark method={method} dataset=collage checkpoint=runs/{method}/mine name=trained"
         yield "vosbench benchmark method=copy_first dataset=collage runs=elsewhere"
+
+
+def test_scripts_are_there_and_are_marked() -> None:
+    """They measure, for minutes."""
+    scripts = [shown for page in PAGES for shown in documented(page, "python")]
+    assert len(scripts) > 2
+    assert [shown.text for shown in scripts if not (ROOT / shown.text.split()[1]).is_file()] == []
+    assert [shown.text for shown in scripts if not shown.marked] == []
 
 
 def test_commands_run_or_are_marked() -> None:

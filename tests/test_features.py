@@ -292,6 +292,15 @@ def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> No
         FrozenFeatures(Patches(), options)
 
 
+def test_what_the_fused_kernel_cannot_do_is_said_at_once() -> None:
+    with pytest.raises(UserError, match=r"method.fused=true with matching.ties=kept and top_k=5: it keeps no ties"):
+        FrozenFeatures(Patches(), {"ties": "kept"}, fused=True)
+    with pytest.raises(
+        UserError, match=r"and top_k=40: .*at most 32 candidates; leave it out, or set matching.ties=topk"
+    ):
+        FrozenFeatures(Patches(), {"top_k": 40}, fused=True)
+
+
 def test_the_python_of_the_docs_runs() -> None:
     page = (Path(__file__).parents[1] / "docs" / "features.md").read_text()
     code = page.partition("```python\n")[2].partition("```")[0]

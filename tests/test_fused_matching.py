@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vosbench.ops.matching import match
+from vosbench.util.errors import UserError
 
 SCRIPT = """
 import torch
@@ -39,11 +40,11 @@ def test_what_the_kernel_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) -
         match(query, [key], unrestricted=[False], ties="kept", fused=True)
     monkeypatch.setitem(sys.modules, "triton", None)
     monkeypatch.delitem(sys.modules, "vosbench.ops.fused_matching", raising=False)
-    with pytest.raises(RuntimeError, match="needs triton, which is not installed"):
+    with pytest.raises(UserError, match="needs triton, which is not installed"):
         match(query, [key], unrestricted=[False], fused=True)
 
 
-@pytest.mark.parametrize(("top_k", "message"), [(33, "at most 32 candidates, not 33"), (5, "tensors on a GPU")])
+@pytest.mark.parametrize(("top_k", "message"), [(33, "at most 32 candidates, not 33"), (5, "needs a GPU")])
 def test_too_many_candidates_and_tensors_on_the_cpu_are_refused(top_k: int, message: str) -> None:
     pytest.importorskip("triton")
     script = (

@@ -17,7 +17,7 @@ from vosbench.methods.features.backbones.function import Function
 from vosbench.methods.features.backbones.vit import Positions, Vit
 from vosbench.nn.resnet import MEAN
 from vosbench.ops.align import resize
-from vosbench.ops.matching import match, read
+from vosbench.ops.matching import MOST_FUSED, match, read
 from vosbench.ops.top_k import Ties
 from vosbench.ops.windows import Window
 from vosbench.settings.checks import below, not_above, refuse
@@ -78,8 +78,9 @@ class FrozenFeatures(Method[Features, Memory]):
     backbone  the network
     matching  how cells are compared
     stride    pixels per cell; features are interpolated if the network's stride is another. null: the network's
+    fused     on a GPU, window, product and choice in one kernel (Triton)
 
-    Raises UserError for a backbone that is none.
+    Raises UserError for a backbone that is none, and for matching that the kernel cannot do.
     """
 
     name = "features"
@@ -91,10 +92,16 @@ class FrozenFeatures(Method[Features, Memory]):
         backbone: Backbone,
         matching: Annotated[Mapping[str, Any], Keywords(Matching)],
         stride: int | None = None,
+        fused: bool = False,
     ) -> None:
         super().__init__()
         refuse("method", below(1, stride=stride))
-        self.matching = how = Matching(**matching)
+        self.matching, self.fused = (how := Matching(**matching)), fused
+        if fused and (how.ties == "kept" or how.top_k > MOST_FUSED):
+            raise UserError(
+                f"method.fused=true with matching.ties={how.ties} and top_k={how.top_k}: it keeps no ties, and at most "
+                f"{MOST_FUSED} candidates; leave it out, or set matching.ties=topk matching.top_k=5"
+            )
         if not isinstance(backbone, nn.Module) or not isinstance(backbone, Backbone):
             raise UserError(f"backbone {type(backbone).__name__} is none: see docs/features.md for what one needs")
         self.backbone = backbone.requires_grad_(False).eval()
@@ -158,6 +165,7 @@ class FrozenFeatures(Method[Features, Memory]):
             top_k=how.top_k,
             window=how.window,
             ties=how.ties,
+            fused=self.fused,
         )
         return read(matches, [entry.value.masks for entry in context.references])
 

@@ -114,7 +114,9 @@ class MUNet(Method[Features, Memory]):
                 f"method.network={network} leaves depth={depth} and width={width} unused: set method.depth=50 "
                 "method.width=64, or method.network=null"
             )
-        trunk = partial(ResNet, depth, width, STRIDES) if network is None else partial(TimmPyramid, network)
+        trunk: Callable[..., ResNet | TimmPyramid] = (
+            partial(ResNet, depth, width, STRIDES) if network is None else partial(TimmPyramid, network)
+        )
         key, value = channels
         self.query_encoder = QueryEncoder(trunk(weights=weights))
         self.reference_encoder = ReferenceEncoder(trunk(in_channels=4, weights=self.query_encoder.trunk))
@@ -186,7 +188,8 @@ class MUNet(Method[Features, Memory]):
         """Of the frames after the first. All are read at once, unless each needs the prediction of the one before."""
         if not self.predicted:
             return self.read_and_decode(frames.take(slice(1, None)), frames.semantic[:-1], [memory])[0]
-        found, remembered = [], [memory]
+        found: list[Masks] = []
+        remembered = [memory]
         for index in range(1, len(frames.semantic)):
             frame, previous = (frames.take(slice(each, each + 1)) for each in (index, index - 1))
             if found:

@@ -47,7 +47,8 @@ class Aged:
     """A memory that takes the loop's first frame for the last of `past` ones, which are two or more."""
 
     def __init__(self, memory: Memory[Any], past: int) -> None:
-        self.memory, self.past, self.replace, self.note_usage = memory, past, memory.replace, memory.note_usage
+        self.memory, self.past = memory, past
+        self.replace, self.note_usage, self.forget = memory.replace, memory.note_usage, memory.forget
 
     def references(self, index: int) -> tuple[Entry[Any], ...]:
         return self.memory.references(index + self.past - 1)

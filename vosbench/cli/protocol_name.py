@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vosbench.settings.protocols import protocol_settings
 
-METHOD = {"matching": "${matching}", "stride": None}  # what every protocol says of the method
+METHOD = {"matching": "${matching}", "stride": None, "fused": False}  # what every protocol says of the method
 TOKENS = {"layers": [-1]}  # and of a transformer; the layer of other networks is part of the network
 TRANSFORMERS = re.compile(r"vit|deit|beit|cait|eva|xcit")  # how timm's names of such networks begin
 PRECISE = "32-true"

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.models import ResNet18_Weights, ResNet50_Weights
+from torchvision.models import ResNet18_Weights, ResNet34_Weights, ResNet50_Weights, ResNet101_Weights
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from vosbench.nn.weight_files import origin_of, read_named, widened
@@ -16,16 +16,20 @@ from vosbench.util.wording import some
 
 DEPTHS = {
     18: (BasicBlock, (2, 2, 2, 2), ResNet18_Weights.IMAGENET1K_V1),
+    34: (BasicBlock, (3, 4, 6, 3), ResNet34_Weights.IMAGENET1K_V1),
     50: (Bottleneck, (3, 4, 6, 3), ResNet50_Weights.IMAGENET1K_V1),
+    101: (Bottleneck, (3, 4, 23, 3), ResNet101_Weights.IMAGENET1K_V1),
 }
+Depth = Literal[18, 34, 50, 101]
 MARK = "layer1.0.conv1.weight"  # its prefix in a file is that of all the network's weights
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 
 
 class ResNet(nn.Sequential):
-    """The stem and the first stages of a ResNet-18 or ResNet-50.
+    """The stem and the first stages of a ResNet.
 
-    depth        18 (basic blocks) or 50 (bottlenecks, their stride in the 3×3 convolution, as in torchvision)
+    depth        18 or 34 (basic blocks), 50 or 101 (bottlenecks, with their stride in the 3×3 convolution, as in
+                 torchvision)
     width        channels inside of the first stage's blocks, doubled from stage to stage; 64 is the standard network
     strides      one for each of three or four stages; (1, 2, 2, 2) is the standard network. No convolution is dilated
                  where a stride is left out
@@ -43,7 +47,7 @@ class ResNet(nn.Sequential):
 
     def __init__(
         self,
-        depth: Literal[18, 50] = 18,
+        depth: Depth = 18,
         width: int = 64,
         strides: Sequence[int] = (1, 2, 1, 1),
         in_channels: int = 3,
@@ -118,7 +122,7 @@ def _initialise(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def _imagenet(depth: Literal[18, 50], width: int) -> dict[str, Tensor]:
+def _imagenet(depth: Depth, width: int) -> dict[str, Tensor]:
     if width != 64:
         raise UserError(
             f"{HERE}weights=imagenet are of width 64, not {width}: set {HERE}width=64, or {HERE}weights=null to start "

@@ -13,19 +13,20 @@ from triton import knobs
 
 from vosbench.ops.best import Best
 from vosbench.ops.candidates import Candidates
+from vosbench.ops.matching import MOST_FUSED
 from vosbench.ops.windows import window_reach
+from vosbench.util.errors import UserError
 
-MOST = 32  # candidates that are kept
 TILE = 4  # side of a tile of queries
 WINDOWS = {"square": 0, "disk": 1, "closed_disk": 2}
 
 
 def fused_search(candidates: Candidates, top_k: int) -> Best:
-    """As `Candidates.best`. Raises ValueError for too many candidates, RuntimeError without a GPU."""
-    if top_k > MOST:
-        raise ValueError(f"fused matching keeps at most {MOST} candidates, not {top_k}")
+    """As `Candidates.best`. Raises ValueError for too many candidates, UserError without a GPU."""
+    if top_k > MOST_FUSED:
+        raise ValueError(f"fused matching keeps at most {MOST_FUSED} candidates, not {top_k}")
     if not (candidates.queries.is_cuda or knobs.runtime.interpret):
-        raise RuntimeError("fused matching needs tensors on a GPU, or TRITON_INTERPRET=1 in the environment")
+        raise UserError("fused=true needs a GPU, or TRITON_INTERPRET=1 in the environment: leave it out")
     (h, w), count = candidates.size, len(candidates.keys) * candidates.cells
     queries, keys = candidates.queries.contiguous(), torch.stack(list(candidates.keys))
     k = min(top_k, count)

@@ -17,6 +17,9 @@ from vosbench.ops.best import Best
 from vosbench.ops.candidates import Candidates
 from vosbench.ops.top_k import Ties
 from vosbench.ops.windows import CHUNK, Window
+from vosbench.util.errors import UserError
+
+MOST_FUSED = 32  # candidates that the fused kernel keeps
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _fused_search(candidates: Candidates, top_k: int) -> Best:
     try:
         from vosbench.ops.fused_matching import fused_search
     except ImportError as error:
-        raise RuntimeError("fused matching needs triton, which is not installed") from error
+        raise UserError("fused=true needs triton, which is not installed: leave it out") from error
     return fused_search(candidates, top_k)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vosbench.contract import Padding
 from vosbench.methods.features.backbone import Colour
-from vosbench.nn.resnet import MEAN, STD, ResNet
+from vosbench.nn.resnet import MEAN, STD, Depth, ResNet
 from vosbench.settings.options import Content
 from vosbench.util.errors import UserError
 from vosbench.util.supervision import Supervision
@@ -17,9 +17,9 @@ WHOLE = (4, 8, 16, 32)  # strides of the stages of the standard network
 
 
 class ResNetStage(nn.Module):
-    """A ResNet-18 or -50 with torchvision's names, and the map of one of its stages.
+    """A ResNet with torchvision's names, and the map of one of its stages.
 
-    depth    18 | 50
+    depth    18 | 34 | 50 | 101
     stage    1 to 4
     stride   of the map: 4, 8, 16 or 32. Stages that would go beyond it keep the size, without dilation
     weights  imagenet (learned with labels) | a file with torchvision's names | null: random
@@ -34,7 +34,7 @@ class ResNetStage(nn.Module):
 
     def __init__(
         self,
-        depth: Literal[18, 50] = 18,
+        depth: Depth = 18,
         stage: Literal[1, 2, 3, 4] = 3,
         stride: Literal[4, 8, 16, 32] = 8,
         weights: Content[str | None] = None,
