@@ -19,6 +19,7 @@ from vosbench.cli import configuration
 from vosbench.methods.copy_first.method import CopyFirst
 
 METHODS = configuration.groups(configuration.compose("benchmark"))["method"]
+SMALL = ("_small", "_narrow")
 # Those of a method's narrow networks stand for the whole ones, but in the slow tests.
 EACH = [pytest.param(name, marks=pytest.mark.slow) if f"{name}_small" in METHODS else name for name in METHODS]
 
@@ -38,7 +39,7 @@ def subject(name: str) -> Subject:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_it_has_the_name_of_its_recipe_without_the_size(name: str) -> None:
-    assert subject(name).made().name == name.removesuffix("_small")
+    assert subject(name).made().name == name.removesuffix("_small").removesuffix("_narrow")
 
 
 @pytest.mark.parametrize("check", [check for check in CHECKS if check != "falling loss"])
@@ -47,7 +48,7 @@ def test_promises(name: str, check: str) -> None:
     assert CHECKS[check](subject(name))
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if recipe(name)["optimizer"] and name.endswith("_small")])
+@pytest.mark.parametrize("name", [name for name in METHODS if recipe(name)["optimizer"] and name.endswith(SMALL)])
 def test_the_loss_falls(name: str) -> None:
     """With the recipe's own optimizer, on one clip."""
     losses = losses_of(subject(name))
