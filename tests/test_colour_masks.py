@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vosbench.datasets.colour_masks import labels_of_colours
+from vosbench.datasets.colour_masks import labels_of_colours, write_label_maps_of_colours
 from vosbench.drawing.encoding import write_video
 from vosbench.util.errors import UserError
 from vosbench.video.images import read_label_map
@@ -83,13 +83,33 @@ def test_a_folder_of_masks(command: Command, mask: Path, tmp_path: Path) -> None
     assert command(*both, f"mask={tmp_path / 'each'}", "colours=auto").status == 0
     assert set(np.unique(read_label_map(Path("out/b/00001.png")))) == {0, 1, 2}
     command(*both, f"mask={tmp_path / 'each'}", "colours=255,0,0;0,255,0").error(
-        1, "out/given-masks/a.png was made of other colours: set output=<new folder>, or overwrite=true to redo it"
+        1, "out/given-masks/a.png was made of other masks: set output=<new folder>, or overwrite=true to redo it"
     )
     one = [*both[:3], "output=one", f"input={tmp_path / 'videos' / 'a.mp4'}", f"mask={tmp_path / 'late' / 'a'}"]
     assert command(*one, "colours=255,0,0;0,255,0").status == 0
+    (tmp_path / "late/a/00001.png").unlink()
+    command(*one, "colours=auto").error(1, "one/given-masks/00000.png was made of other masks: set output=<new folder>")
+    assert command(*one, "colours=255,0,0;0,255,0", "overwrite=true").status == 0
+    assert [path.name for path in Path("one/given-masks").iterdir()] == ["00000.png"]
     empty = tmp_path / "empty"
     empty.mkdir()
     command(*both, f"mask={empty}", "colours=auto").error(1, "holds no PNG: give a file, or a folder with masks")
+
+
+def test_a_colour_is_the_same_object_in_all_masks(mask: Path, tmp_path: Path) -> None:
+    """The second one lacks the first one's colour of object 1."""
+    image = np.zeros((24, 32, 3), np.uint8)
+    image[:, :8] = (255, 0, 0)
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late/00000.png").write_bytes(mask.read_bytes())
+    Image.fromarray(image).save(tmp_path / "late/00001.png")
+    ids = write_label_maps_of_colours(tmp_path / "late", "auto", tmp_path / "ids", "name=<new name>")
+    assert np.unique(read_label_map(ids / "00001.png")).tolist() == [0, 2]
+    faulty = tmp_path / "late/00002.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)).save(faulty)
+    with pytest.raises(UserError, match="shades of the objects' edges perhaps"):
+        write_label_maps_of_colours(tmp_path / "late", "auto", tmp_path / "none", "name=<new name>")
+    assert not (tmp_path / "none").exists()
 
 
 def test_one_colour_is_typed_without_quotes(command: Command, tmp_path: Path) -> None:

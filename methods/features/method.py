@@ -96,7 +96,8 @@ class FrozenFeatures(Method[Features, Memory]):
     ) -> None:
         super().__init__()
         refuse("method", below(1, stride=stride))
-        self.matching, self.fused = (how := Matching(**matching)), fused
+        self.matching = how = Matching(**matching)
+        self.fused = fused
         if fused and (how.ties == "kept" or how.top_k > MOST_FUSED):
             raise UserError(
                 f"method.fused=true with matching.ties={how.ties} and top_k={how.top_k}: it keeps no ties, and at most "

@@ -109,7 +109,9 @@ def _make_room(folder: Path, own: Path, wanted: int) -> int:
     """Removes the features of other videos, oldest first, until so many bytes are free. Returns how many are."""
     freed = 0
     for other in sorted(_videos(folder), key=lambda path: path.stat().st_mtime):
-        for path in other.glob("*.npz") if other != own and freed < wanted else ():
+        if other == own or freed >= wanted:
+            continue
+        for path in other.glob("*.npz"):
             freed += path.stat().st_size
             path.unlink()  # the folder stays, as another process may be writing to it
     if freed < wanted:

@@ -80,7 +80,7 @@ def read_tokens(
 
     top_k   tokens that each query reads, those of the highest weights; None: all
     kernel  multiplies the weights before they are made to add up to 1
-    chunk   affinities held at a time (at least those of one query and object)
+    chunk   affinities held at a time (at least those of one query and object), beside a copy of the keys in float32
     """
     tokens = sum(part.keys.shape[2] for part in memory)
     objects = max(1, chunk // (tokens * query.shape[1]))
@@ -130,7 +130,7 @@ def _weights(affinities: Float[Tensor, "n q t"], top_k: int | None) -> Float[Ten
     if top_k is not None and top_k < affinities.shape[2]:
         least = affinities.topk(top_k).values[..., -1:]
         affinities = affinities.masked_fill(affinities < least, -torch.inf)
-    return affinities.softmax(2)  # adjacent in memory, which is several times faster
+    return affinities.softmax(2)  # tokens are adjacent in memory, which is several times faster
 
 
 def _affinities(
@@ -149,5 +149,8 @@ def _uncounted(memory: Sequence[Tokens]) -> Bool[Tensor, "n t"] | None:
     """Tokens of all parts that are not valid; None if all are."""
     if all(part.counted is None for part in memory):
         return None
-    masks = [torch.zeros_like(part.keys[:, 0]).bool() if part.counted is None else ~part.counted for part in memory]
+    masks = [
+        torch.zeros_like(part.keys[:, 0], dtype=torch.bool) if part.counted is None else ~part.counted
+        for part in memory
+    ]
     return torch.cat(masks, 1)

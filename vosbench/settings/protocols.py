@@ -30,7 +30,10 @@ def _protocol(name: str) -> dict[str, Any]:
     """A file of conf/propagation, with the other protocol that it changes, if it does."""
     own = _file(f"propagation/{name}")
     base = next((each for each in own["defaults"] if isinstance(each, str) and each != "_self_"), None)
-    return own if base is None else _protocol(base) | _merged(_protocol(base), own)
+    if base is None:
+        return own
+    whole = _protocol(base)
+    return _plain(OmegaConf.merge(whole, own, {"defaults": whole["defaults"]}))
 
 
 def _file(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 
 from vosbench.training.loggers import others
-from vosbench.util.progress import PATIENCE, QUIETLY, duration
+from vosbench.util.progress import PATIENCE, QUIETLY, duration, speed
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ class Progress(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
         if step > self._logged.step and not step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            speed = {"clips_per_second": self._logged.rate(step) * self.batch}
+            found = {"clips_per_second": self._logged.rate(step) * self.batch}
             for logger in others(trainer.loggers):
-                logger.log_metrics(speed, step - 1)
+                logger.log_metrics(found, step - 1)
             self._logged = Span(step)
         if step > self._told.step and self._told.seconds() > PATIENCE:
             self._tell(trainer, self._told.rate(step))
@@ -55,5 +55,5 @@ class Progress(L.Callback):
         step, steps = trainer.global_step, trainer.max_steps
         if trainer.is_global_zero:
             loss, left = float(trainer.callback_metrics["loss"]), duration((steps - step) / rate)
-            text = "step %d of %d, loss %.4g, %.3g clips a second, %s left"
-            log.info(text, step, steps, loss, rate * self.batch, left, extra=QUIETLY)
+            fast = speed(rate * self.batch, "clips")
+            log.info("step %d of %d, loss %.4g, %s, %s left", step, steps, loss, fast, left, extra=QUIETLY)

@@ -66,8 +66,8 @@ def is_loud(record: Any) -> bool:
 
 
 def speed(rate: float, unit: str) -> str:
-    """A rate for people: 12 frames/s, 0.25 frames/s."""
-    return f"{rate:.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s"
+    """A rate for people: 12 frames a second."""
+    return f"{rate:.3g} {unit} a second"
 
 
 def duration(seconds: float) -> str:
