@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from vosbench.cli import main as cli
+from vosbench.evaluation.board.report.beside import METHODS
 
 
 @pytest.mark.slow
@@ -38,8 +40,10 @@ def test_demo_trains_scores_and_reports(
     assert "name=untrained" in command_line
     page = (run / "leaderboard.html").read_text()
     sequences = {name.rpartition("_")[0] for name in records["trained"]["objects"]}
-    for pane in ("annotation", "copy_first", "flow_warp"):
-        assert len(re.findall(f'<svg class="picture"[^>]* aria-label="{pane}: ', page)) == len(sequences)
+    panes = Counter(re.findall(r'<svg class="picture"[^>]* aria-label="([^:"]+): ', page))
+    assert len(panes) == 1 + METHODS
+    assert panes["annotation"] == len(sequences)
+    assert set(panes.values()) == {len(sequences)}
     before = {path: path.stat().st_mtime_ns for path in run.glob("runs/**/*.png")}
     assert before
     monkeypatch.setattr("sys.argv", command)
