@@ -200,7 +200,7 @@ def test_objects_that_a_frame_does_not_show_have_no_part_in_the_overlap() -> Non
 @pytest.mark.parametrize(
     "options",
     [
-        *({}, {"motion": None}, {"fusion": "add"}, {"shared": True}, {"top_k": 3, "kernel": 1.5}),
+        *({}, {"motion": None}, {"fusion": "add"}, {"shared": True}, {"affinity": "l2", "top_k": 3, "kernel": 1.5}),
         {"network": "test_efficientnet", "depth": 50, "width": 64},
     ],
 )

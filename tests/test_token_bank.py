@@ -189,14 +189,18 @@ def test_reading_is_a_softmax_over_all_tokens_of_an_object(chunk: int) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 40, 1 << 20])
+@pytest.mark.parametrize("distance", [False, True])
 @pytest.mark.parametrize(("top_k", "deviation"), [(3, None), (8, None), (None, 0.7), (2, 1.5)])
-def test_reading_of_the_best_and_of_the_near(top_k: int | None, deviation: float | None, chunk: int) -> None:
+def test_reading_of_the_best_and_of_the_near(
+    top_k: int | None, deviation: float | None, distance: bool, chunk: int
+) -> None:
     torch.manual_seed(0)
     h, w, t = 2, 3, 8
     query, memory = torch.randn(4, h * w), Tokens(torch.randn(3, 4, t), torch.randn(3, 5, t))
     expected = torch.zeros(3, 5, h * w)
     for item in range(3):
-        affinities = memory.keys[item].T @ query * 0.5
+        keys = memory.keys[item]
+        affinities = 0.5 * (-(torch.cdist(keys.T, query.T) ** 2) if distance else keys.T @ query)
         weights = affinities.exp()
         for token in range(t if deviation else 0):
             best = int(affinities[token].argmax())
@@ -207,7 +211,7 @@ def test_reading_of_the_best_and_of_the_near(top_k: int | None, deviation: float
             read = weights[:, cell].topk(top_k or t).indices
             expected[item, :, cell] = memory.values[item][:, read] @ (weights[read, cell] / weights[read, cell].sum())
     kernel = None if deviation is None else Kernel(deviation, w)
-    found, _ = read_tokens(query, [memory], scale=0.5, top_k=top_k, kernel=kernel, chunk=chunk)
+    found, _ = read_tokens(query, [memory], scale=0.5, distance=distance, top_k=top_k, kernel=kernel, chunk=chunk)
     torch.testing.assert_close(found, expected)
 
 

@@ -68,6 +68,7 @@ class MUNet(Method[Features, Memory]):
     motion           makes the MU-layer for maps of that many channels; null: a plain memory network (table 4, a and b)
     fusion           attention: MSAM; add: the motion map is added (table 4, f)
     temperature      of the softmax over tokens, in addition to the division by √channels
+    affinity         of a query's key to a token's: dot, the product; l2, minus the squared distance (STCN)
     top_k            tokens of each object that a cell reads, those it matches best (STCN); null: all
     kernel           standard deviation of KMN's Gaussian, in cells: a token is hardly read far from the cell that it
                      matches best; null: it is, however far
@@ -98,6 +99,7 @@ class MUNet(Method[Features, Memory]):
         motion: Callable[[int], MotionUncertaintyLayer] | None = None,
         fusion: Literal["attention", "add"] = "attention",
         temperature: float = 1.0,
+        affinity: Literal["dot", "l2"] = "dot",
         top_k: int | None = None,
         kernel: float | None = None,
         predicted: bool = False,
@@ -128,7 +130,7 @@ class MUNet(Method[Features, Memory]):
         self.decoder = MaskDecoder(2 * value, skips, decoder_width)
         self.scale = key**-0.5 / temperature
         self.freeze_norm = weights is not None if freeze_norm is None else freeze_norm
-        self.top_k, self.kernel = top_k, kernel
+        self.distance, self.top_k, self.kernel = affinity == "l2", top_k, kernel
         self.predicted, self.hardest, self.overlap = predicted, hardest, overlap
         self.train()
 
@@ -262,9 +264,8 @@ class MUNet(Method[Features, Memory]):
         key, value = self.query_key_value(semantic)
         b, _, h, w = key.shape
         kernel = None if self.kernel is None else Kernel(self.kernel, w)
-        reads = [
-            read_tokens(each, memory, scale=self.scale, top_k=self.top_k, kernel=kernel) for each in key.flatten(2)
-        ]
+        read = partial(read_tokens, scale=self.scale, distance=self.distance, top_k=self.top_k, kernel=kernel)
+        reads = [read(each, memory) for each in key.flatten(2)]
         objects = torch.stack([read for read, _ in reads]).unflatten(3, (h, w))
         both = torch.cat([objects, value.unsqueeze(1).expand(-1, objects.shape[1], -1, -1, -1)], 2)
         log_odds = self.decoder(both.flatten(0, 1), query.eighth, query.quarter)

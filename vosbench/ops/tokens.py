@@ -66,6 +66,7 @@ def read_tokens(
     memory: Sequence[Tokens],
     *,
     scale: float,
+    distance: bool = False,
     top_k: int | None = None,
     kernel: Kernel | None = None,
     chunk: int = CHUNK,
@@ -78,16 +79,20 @@ def read_tokens(
     that `chunk` bounds. Affinities and softmax are in float32, and the products with values follow autocast. An object
     without tokens reads 0.
 
-    top_k   tokens that each query reads, those of the highest weights; None: all
-    kernel  multiplies the weights before they are made to add up to 1
-    chunk   affinities held at a time (at least those of one query and object), beside a copy of the keys in float32
+    distance  the softmax is of −‖k − q‖² · `scale` (STCN, Cheng et al. 2021): long keys do not win by their length
+    top_k     tokens that each query reads, those of the highest weights; None: all
+    kernel    multiplies the weights before they are made to add up to 1
+    chunk     affinities held at a time (at least those of one query and object), beside a copy of the keys in float32
     """
     tokens = sum(part.keys.shape[2] for part in memory)
     objects = max(1, chunk // (tokens * query.shape[1]))
     step = max(1, chunk // (tokens * min(objects, len(memory[0].keys))))
     scaled = query.float() * scale
+    if distance:  # 2 qᵀk − ‖q‖² − ‖k‖² as one product
+        lengths = query.float().square().sum(0, keepdim=True)
+        scaled = torch.cat([2 * scaled, -scale * lengths, torch.full_like(lengths, -scale)])
     groups = [
-        _read_group(scaled, [part.of(slice(first, first + objects)) for part in memory], top_k, kernel, step)
+        _read_group(scaled, [part.of(slice(first, first + objects)) for part in memory], distance, top_k, kernel, step)
         for first in range(0, len(memory[0].keys), objects)
     ]
     usage = tuple(
@@ -98,12 +103,21 @@ def read_tokens(
 
 
 def _read_group(
-    query: Float[Tensor, "c q"], memory: Sequence[Tokens], top_k: int | None, kernel: Kernel | None, step: int
+    query: Float[Tensor, "c q"],
+    memory: Sequence[Tokens],
+    distance: bool,
+    top_k: int | None,
+    kernel: Kernel | None,
+    step: int,
 ) -> tuple[Readout, list[Usage]]:
     """The readout, and counts for each part of memory: 0 where they are not tracked."""
     read = []
     counts = [part.keys.new_zeros(len(part.keys), part.keys.shape[2], dtype=torch.float32) for part in memory]
-    affinities = partial(_affinities, torch.cat([part.keys.float() for part in memory], 2), _uncounted(memory))
+    keys = torch.cat([part.keys.float() for part in memory], 2)
+    if distance:
+        lengths = keys.square().sum(1, keepdim=True)
+        keys = torch.cat([keys, torch.ones_like(lengths), lengths], 1)
+    affinities = partial(_affinities, keys, _uncounted(memory))
     near = None if kernel is None else partial(kernel.logarithm, _best_cells(query, affinities, step))
     for cells in torch.arange(query.shape[1], device=query.device).split(step):
         found = affinities(query[:, cells])
