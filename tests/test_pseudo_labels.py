@@ -140,7 +140,7 @@ def test_a_kill_between_an_update_and_the_next_save_leaves_no_gap_in_metrics(com
 
 
 def test_labels_may_be_finer_than_cells(command: Command) -> None:
-    assert train(command, 2, "callbacks.pseudo_labels.finer=4").status == 0
+    assert train(command, 2, "callbacks.pseudo_labels.finer=4", "callbacks.pseudo_labels.motion=1").status == 0
     assert read_label_map(RUN / "labels/0/collage/train_00/00000.png").shape == (24, 32)
     train(command, 2, "callbacks.pseudo_labels.finer=0", "name=two").error(1, "finer=0", "1 or more")
 
@@ -316,6 +316,6 @@ def test_labels_lie_where_the_keys_saw_the_picture() -> None:
             return image
 
     callback = ClusterVideos(clusters=2, alpha=0.0, largest=1.0)
-    keys = callback._keys(Nearest(), Edge(), range(2))
+    keys = callback._keys(Nearest(), callback._pixels(Edge(), range(2), torch.device("cpu")))
     assert keys.shape == (2, 2, 5, 8)
     assert (keys[0, 0] > 0.5).tolist() == [[False] * 3 + [True] * 5] * 5

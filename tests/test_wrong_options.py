@@ -42,7 +42,7 @@ ZERO: dict[str, set[str]] = {
     "vosbench.methods.mask_embedding.crops.MultiCrop": {"local_crops"},
     "vosbench.methods.mask_embedding.ema.Ema": {"momentum"},
     "vosbench.methods.mask_embedding.ema.FrozenLastLayer": {"steps"},
-    "vosbench.methods.mask_embedding.pseudo_labels.ClusterVideos": {"alpha", "largest"},
+    "vosbench.methods.mask_embedding.pseudo_labels.ClusterVideos": {"alpha", "largest", "motion"},
     "vosbench.datasets.collage.Collage": {"seed"},
     "vosbench.datasets.coco.Coco": {"least"},
     "vosbench.datasets.static_images.StaticImages": {"least"},

@@ -12,12 +12,14 @@ import lightning as L
 import numpy as np
 import torch
 import torch.nn.functional as nnf
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vosbench.datasets.pseudo_labels import PseudoLabels
+from vosbench.methods.mask_embedding.cell_motion import cell_motion
 from vosbench.methods.mask_embedding.method import MaskEmbedding
 from vosbench.methods.mask_embedding.pseudo_label_statistics import Found, describe, found_in, summary
+from vosbench.nn.optical_flow import Dis
 from vosbench.ops.cluster import cluster_video
 from vosbench.ops.processes import share_buffers
 from vosbench.runs.claims import Claim
@@ -46,6 +48,7 @@ class ClusterVideos(L.Callback):
     are only read for the log.
 
     clusters, steps, alpha, most_points, frame_step, largest, finer, seed: see `ops.cluster.cluster_video`
+    motion      weight of the cells' motion (DIS) beside keys of unit norm; 0: they are clustered without it
     short_side  frames are resized to this many pixels on their shorter side; null: as they are
     """
 
@@ -55,6 +58,7 @@ class ClusterVideos(L.Callback):
         clusters: int = 5,
         steps: int = 100,
         alpha: float = 0.5,
+        motion: float = 0.0,
         most_points: int = 50_000,
         frame_step: int | None = None,
         largest: float = 0.4,
@@ -63,12 +67,12 @@ class ClusterVideos(L.Callback):
         seed: Seed = 0,
     ) -> None:
         found = below(1, steps=steps, most_points=most_points, frame_step=frame_step)
-        found += below(1, finer=finer, short_side=short_side) + below(0, alpha=alpha)
+        found += below(1, finer=finer, short_side=short_side) + below(0, alpha=alpha, motion=motion)
         found += outside(0, 1, largest=largest) + outside(1, 254, clusters=clusters)
         if every is not None and every < 1:
             found.append(f"every={every}: give 1 epoch or more, or null for once")
         refuse("callbacks.pseudo_labels", found)
-        self.every, self.short_side = every, short_side
+        self.every, self.motion, self.short_side = every, motion, short_side
         self._oldest = 0
         self.settings: dict[str, Any] = {
             "clusters": clusters,
@@ -188,22 +192,31 @@ class ClusterVideos(L.Callback):
 
     def _label(self, method: MaskEmbedding, update: int, name: str, video: Video) -> None:
         """Clusters a video; its folder and its record appear only when complete."""
-        frames = range(len(video.frame_names))
-        keys = [key for start in frames[::BATCH] for key in self._keys(method, video, frames[start : start + BATCH])]
-        clusters = cluster_video(keys, **self.settings)
+        frames, flow = range(len(video.frame_names)), Dis()
+        keys, states = list[Float[Tensor, "c h w"]](), list[UInt8[Tensor, "h w"]]()
+        for start in frames[::BATCH]:
+            pixels = self._pixels(video, frames[start : start + BATCH], next(method.parameters()).device)
+            keys += self._keys(method, pixels)
+            if self.motion:
+                states += map(flow.encode, (255 * pixels).round().byte())
+        beside = self.motion * cell_motion(flow, states, method.stride) if self.motion else None
+        clusters = cluster_video(keys, beside=beside, **self.settings)
         with folder_aside(self.labels.folder(update) / name) as folder:
             for frame, labels in zip(video.frame_names, clusters.labels.byte().cpu().numpy(), strict=True):
                 write_label_map(folder / f"{frame}.png", labels)
         replace_file(self._record(update, name), json.dumps(found_in(clusters, video)).encode())
 
-    def _keys(self, method: MaskEmbedding, video: Video, frames: Sequence[int]) -> Float[Tensor, "t c h w"]:
+    def _pixels(self, video: Video, frames: Sequence[int], device: torch.device) -> Float[Tensor, "t 3 h w"]:
+        images = torch.from_numpy(np.stack([video.frame(index) for index in frames])).permute(0, 3, 1, 2)
+        pixels = images.to(device) / 255
+        if self.short_side is None:
+            return pixels
+        size = size_of_short_side(pixels.shape[2], pixels.shape[3], self.short_side)
+        return nnf.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+    def _keys(self, method: MaskEmbedding, pixels: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "t c h2 w2"]:
         """Keys of frames shifted by half a stride, so that a cell is at the centre of the pixels that its label will
         fill."""
-        images = torch.from_numpy(np.stack([video.frame(index) for index in frames])).permute(0, 3, 1, 2)
-        pixels = images.to(next(method.parameters()).device) / 255
-        if self.short_side is not None:
-            size = size_of_short_side(pixels.shape[2], pixels.shape[3], self.short_side)
-            pixels = nnf.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 1)
         half = method.stride // 2
         bottom, right = (half + -side % method.stride for side in pixels.shape[-2:])
         keys: Tensor = method.encode(nnf.pad(pixels[..., half:, half:], (0, right, 0, bottom), mode="replicate")).key

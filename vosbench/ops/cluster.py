@@ -35,6 +35,7 @@ def cluster_video(
     steps: int = 100,
     seed: int = 0,
     alpha: float = 0.5,
+    beside: Float[Tensor, "t d h w"] | None = None,
     most_points: int = 50_000,
     frame_step: int | None = None,
     largest: float = 0.4,
@@ -44,6 +45,7 @@ def cluster_video(
 
     clusters     the number of clusters
     alpha        weight of the position encoding beside keys of unit norm
+    beside       further features of the cells, such as motion, which are used as they are
     frame_step   centres are found on every `frame_step`-th frame; None: on as many frames as `most_points` points
                  allow, but at least one
     largest      clusters with more than this share of all pixels become background
@@ -61,7 +63,10 @@ def cluster_video(
 
     def points(frames: Sequence[int]) -> Points:
         stacked = torch.stack([keys[index] for index in frames])
-        return space_time_points(stacked, alpha=alpha, times=times[list(frames)]).flatten(0, 2)
+        found = space_time_points(stacked, alpha=alpha, times=times[list(frames)])
+        if beside is not None:
+            found = torch.cat([found, beside[list(frames)].permute(0, 2, 3, 1)], -1)
+        return found.flatten(0, 2)
 
     frames = range(len(keys))
     step = frame_step or math.ceil(len(keys) * cells / most_points)
