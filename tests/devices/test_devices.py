@@ -283,11 +283,12 @@ def test_clusters_of_a_video(finer: int, pretending: Pretending) -> None:
     assert len(found.sizes) == 4
 
 
-def test_pseudo_labels(davis: Path, tmp_path: Path, pretending: Pretending) -> None:
+@pytest.mark.parametrize("motion", [0.0, 1.0])
+def test_pseudo_labels(motion: float, davis: Path, tmp_path: Path, pretending: Pretending) -> None:
     (video, *_) = Davis(davis, "val", 2017).videos
 
     def labelled(device: torch.device | str, root: Path) -> list[LabelMap]:
-        callback = ClusterVideos(clusters=3, largest=0.9, short_side=40)
+        callback = ClusterVideos(clusters=3, motion=motion, largest=0.9, short_side=40)
         callback.labels = PseudoLabels(root, None)
         callback._label(made(narrow("mask_embedding")).eval().to(device), 0, video.name, video)
         return [read_label_map(path) for path in sorted((callback.labels.folder(0) / video.name).iterdir())]
