@@ -264,8 +264,8 @@ class MUNet(Method[Features, Memory]):
         key, value = self.query_key_value(semantic)
         b, _, h, w = key.shape
         kernel = None if self.kernel is None else Kernel(self.kernel, w)
-        read = partial(read_tokens, scale=self.scale, distance=self.distance, top_k=self.top_k, kernel=kernel)
-        reads = [read(each, memory) for each in key.flatten(2)]
+        reading = partial(read_tokens, scale=self.scale, distance=self.distance, top_k=self.top_k, kernel=kernel)
+        reads = [reading(each, memory) for each in key.flatten(2)]
         objects = torch.stack([read for read, _ in reads]).unflatten(3, (h, w))
         both = torch.cat([objects, value.unsqueeze(1).expand(-1, objects.shape[1], -1, -1, -1)], 2)
         log_odds = self.decoder(both.flatten(0, 1), query.eighth, query.quarter)
