@@ -83,7 +83,7 @@ class Augment:
     shared       true: all frames of a clip, the first included, have the same flip, affine map and crop, so that motion
                  between neighbours stays small for a cost volume; the frames after the first share one jitter. false:
                  each frame has its own, and the first only a crop. The paper augments "current" frames, which suggests
-                 false
+                 false. Between 0 and 1: the share of the clips for which it is true
     shared_flip  with shared=false: all frames of a clip still have the same flip
 
     The first frame is never jittered. Its crop is drawn again until it has a pixel of any object; crops of later frames
@@ -103,7 +103,7 @@ class Augment:
         area: Sequence[float] | Mapping[str, Sequence[float]] = (0.8, 1.0),
         aspect: Sequence[float] = (0.95, 1.05),
         tries: int = 10,
-        shared: bool = True,
+        shared: bool | float = True,
         shared_flip: bool = True,
     ) -> None:
         areas = area.items() if isinstance(area, Mapping) else [("", area)]
@@ -113,6 +113,7 @@ class Augment:
         _check(0 <= rotation <= 180, "rotation", rotation, "degrees from 0 to 180")
         _check(0 <= shear < 60, "shear", shear, "degrees from 0 to 60")
         _check(0 <= shift < 1, "shift", shift, "a share from 0 to 1")
+        _check(0 <= shared <= 1, "shared", shared, "true, false, or a share from 0 to 1")
         _check(tries >= 1, "tries", tries, "1 or more")
         for key, pair in [("scale", scale), ("aspect", aspect)]:
             _check(len(pair) == 2 and 0 < pair[0] <= pair[1], key, pair, "the smallest and the largest")
@@ -148,7 +149,8 @@ class Augment:
         draw = _Draw(self, self.area(source), height, width, size, rng)
         mirrored = draw.flip()
         maps = [None] * count if labels is None else list(labels)
-        if self.shared:
+        # Nothing is drawn for true and false, so that their clips stay those of earlier versions.
+        if self.shared == 1 or (self.shared > 0 and rng.random() < self.shared):
             matrix, _ = draw.crop(draw.affine(mirrored), maps[0])
             return Warp(_stacked([matrix] * count), ((), *[draw.colours()] * (count - 1)), size)
         matrix, place = draw.crop(draw.still(mirrored and self.shared_flip), maps[0])

@@ -91,6 +91,15 @@ def test_otherwise_the_first_frame_is_cropped_only_and_the_others_have_their_own
     assert {tuple(which) for which in mirrored} == {(False, a, b) for a in (False, True) for b in (False, True)}
 
 
+def test_a_share_of_the_clips_has_one_geometry() -> None:
+    alike = []
+    for seed in range(200):
+        matrices = draw(Augment(shared=0.25), quarters(), seed).matrices
+        alike.append(bool((matrices == matrices[0]).all()))
+        assert alike[-1] or not torch.equal(matrices[1], matrices[2])
+    assert 0.15 < np.mean(alike) < 0.35
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_shared_flip_is_that_of_all_frames(shared: bool) -> None:
     warps = [draw(Augment(flip=0.3, shared=shared), quarters(), seed) for seed in range(100)]

@@ -164,21 +164,30 @@ def test_the_card_says_all_that_is_known(tmp_path: Path, trained: tuple[MAMP, Pa
     content["vosbench"] |= {"training": {**run, "earlier": ["vosbench train x=y"], "hours": 1.5, "earlier_hours": 0.75}}
     torch.save(content, path)
     record: dict[str, Any] = {"method": "mamp", "dataset": "toys", "split": "val", "resolution": "480p"}
-    record |= {"protocol": "davis", "frames": "all", "objects": {}}
+    record |= {"protocol": "davis", "frames": "all"}
+    objects: dict[str, dict[str, Any]] = {
+        f"{name}_1": {"J-Mean": x, "F-Mean": x} for name, x in [("a", 0.2), ("b", 0.8)]
+    }
     checkpoint = {"name": path.name, "sha256": content_digest(path)}
     scores, provenance = {"J&F-Mean": 0.5, "J-Recall": 1.0}, {"command": "vosbench benchmark"}
-    write(Record(**record, checkpoint=checkpoint, scores=scores, provenance=provenance), {}, tmp_path / "record.json")
-    export.run(options(tmp_path, str(path), record=str(tmp_path / "record.json")))
+    whole = Record(**record, objects=objects, checkpoint=checkpoint, scores=scores, provenance=provenance)
+    write(whole, {}, tmp_path / "record.json")
+    ranked_by_g = {"G": 0.25}  # by a protocol without a name with "Mean" in it, on a single video
+    single = {**record, "dataset": "server", "objects": {}, "protocol": "youtube_vos"}
+    write(Record(**single, checkpoint=checkpoint, scores=ranked_by_g), {}, tmp_path / "server.json")
+    export.run(options(tmp_path, str(path), record=[str(tmp_path / "record.json"), str(tmp_path / "server.json")]))
     text = (tmp_path / "tiny.md").read_text()
     assert "```\nvosbench train x=y\nvosbench train method=mamp 'name=a b'\n```" in text
     assert "| hours | 2.2 |" in text
-    assert "J&F-Mean 50.0 (percent; toys val, 480p, protocol davis), by:\n\n```\nvosbench benchmark\n```" in text
+    described = "(percent, with 95 % by bootstrap; toys val, 480p, protocol davis)"
+    assert f"J&F-Mean 50.0 [20.0, 80.0] {described}, by:\n\n```\nvosbench benchmark\n```" in text
+    assert "G 25.0 (percent; server val, 480p, protocol youtube_vos), by:\n\n```\nunknown\n```" in text
     assert "J-Recall" not in text
     assert f"## Intended use\n\n{export.USE}\n\n## Limits\n\nIt knows nothing.\n" in text
     assert "vosbench predict method=tiny checkpoint=tiny.safetensors " in text
     assert "license: cc-by-nc-4.0" in ModelCard(text).data.to_yaml()
     other = {**checkpoint, "sha256": "0"}
-    write(Record(**record, checkpoint=other, scores=scores), {}, tmp_path / "other.json")
+    write(Record(**{**single, "checkpoint": other}, scores=scores), {}, tmp_path / "other.json")
     with pytest.raises(UserError, match=r"other\.json is of other weights than checkpoint=best\.ckpt"):
         export.run(options(tmp_path, str(path), record=str(tmp_path / "other.json"), overwrite=True))
     with pytest.raises(UserError, match=r"record=nowhere\.json does not exist: give a result record"):

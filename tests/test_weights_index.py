@@ -56,13 +56,15 @@ def test_the_card_is_made_from_the_index(name: str) -> None:
 @every
 def test_the_table_of_the_docs_is_made_from_the_index(name: str) -> None:
     entry, facts = index()[name], index()[name].facts
-    assert facts.score is not None
+    real, collages = facts.scores
+    assert real.interval is not None
     cells = [
         f"`{name}`",
         f"`{facts.choice}`",
         facts.supervision,
         ", ".join(facts.data),
-        f"{facts.score.values['J&F-Mean']:.1f}",
+        "{:.1f} [{:.1f}, {:.1f}]".format(real.values["J&F-Mean"], *real.interval),
+        f"{collages.values['J&F-Mean']:.1f}",
         facts.licence.split(",")[0],
         f"{entry.path.stat().st_size / 1e6:.1f} MB",
         f"`{entry.sha256[:12]}…`",

@@ -4,12 +4,15 @@ The file counts as written once it has been read back and gives the scores of th
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vosbench.evaluation.board.rows import Row
+from vosbench.evaluation.board.statistics import Interval, bootstrap
 from vosbench.evaluation.results import records
 from vosbench.method import Method
 from vosbench.nn.weight_files import read_safetensors
@@ -50,7 +53,7 @@ class Options:
     dtype: Where[Dtype]
     overwrite: Where[bool]
     output: Where[FileName]
-    record: Where[FileName | None]
+    record: Where[FileName | list[FileName] | None]
     licence: Where[str]
     notes: Where[str]
     use: Where[str | None]
@@ -69,12 +72,12 @@ def run(options: Options) -> None:
     torch.set_flush_denormal(True)
     method = made(options.method, "method", _convert_="all")
     checkpoint = restore(method, options.checkpoint, seed=0)
-    score = None if options.record is None else _score(Path(options.record), checkpoint)
+    scores = [_score(Path(record), checkpoint) for record in _listed(options.record)]
     weights = content(method, checkpoint, options.licence, options.dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, synced=True) as aside, replacing(path.with_suffix(".md")) as card_aside:
         aside.write_bytes(weights)
-        facts = _facts(options, method, checkpoint, score, _exactness(aside, method, options))
+        facts = _facts(options, method, checkpoint, scores, _exactness(aside, method, options))
         text = card(path.stem, len(weights), facts, checkpoint=path.name)
         card_aside.write_bytes(text.encode(errors="replace"))
     log.info("wrote %s (%.1f MB) and its card %s", path, len(weights) / 1e6, path.with_suffix(".md"))
@@ -99,11 +102,24 @@ def _score(path: Path, checkpoint: Checkpoint) -> Score:
     scored = record.checkpoint.get("sha256") if isinstance(record.checkpoint, dict) else record.checkpoint
     if scored != checkpoint.sha256:
         raise UserError(f"record={path} is of other weights than checkpoint={checkpoint.name}: benchmark those first")
+    row = Row(record)
+    named = [row.measure.name, *(name for name in record.scores if "Mean" in name)]
     return Score(
-        values={name: 100 * value for name, value in record.scores.items() if "Mean" in name},
+        values={name: 100 * record.scores[name] for name in named},
+        interval=_percent(bootstrap(row.sample)),
         where=f"{record.dataset} {record.split}, {record.resolution}, protocol {record.protocol}",
         command=str((record.provenance or {}).get("command", "unknown")),
     )
+
+
+def _listed(records: str | list[str] | None) -> list[str]:
+    return [records] if isinstance(records, str) else records or []
+
+
+def _percent(interval: Interval | None) -> tuple[float, float] | None:
+    if interval is None or interval.low is None or interval.high is None:
+        return None
+    return 100 * interval.low, 100 * interval.high
 
 
 def _exactness(file: Path, method: Method[Any, Any], options: Options) -> str:
@@ -125,7 +141,7 @@ def _exactness(file: Path, method: Method[Any, Any], options: Options) -> str:
 
 
 def _facts(
-    options: Options, method: Method[Any, Any], checkpoint: Checkpoint, score: Score | None, exactness: str
+    options: Options, method: Method[Any, Any], checkpoint: Checkpoint, scores: Sequence[Score], exactness: str
 ) -> Facts:
     return Facts(
         choice=options.choice,
@@ -141,5 +157,5 @@ def _facts(
         use=options.use or USE,
         limits=options.limits or LIMITS,
         exactness=exactness,
-        score=score,
+        scores=scores,
     )

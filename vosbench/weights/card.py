@@ -34,7 +34,7 @@ def card(name: str, size: int, facts: Facts, checkpoint: str | None = None) -> s
         *_section(
             "Training", _code(facts.recipe) if facts.recipe else "The checkpoint does not say how it was trained."
         ),
-        *_section("Scores", "" if facts.score is None else _scores(facts.score)),
+        *_section("Scores", "\n\n".join(map(_scores, facts.scores))),
         *_section("Intended use", facts.use),
         *_section("Limits", facts.limits),
         *_section("Exactness", facts.exactness),
@@ -67,8 +67,11 @@ def _rows(size: int, facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _scores(score: Score) -> str:
-    values = ", ".join(f"{name} {value:.1f}" for name, value in score.values.items())
-    return f"{values} (percent; {score.where}), by:\n\n{_code([score.command])}"
+    values = [f"{name} {value:.1f}" for name, value in score.values.items()]
+    if score.interval is not None:
+        values[0] += " [{:.1f}, {:.1f}]".format(*score.interval)
+    told = "percent" if score.interval is None else "percent, with 95 % by bootstrap"
+    return f"{', '.join(values)} ({told}; {score.where}), by:\n\n{_code([score.command])}"
 
 
 def _section(title: str, text: str) -> list[str]:

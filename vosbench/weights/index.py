@@ -17,10 +17,14 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Scores of weights in percent, by the protocol's names; what they were measured on, and the command."""
+    """Scores of weights in percent, by the protocol's names; what they were measured on, and the command.
+
+    interval  95 % of the first score, low and high, by bootstrap over sequences; None: it is not a mean over several
+    """
 
     values: Mapping[str, float]
     where: str
+    interval: Sequence[float] | None
     command: str
 
 
@@ -50,7 +54,7 @@ class Facts:
     use: str
     limits: str
     exactness: str
-    score: Score | None
+    scores: Sequence[Score]
 
 
 @dataclass(frozen=True)
@@ -80,5 +84,5 @@ def index() -> Mapping[str, Shipped]:
     return {name: _entry(**entry) for name, entry in entries.items()}
 
 
-def _entry(file: str, sha256: str, score: dict[str, Any], **facts: Any) -> Shipped:
-    return Shipped(FOLDER / file, sha256, Facts(**facts, score=Score(**score)))
+def _entry(file: str, sha256: str, scores: list[dict[str, Any]], **facts: Any) -> Shipped:
+    return Shipped(FOLDER / file, sha256, Facts(**facts, scores=[Score(**score) for score in scores]))
