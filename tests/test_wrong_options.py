@@ -43,10 +43,11 @@ ZERO: dict[str, set[str]] = {
     "vosbench.methods.mask_embedding.ema.Ema": {"momentum"},
     "vosbench.methods.mask_embedding.ema.FrozenLastLayer": {"steps"},
     "vosbench.methods.mask_embedding.pseudo_labels.ClusterVideos": {"alpha", "largest", "motion"},
+    "vosbench.training.averaging.Average": {"decay"},
     "vosbench.datasets.collage.Collage": {"seed"},
     "vosbench.datasets.coco.Coco": {"least"},
     "vosbench.datasets.static_images.StaticImages": {"least"},
-    "vosbench.datasets.augment.Augment": {"flip", "rotation", "shift", "shear"},
+    "vosbench.datasets.augment.Augment": {"flip", "rotation", "shift", "shear", "shared"},
     "ClipOptions.clips": {"paste"},
     "torch.optim.Adam": {"lr", "weight_decay"},
     "torch.optim.AdamW": {"lr", "weight_decay"},
@@ -65,7 +66,19 @@ EMPTY: dict[str, set[str]] = {
     "draw": {"kinds"},
 }
 # Lists of what is known later: names and pixels of what is read, methods (which a test below types), what was typed.
-NAMES = {"sequences", "exclude", "seen", "pixel", "methods", "shipped", "baselines", "overrides", "runs", "columns"}
+NAMES = {
+    "sequences",
+    "exclude",
+    "seen",
+    "pixel",
+    "methods",
+    "shipped",
+    "baselines",
+    "overrides",
+    "runs",
+    "columns",
+    "record",
+}
 FOLDERS = {"year"}  # numbers that name a folder
 
 
